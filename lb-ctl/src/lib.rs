@@ -1,0 +1,6 @@
+//! The daemon and the command line: resources in, kernel maps out.
+
+pub mod health;
+pub mod model;
+pub mod net;
+pub mod resources;

@@ -1,0 +1,1 @@
+//! The host's network: routes, neighbours, links, and answering for addresses. The only user of netlink.

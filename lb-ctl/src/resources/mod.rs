@@ -1,0 +1,1 @@
+//! Compute Engine resources: documents, validation, the store.

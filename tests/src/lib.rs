@@ -1,0 +1,1 @@
+//! Laboratory of network namespaces, and the tests that need a kernel.
