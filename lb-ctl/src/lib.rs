@@ -4,3 +4,4 @@ pub mod health;
 pub mod model;
 pub mod net;
 pub mod resources;
+pub mod views;

@@ -1,0 +1,153 @@
+//! What the daemon tells about itself: the bodies of its own `/lb/v1/…` endpoints, read by `lb-ctl`'s verbs.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ResourcePath;
+
+/// `GET /lb/v1/status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    pub version: String,
+    pub layout_version: u32,
+    pub pid: u32,
+    pub uptime_sec: u64,
+    pub state_dir: String,
+    pub interfaces: Vec<InterfaceStatus>,
+    /// Counts by kind, such as `backendServices`.
+    pub resources: std::collections::BTreeMap<String, usize>,
+    pub endpoints: usize,
+    pub healthy_endpoints: usize,
+    pub flow_slots: u64,
+    /// Endpoints that packets can't be delivered to now, and other standing conditions, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InterfaceStatus {
+    pub name: String,
+    pub index: u32,
+    /// `native` or `generic`: what the kernel says, not what was asked for.
+    pub xdp_mode: String,
+    pub program_id: u32,
+}
+
+/// `GET /lb/v1/stats`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stats {
+    /// One row for each verdict that has a name, in the order of `lb_common::verdict`, zeros included.
+    pub verdicts: Vec<VerdictStats>,
+    pub services: Vec<ServiceStats>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VerdictStats {
+    pub name: String,
+    /// `forward`, `drop`, `pass` or `reply`.
+    pub action: String,
+    pub packets: u64,
+    pub bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceStats {
+    pub service: ResourcePath,
+    /// `IPV4` or `IPV6`.
+    pub ip_version: String,
+    /// `primary` or `failover`.
+    pub active_pool: String,
+    pub backends: Vec<BackendStats>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackendStats {
+    pub group: ResourcePath,
+    pub instance: Option<String>,
+    pub ip_address: IpAddr,
+    /// `primary` or `failover`.
+    pub pool: String,
+    pub healthy: bool,
+    pub draining: bool,
+    /// The weight in force, when the service is weighted.
+    pub weight: Option<u32>,
+    /// `l2`, `ipip`, `gue`, or `unresolved`.
+    pub delivery: String,
+    pub packets: u64,
+    pub bytes: u64,
+    /// Flows recorded for this backend since the daemon's maps were made.
+    pub new_flows: u64,
+    /// Packets that stayed on this backend although it was unhealthy.
+    pub persisted_packets: u64,
+    /// Live flows in the table now; absent when they were not counted.
+    pub flows: Option<u64>,
+}
+
+/// A row of `GET /lb/v1/flows?limit=N&service=PATH`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FlowRow {
+    pub service: ResourcePath,
+    /// The tracked tuple: absent members are not part of the key (or, with `tupleKnown` false, unknown).
+    pub source: Option<IpAddr>,
+    pub destination: Option<IpAddr>,
+    pub protocol: Option<u8>,
+    pub source_port: Option<u16>,
+    pub destination_port: Option<u16>,
+    pub tuple_known: bool,
+    pub group: ResourcePath,
+    pub instance: Option<String>,
+    pub ip_address: IpAddr,
+    pub backend_healthy: bool,
+    pub confirmed: bool,
+    /// Seconds until the entry expires if no packet comes, rounded up to the clock's tick.
+    pub expires_in_sec: u32,
+}
+
+/// `GET /lb/v1/flows`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FlowList {
+    pub flows: Vec<FlowRow>,
+    /// True when `limit` cut the list.
+    pub truncated: bool,
+}
+
+/// `GET /lb/v1/flows/count`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FlowCount {
+    pub slots: u64,
+    pub live: u64,
+    pub confirmed: u64,
+    pub services: Vec<ServiceFlowCount>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceFlowCount {
+    pub service: ResourcePath,
+    pub live: u64,
+}
+
+/// An item of getHealth's `healthStatus[]` before it takes the API's shape.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointHealth {
+    pub group: ResourcePath,
+    pub instance: Option<String>,
+    pub ip_address: IpAddr,
+    pub port: Option<u16>,
+    pub healthy: bool,
+    pub weight: Option<u32>,
+    /// `MISSING_WEIGHT`, `INVALID_WEIGHT` or `UNAVAILABLE_WEIGHT`.
+    pub weight_error: Option<String>,
+    /// Why the last probe failed, in a sentence.
+    pub detail: Option<String>,
+}
