@@ -1,2 +1,72 @@
+//! The XDP program: calls the decision, turns the outcome into an action, counts it; nothing else.
 #![no_std]
 #![no_main]
+#![allow(
+    internal_features,
+    reason = "atomics that return a value exist on this target only as intrinsics"
+)]
+#![feature(core_intrinsics)]
+
+mod deliver;
+mod emit;
+mod frame;
+mod kernel;
+mod maps;
+
+use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::macros::xdp;
+use aya_ebpf::programs::XdpContext;
+use lb_common::decide::decide;
+use lb_common::parse::{self, Network};
+use lb_common::verdict::{Action, Reason, Verdict};
+use lb_common::wire::Packet as _;
+
+use crate::deliver::Outcome;
+use crate::frame::Frame;
+use crate::kernel::KernelTables;
+
+#[xdp]
+fn lb(ctx: XdpContext) -> u32 {
+    let frame = Frame::of(&ctx);
+    let length = frame.len() as u64;
+    let (verdict, action) = match parse::network(&frame) {
+        Ok(network) => handle(&ctx, &frame, &network),
+        Err(reason) => (Verdict::without_member(reason, 0), xdp_action::XDP_PASS),
+    };
+    maps::count(&verdict, length);
+    emit::report(&ctx, &verdict);
+    action
+}
+
+#[inline(always)]
+fn handle(ctx: &XdpContext, frame: &Frame, network: &Network) -> (Verdict, u32) {
+    let verdict = decide(&KernelTables, frame, network);
+    match verdict.reason.action() {
+        Action::Pass => (verdict, xdp_action::XDP_PASS),
+        Action::Drop | Action::Reply => (verdict, xdp_action::XDP_DROP),
+        Action::Forward => match maps::backend(verdict.backend) {
+            Some(backend) => {
+                let Outcome { reason, action } = deliver::deliver(ctx, network, backend, verdict.reason);
+                (Verdict { reason, ..verdict }, action)
+            }
+            None => (
+                Verdict {
+                    reason: Reason::DropBadDelivery,
+                    ..verdict
+                },
+                xdp_action::XDP_DROP,
+            ),
+        },
+    }
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    // SAFETY: nothing in the program panics: the build refuses an object in which a panic is left.
+    unsafe { core::hint::unreachable_unchecked() }
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,422 @@
+//! The shape of the state that user space and the kernel share: keys and values of the maps.
+//!
+//! Every type is made of 32- and 64-bit words without padding. What must change at once is one 64-bit word,
+//! written by one store: a packet sees the old value or the new one. A change of any type here, or of what a bit
+//! means, raises [`LAYOUT_VERSION`], which is part of the path that the maps are pinned under.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::policy::PolicyWord;
+
+pub const LAYOUT_VERSION: u32 = 1;
+
+/// Member numbers fit a flow-table slot; 0 is none.
+pub const MEMBER_BITS: u32 = 20;
+/// Service numbers are part of the flow hash's last word; 0 is none.
+pub const SERVICE_BITS: u32 = 20;
+
+pub mod map {
+    //! Names of the maps: at most 15 characters, as the kernel keeps them.
+    pub const RULES: &str = "LB_RULES";
+    pub const VIPS: &str = "LB_VIPS";
+    pub const STEERING: &str = "LB_STEERING";
+    pub const SERVICES: &str = "LB_SERVICES";
+    pub const MEMBERS: &str = "LB_MEMBERS";
+    pub const BACKENDS: &str = "LB_BACKENDS";
+    pub const TABLES: &str = "LB_TABLES";
+    pub const FLOWS: &str = "LB_FLOWS";
+    pub const TUPLES: &str = "LB_TUPLES";
+    pub const DEVICES: &str = "LB_DEVICES";
+    pub const VERDICTS: &str = "LB_VERDICTS";
+    pub const MEMBER_STATS: &str = "LB_MEMBER_STATS";
+    /// Every map that outlives the daemon.
+    pub const ALL: &[&str] = &[
+        RULES,
+        VIPS,
+        STEERING,
+        SERVICES,
+        MEMBERS,
+        BACKENDS,
+        TABLES,
+        FLOWS,
+        TUPLES,
+        DEVICES,
+        VERDICTS,
+        MEMBER_STATS,
+    ];
+}
+
+/// Default sizes, in entries.
+pub mod size {
+    pub const RULES: u32 = 1 << 17;
+    pub const VIPS: u32 = 1 << 16;
+    pub const STEERING: u32 = 1 << 17;
+    pub const SERVICES: u32 = 1 << 15;
+    pub const MEMBERS: u32 = 1 << 17;
+    pub const BACKENDS: u32 = 1 << 17;
+    pub const TABLE_SLOTS: u32 = 1 << 23;
+    pub const FLOW_SLOTS: u32 = 1 << 22;
+    pub const DEVICES: u32 = 64;
+}
+
+/// An address as map keys hold it: IPv6 in four words in network order; IPv4 as the IPv4-mapped IPv6 address.
+pub type AddressKey = [u32; 4];
+
+pub const fn ipv4_key(address: u32) -> AddressKey {
+    [0, 0, 0xffff_u32.to_be(), address]
+}
+
+/// The key of a VIP: an IPv6 rule owns the whole /96 that its address is in, so the last word does not count.
+pub const fn ipv6_vip_key(address: [u32; 4]) -> AddressKey {
+    [address[0], address[1], address[2], 0]
+}
+
+/// A forwarding rule's claim on one aligned block of ports. A range of ports is the sum of such blocks.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct RuleKey {
+    pub address: AddressKey,
+    /// First port of the block (16) · protocol (8) · log2 of the block's size (8), from the high bits down.
+    pub block: u32,
+}
+
+impl RuleKey {
+    /// The block of all ports, and the only one of a protocol without ports.
+    pub const ALL_PORTS: u8 = 16;
+
+    /// `bits` is log2 of the block's size; the port's low bits are cleared.
+    #[inline(always)]
+    pub const fn new(address: AddressKey, protocol: u8, port: u16, bits: u8) -> Self {
+        let first = (port as u32 >> bits) << bits;
+        Self {
+            address,
+            block: (first << 16) | ((protocol as u32) << 8) | bits as u32,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Rule {
+    pub service: u32,
+    /// Number of the steering set that may choose another service by source; 0 is none.
+    pub steering: u32,
+}
+
+/// What a VIP's rules look like, so that a packet makes no look-up that can't hit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Vip {
+    /// For TCP, UDP, SCTP: bit b says that there are blocks of 2^b ports, b in 0..=16.
+    pub blocks: [u32; 3],
+    /// Whether an L3_DEFAULT rule takes what no other rule does.
+    pub l3_default: u32,
+}
+
+impl Vip {
+    /// The block sizes to try. A protocol without ports has one block, of all ports.
+    #[inline(always)]
+    pub const fn port_blocks(&self, protocol: u8) -> u32 {
+        match protocol {
+            6 => self.blocks[0],
+            17 => self.blocks[1],
+            132 => self.blocks[2],
+            _ => 1 << RuleKey::ALL_PORTS,
+        }
+    }
+}
+
+/// Key of the longest-prefix map that steering rules share.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct SteeringKey {
+    pub steering: u32,
+    /// As in [`AddressKey`], so IPv4 prefixes are 96 bits longer here.
+    pub source: AddressKey,
+}
+
+impl SteeringKey {
+    /// Bits that come before the source's prefix.
+    pub const SCOPE_BITS: u32 = 32;
+}
+
+/// A backend service for one address family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Service {
+    pub policy: u64,
+    pub selection: u64,
+    pub pools: u64,
+    pub leader: u64,
+}
+
+impl Service {
+    #[inline(always)]
+    pub const fn policy(&self) -> PolicyWord {
+        PolicyWord(self.policy)
+    }
+
+    #[inline(always)]
+    pub const fn selection(&self) -> Selection {
+        Selection {
+            offset: self.selection as u32,
+            size: (self.selection >> 32) as u32,
+        }
+    }
+
+    #[inline(always)]
+    pub const fn pools(&self) -> Pools {
+        Pools(self.pools)
+    }
+
+    #[inline(always)]
+    pub const fn leader(&self) -> Leader {
+        Leader(self.leader)
+    }
+}
+
+/// Where a service's selection table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// Index of its first slot.
+    pub offset: u32,
+    /// Slots; 0 is the empty set.
+    pub size: u32,
+}
+
+impl Selection {
+    pub const fn to_word(self) -> u64 {
+        self.offset as u64 | ((self.size as u64) << 32)
+    }
+}
+
+/// Bits 0 to 31: tick at which the failover drain has ended. Bit 32: the active pool. Bit 33: nothing is healthy.
+/// Bit 34: an empty selection means dropTrafficIfUnhealthy, not the absence of endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pools(pub u64);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Pool {
+    Primary = 0,
+    Failover = 1,
+}
+
+impl Pools {
+    pub const fn new(
+        active: Pool,
+        nothing_healthy: bool,
+        drops_if_unhealthy: bool,
+        drain_deadline: u32,
+    ) -> Self {
+        Self(
+            drain_deadline as u64
+                | ((active as u64) << 32)
+                | ((nothing_healthy as u64) << 33)
+                | ((drops_if_unhealthy as u64) << 34),
+        )
+    }
+
+    /// Whether entries to `member` count: it is in the active pool, or the failover drain lasts.
+    #[inline(always)]
+    pub const fn counts(self, member: &Member, now: u32) -> bool {
+        let active = (self.0 >> 32) & 1;
+        active == member.pool_bit() || now < self.0 as u32
+    }
+
+    #[inline(always)]
+    pub const fn nothing_healthy(self) -> bool {
+        self.0 & (1 << 33) != 0
+    }
+
+    #[inline(always)]
+    pub const fn drops_if_unhealthy(self) -> bool {
+        self.0 & (1 << 34) != 0
+    }
+}
+
+/// Bit 63: haPolicy is set. Bits 0 to 31: the leader's member number, 0 is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leader(pub u64);
+
+impl Leader {
+    pub const fn new(member: u32) -> Self {
+        Self((1 << 63) | member as u64)
+    }
+
+    #[inline(always)]
+    pub const fn is_set(self) -> bool {
+        self.0 >> 63 != 0
+    }
+
+    #[inline(always)]
+    pub const fn member(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// One endpoint of one service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Member {
+    /// Bits 0 to 31: service. Bit 32: in use. Bit 33: healthy. Bit 34: pool. Bit 35: draining.
+    pub state: u64,
+    /// Bits 0 to 31: delivery record, 0 is unresolved. Bits 32 to 63: tick at which the drain has ended.
+    pub route: u64,
+}
+
+impl Member {
+    pub const fn new(
+        service: u32,
+        healthy: bool,
+        pool: Pool,
+        backend: u32,
+        drain_deadline: Option<u32>,
+    ) -> Self {
+        let (draining, deadline) = match drain_deadline {
+            Some(tick) => (1, tick),
+            None => (0, 0),
+        };
+        Self {
+            state: service as u64
+                | (1 << 32)
+                | ((healthy as u64) << 33)
+                | ((pool as u64) << 34)
+                | (draining << 35),
+            route: backend as u64 | ((deadline as u64) << 32),
+        }
+    }
+
+    #[inline(always)]
+    pub const fn in_use(&self) -> bool {
+        self.state & (1 << 32) != 0
+    }
+
+    #[inline(always)]
+    pub const fn service(&self) -> u32 {
+        self.state as u32
+    }
+
+    #[inline(always)]
+    pub const fn healthy(&self) -> bool {
+        self.state & (1 << 33) != 0
+    }
+
+    #[inline(always)]
+    const fn pool_bit(&self) -> u64 {
+        (self.state >> 34) & 1
+    }
+
+    #[inline(always)]
+    pub const fn backend(&self) -> u32 {
+        self.route as u32
+    }
+
+    /// Attached, or draining and not yet at the end of it.
+    #[inline(always)]
+    pub const fn serves_entries(&self, now: u32) -> bool {
+        let draining = self.state & (1 << 35) != 0;
+        self.in_use() && (!draining || now < (self.route >> 32) as u32)
+    }
+}
+
+/// How packets reach an endpoint. A record never changes while a member names it: a new next hop is a new record.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Backend {
+    /// A [`DeliveryMode`]; 0 is no record.
+    pub mode: u32,
+    /// Egress interface.
+    pub ifindex: u32,
+    /// Largest IP packet, in bytes, that the route carries.
+    pub mtu: u32,
+    /// Destination and source MAC address, as on the wire.
+    pub ethernet: [u8; 12],
+    /// Outer source and destination, network order; IPv4 uses the first word.
+    pub outer_source: [u32; 4],
+    pub outer_destination: [u32; 4],
+    pub reserved: [u32; 2],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u32)]
+pub enum DeliveryMode {
+    /// Same segment: only the Ethernet addresses change.
+    L2 = 1,
+    /// In an IPv4 packet (protocol 4 or 41).
+    Ipv4 = 2,
+    /// In an IPv6 packet (next header 4 or 41).
+    Ipv6 = 3,
+}
+
+impl DeliveryMode {
+    #[inline(always)]
+    pub const fn from_u32(value: u32) -> Option<Self> {
+        match value {
+            1 => Some(Self::L2),
+            2 => Some(Self::Ipv4),
+            3 => Some(Self::Ipv6),
+            _ => None,
+        }
+    }
+}
+
+/// Eight flow-table slots: one cache line.
+pub const BUCKET_SLOTS: u32 = 8;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C, align(64))]
+pub struct Bucket {
+    pub slots: [u64; BUCKET_SLOTS as usize],
+}
+
+/// The full tuple of a slot, written when a flow is recorded and read only by user space.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct TupleRecord {
+    /// Addresses as the packet had them: IPv4 in the first word.
+    pub source: [u32; 4],
+    pub destination: [u32; 4],
+    /// As in the packet, source first.
+    pub ports: u32,
+    /// Protocol (8) · tuple kind (8) · 1 if IPv6 (8), from the low bits up.
+    pub kind: u32,
+}
+
+/// Per-CPU counters of one verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct VerdictCounter {
+    pub packets: u64,
+    pub bytes: u64,
+}
+
+/// Per-CPU counters of one member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct MemberCounter {
+    pub packets: u64,
+    pub bytes: u64,
+    pub new_flows: u64,
+    pub persisted: u64,
+}
+
+const _: () = {
+    assert!(size_of::<RuleKey>() == 20);
+    assert!(size_of::<Rule>() == 8);
+    assert!(size_of::<Vip>() == 16);
+    assert!(size_of::<SteeringKey>() == 20);
+    assert!(size_of::<Service>() == 32);
+    assert!(size_of::<Member>() == 16);
+    assert!(size_of::<Backend>() == 64);
+    assert!(size_of::<Bucket>() == 64 && align_of::<Bucket>() == 64);
+    assert!(size_of::<TupleRecord>() == 40);
+    assert!(size_of::<VerdictCounter>() == 16);
+    assert!(size_of::<MemberCounter>() == 32);
+};

@@ -1,0 +1,149 @@
+//! The rendezvous table (Thaler and Ravishankar 1998), weighted: internal services.
+//!
+//! Each slot goes to the candidate with the lowest cost for it, -log2(u) / weight with u a hash of slot and
+//! identity. A candidate that leaves gives up its own slots and moves no other; one that comes takes only what it
+//! wins. The logarithm is fixed-point, so every host computes the same table, bit for bit.
+
+use crate::hash::finish;
+use crate::maglev::Candidate;
+
+/// Table sizes in use, in steps: a change of size moves flows, so there are few.
+pub const SIZES: [u32; 3] = [1 << 12, 1 << 16, 1 << 20];
+
+/// Slots that each candidate gets at least, unless the largest table is too small.
+const SLOTS_EACH: usize = 100;
+
+/// The smallest size that gives each of `candidates` at least 100 slots, or the largest.
+pub fn size_for(candidates: usize) -> u32 {
+    pick_size(&SIZES, candidates)
+}
+
+pub(crate) fn pick_size(sizes: &[u32; 3], candidates: usize) -> u32 {
+    let wanted = candidates.saturating_mul(SLOTS_EACH);
+    sizes
+        .iter()
+        .copied()
+        .find(|size| *size as usize >= wanted)
+        .unwrap_or(sizes[sizes.len() - 1])
+}
+
+/// Fills `table`. With no candidates it is all 0, which names no member.
+pub fn build(candidates: &[Candidate], table: &mut [u32]) {
+    let equal = candidates.windows(2).all(|pair| pair[0].weight == pair[1].weight);
+    for (index, slot) in table.iter_mut().enumerate() {
+        let salt = finish(index as u64 ^ 0x736c_6f74);
+        *slot = if equal {
+            highest(candidates, salt)
+        } else {
+            cheapest(candidates, salt)
+        };
+    }
+}
+
+/// With equal weights the lowest cost is the highest hash.
+fn highest(candidates: &[Candidate], salt: u64) -> u32 {
+    let mut best = (0, 0, 0);
+    for candidate in candidates {
+        let score = (finish(candidate.identity ^ salt), candidate.identity);
+        if best.2 == 0 || score > (best.0, best.1) {
+            best = (score.0, score.1, candidate.member);
+        }
+    }
+    best.2
+}
+
+fn cheapest(candidates: &[Candidate], salt: u64) -> u32 {
+    let mut best: Option<(u128, &Candidate)> = None;
+    for candidate in candidates {
+        let cost = u128::from(negative_log2(finish(candidate.identity ^ salt)));
+        let better = match best {
+            None => true,
+            Some((lowest, holder)) => {
+                // cost / weight < lowest / holder.weight, without dividing.
+                let (ours, theirs) = (
+                    cost * u128::from(holder.weight),
+                    lowest * u128::from(candidate.weight),
+                );
+                ours < theirs || (ours == theirs && candidate.identity > holder.identity)
+            }
+        };
+        if better {
+            best = Some((cost, candidate));
+        }
+    }
+    best.map_or(0, |(_, candidate)| candidate.member)
+}
+
+const LOG_BITS: u32 = 12;
+const LOG_STEPS: usize = 1 << LOG_BITS;
+/// Fraction bits of [`negative_log2`].
+const FRACTION: u32 = 40;
+
+/// log2(1 + i / 4096) with 40 fraction bits, by repeated squaring.
+static LOG_TABLE: [u64; LOG_STEPS + 1] = log_table();
+
+const fn log_table() -> [u64; LOG_STEPS + 1] {
+    let mut table = [0; LOG_STEPS + 1];
+    let mut index = 0;
+    while index <= LOG_STEPS {
+        // A number in 1..=2 with 62 fraction bits.
+        let mut x = (1u128 << 62) + ((index as u128) << (62 - LOG_BITS));
+        let mut log = 0u64;
+        let mut bit = 0;
+        if x == 2u128 << 62 {
+            log = 1 << FRACTION;
+        } else {
+            while bit < FRACTION {
+                x = (x * x) >> 62;
+                log <<= 1;
+                if x >= 2u128 << 62 {
+                    x >>= 1;
+                    log |= 1;
+                }
+                bit += 1;
+            }
+        }
+        table[index] = log;
+        index += 1;
+    }
+    table
+}
+
+/// -log2((hash + 1) / 2^64) with 40 fraction bits; linear between table steps, so it falls monotonically.
+fn negative_log2(hash: u64) -> u64 {
+    let Some(value) = hash.checked_add(1) else {
+        return 0;
+    };
+    let leading = value.leading_zeros();
+    let mantissa = value << leading;
+    let step = ((mantissa << 1) >> (64 - LOG_BITS)) as usize;
+    let rest = (mantissa << (1 + LOG_BITS)) >> 32;
+    let (low, high) = (LOG_TABLE[step], LOG_TABLE[step + 1]);
+    let log = low + (((high - low) as u128 * rest as u128) >> 32) as u64;
+    // value / 2^64 = 2^-(leading + 1) * (1 + fraction)
+    (u64::from(leading) + 1) * (1 << FRACTION) - log
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_logarithm_agrees_with_floating_point() {
+        for hash in [
+            0,
+            1,
+            2,
+            3,
+            1 << 20,
+            u64::MAX / 3,
+            u64::MAX / 2,
+            u64::MAX - 1,
+            u64::MAX,
+        ] {
+            let exact = -(((hash as f64) + 1.0) / 2f64.powi(64)).log2();
+            let ours = negative_log2(hash) as f64 / (1u64 << FRACTION) as f64;
+            assert!((exact - ours).abs() < 1e-6, "{hash}: {exact} {ours}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Which forwarding rule a packet matches (semantics §2).
+
+use crate::layout::{AddressKey, Rule, RuleKey, SteeringKey, ipv4_key, ipv6_vip_key};
+use crate::opaque::hide;
+use crate::parse::{Family, Network, Transport};
+use crate::tables::Tables;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Match {
+    Service(u32),
+    /// The destination is a VIP, but none of its rules matches.
+    NoRule,
+    /// The destination is no VIP.
+    NoVip,
+}
+
+/// The key of the VIP that a packet's destination would be.
+#[inline(always)]
+pub fn vip_key(network: &Network) -> AddressKey {
+    match network.family {
+        Family::V4 => ipv4_key(network.destination[0]),
+        Family::V6 => ipv6_vip_key(network.destination),
+    }
+}
+
+/// The service that the packet's rule names, or that a steering rule names for its source.
+#[inline(always)]
+pub fn find<T: Tables>(tables: &T, network: &Network, transport: &Transport) -> Match {
+    match rule(tables, network, transport) {
+        Ok(rule) => Match::Service(steer(tables, network, rule)),
+        Err(miss) => miss,
+    }
+}
+
+/// An exact port is tried first: one look-up for the common rule. A rule for a protocol wins over L3_DEFAULT.
+#[inline(always)]
+fn rule<T: Tables>(tables: &T, network: &Network, transport: &Transport) -> Result<Rule, Match> {
+    let address = vip_key(network);
+    let protocol = transport.protocol();
+    let port = transport.destination_port();
+    // A protocol without ports has no rule for port 0, so this misses.
+    if let Some(rule) = tables.rule(&RuleKey::new(address, protocol, port, 0)) {
+        return Ok(rule);
+    }
+    let vip = tables.vip(&address).ok_or(Match::NoVip)?;
+    let blocks = vip.port_blocks(protocol);
+    let mut bits = 1;
+    while hide(bits) <= u64::from(RuleKey::ALL_PORTS) {
+        if blocks & (1 << bits) != 0 {
+            if let Some(rule) = tables.rule(&RuleKey::new(address, protocol, port, bits as u8)) {
+                return Ok(rule);
+            }
+        }
+        bits += 1;
+    }
+    if vip.l3_default == 0 {
+        return Err(Match::NoRule);
+    }
+    tables
+        .rule(&RuleKey::new(address, 0, 0, RuleKey::ALL_PORTS))
+        .ok_or(Match::NoRule)
+}
+
+#[inline(always)]
+fn steer<T: Tables>(tables: &T, network: &Network, rule: Rule) -> u32 {
+    if rule.steering == 0 {
+        return rule.service;
+    }
+    let source = match network.family {
+        Family::V4 => ipv4_key(network.source[0]),
+        Family::V6 => network.source,
+    };
+    tables
+        .steering(&SteeringKey {
+            steering: rule.steering,
+            source,
+        })
+        .unwrap_or(rule.service)
+}

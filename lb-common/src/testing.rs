@@ -1,0 +1,141 @@
+//! [`Tables`] in ordinary memory: for tests, plans and explanations.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::flow::FlowBucket;
+use crate::hash::HashKeys;
+use crate::layout::{
+    AddressKey, BUCKET_SLOTS, Bucket, Member, Rule, RuleKey, Service, SteeringKey, TupleRecord, Vip,
+};
+use crate::tables::Tables;
+
+#[derive(Debug, Default)]
+pub struct MemoryBucket([AtomicU64; BUCKET_SLOTS as usize]);
+
+impl FlowBucket for MemoryBucket {
+    fn load(&self, slot: usize) -> u64 {
+        self.0[slot].load(Ordering::Relaxed)
+    }
+
+    fn compare_exchange(&self, slot: usize, old: u64, new: u64) -> bool {
+        self.0[slot]
+            .compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+}
+
+impl MemoryBucket {
+    pub fn snapshot(&self) -> Bucket {
+        Bucket {
+            slots: std::array::from_fn(|slot| self.load(slot)),
+        }
+    }
+
+    pub fn store(&self, bucket: &Bucket) {
+        for (slot, value) in self.0.iter().zip(bucket.slots) {
+            slot.store(value, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Everything that a decision reads, and the flows that it writes.
+#[derive(Debug)]
+pub struct MemoryTables {
+    pub keys: HashKeys,
+    pub now: u32,
+    pub rules: BTreeMap<RuleKey, Rule>,
+    pub vips: BTreeMap<AddressKey, Vip>,
+    /// Prefix length in bits of the source part (0..=128), longest first is not required.
+    pub steering: BTreeMap<(SteeringKey, u32), u32>,
+    pub services: BTreeMap<u32, Service>,
+    pub members: BTreeMap<u32, Member>,
+    pub slots: Vec<u32>,
+    pub buckets: Vec<MemoryBucket>,
+    pub tuples: Mutex<BTreeMap<u32, TupleRecord>>,
+}
+
+impl MemoryTables {
+    pub fn new(keys: HashKeys, buckets: usize) -> Self {
+        Self {
+            keys,
+            now: 1,
+            rules: BTreeMap::new(),
+            vips: BTreeMap::new(),
+            steering: BTreeMap::new(),
+            services: BTreeMap::new(),
+            members: BTreeMap::new(),
+            slots: Vec::new(),
+            buckets: std::iter::repeat_with(MemoryBucket::default)
+                .take(buckets)
+                .collect(),
+            tuples: Mutex::default(),
+        }
+    }
+}
+
+impl Tables for MemoryTables {
+    type Bucket = MemoryBucket;
+
+    fn keys(&self) -> &HashKeys {
+        &self.keys
+    }
+
+    fn now(&self) -> u32 {
+        self.now
+    }
+
+    fn rule(&self, key: &RuleKey) -> Option<Rule> {
+        self.rules.get(key).copied()
+    }
+
+    fn vip(&self, key: &AddressKey) -> Option<Vip> {
+        self.vips.get(key).copied()
+    }
+
+    fn steering(&self, key: &SteeringKey) -> Option<u32> {
+        self.steering
+            .iter()
+            .filter(|((rule, bits), _)| rule.steering == key.steering && shares_prefix(rule, key, *bits))
+            .max_by_key(|((_, bits), _)| *bits)
+            .map(|(_, service)| *service)
+    }
+
+    fn service(&self, number: u32) -> Option<Service> {
+        self.services.get(&number).copied()
+    }
+
+    fn member(&self, number: u32) -> Option<Member> {
+        self.members.get(&number).copied()
+    }
+
+    fn selected(&self, slot: u32) -> u32 {
+        self.slots.get(slot as usize).copied().unwrap_or(0)
+    }
+
+    fn bucket_count(&self) -> u32 {
+        self.buckets.len() as u32
+    }
+
+    fn bucket(&self, index: u32) -> Option<&MemoryBucket> {
+        self.buckets.get(index as usize)
+    }
+
+    fn keep_tuple(&self, index: u32, tuple: &TupleRecord) {
+        self.tuples
+            .lock()
+            .expect("no holder panics")
+            .insert(index, *tuple);
+    }
+}
+
+fn shares_prefix(rule: &SteeringKey, key: &SteeringKey, bits: u32) -> bool {
+    let as_number = |words: [u32; 4]| {
+        words.iter().fold(0u128, |total, word| {
+            (total << 32) | u128::from(u32::from_be(*word))
+        })
+    };
+    let difference = as_number(rule.source) ^ as_number(key.source);
+    bits == 0 || difference >> (128 - bits) == 0
+}

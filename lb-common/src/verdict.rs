@@ -1,0 +1,174 @@
+//! Every outcome that a packet can have, named once: the name is the counter, the metric label and the word that
+//! tools print.
+
+/// What happens to the packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// To the host's own stack, untouched.
+    Pass,
+    /// To a backend.
+    Forward,
+    /// Answered to the sender by the balancer.
+    Reply,
+    Drop,
+}
+
+impl Action {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Forward => "forward",
+            Self::Reply => "reply",
+            Self::Drop => "drop",
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident = $value:literal, $action:ident, $name:literal;)+) => {
+        /// Why a packet was treated as it was.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Reason { $($(#[$doc])* $variant = $value,)+ }
+
+        impl Reason {
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            #[inline(always)]
+            pub const fn action(self) -> Action {
+                match self { $(Self::$variant => Action::$action,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Neither IPv4 nor IPv6: ARP and everything else on the segment.
+    PassNotIp = 0, Pass, "pass_not_ip";
+    /// The destination is no VIP.
+    PassNoVip = 1, Pass, "pass_no_vip";
+    /// ICMPv6 133–137 with hop limit 255 (RFC 4861).
+    PassNeighborDiscovery = 2, Pass, "pass_neighbor_discovery";
+    /// Too short for the headers that it announces, and not provably for a VIP.
+    PassTruncated = 3, Pass, "pass_truncated";
+    /// More than two VLAN tags.
+    PassVlanDepth = 4, Pass, "pass_vlan_depth";
+
+    /// A tracking entry decided.
+    ForwardTracked = 8, Forward, "forward_tracked";
+    /// A tracking entry decided although its backend is unhealthy.
+    ForwardPersisted = 9, Forward, "forward_persisted";
+    /// Selected by hash and recorded: a new connection or session.
+    ForwardNew = 10, Forward, "forward_new";
+    /// An entry was no longer usable: selected anew and recorded.
+    ForwardDiverted = 11, Forward, "forward_diverted";
+    /// Selected by hash, not tracked by this service's policy.
+    ForwardUntracked = 12, Forward, "forward_untracked";
+    /// Selected by hash; its bucket of the flow table is full of living, confirmed flows.
+    ForwardBucketFull = 13, Forward, "flow_bucket_full";
+    /// Selected by hash; other CPUs kept taking the slot that it was to be recorded in.
+    ForwardInsertRaced = 15, Forward, "flow_insert_raced";
+    /// haPolicy: to the leader.
+    ForwardLeader = 14, Forward, "forward_leader";
+
+    /// The packet does not fit the path to its backend: ICMP fragmentation-needed or packet-too-big is sent back.
+    ReplyTooBig = 24, Reply, "reply_packet_too_big";
+
+    /// For a VIP, but no forwarding rule matches protocol and port.
+    DropNoRule = 32, Drop, "drop_no_rule";
+    /// dropTrafficIfUnhealthy, and nothing is healthy.
+    DropNoHealthyBackend = 33, Drop, "drop_no_healthy_backend";
+    /// The service has no endpoint of this address family.
+    DropNoBackend = 34, Drop, "drop_no_backend";
+    /// haPolicy without a leader.
+    DropNoLeader = 35, Drop, "drop_no_leader";
+    /// For a VIP, and shorter than its headers announce.
+    DropTruncated = 36, Drop, "drop_truncated";
+    /// For a VIP, with a header length or version that can't be.
+    DropMalformed = 37, Drop, "drop_malformed";
+    /// For a VIP, a later fragment whose first one is not known.
+    DropFragment = 38, Drop, "drop_fragment";
+    /// For a VIP, more IPv6 extension headers than are walked.
+    DropExtensionHeaders = 39, Drop, "drop_extension_headers";
+    /// The next hop of the backend is not resolved.
+    DropUnresolved = 40, Drop, "drop_backend_unresolved";
+    /// Too big for the path, and no ICMP error may be sent about it.
+    DropTooBig = 41, Drop, "drop_too_big";
+    /// The time to live ran out at the balancer, which routes to this backend.
+    DropTtlExpired = 42, Drop, "drop_ttl_expired";
+    /// The kernel refused to move the packet's head or tail.
+    DropNoRoom = 43, Drop, "drop_no_room";
+
+    /// Broken invariant: a rule names a service without a record.
+    DropBadService = 56, Drop, "drop_bad_service";
+    /// Broken invariant: a selection table or an entry names a member without a record.
+    DropBadMember = 57, Drop, "drop_bad_member";
+    /// Broken invariant: a selection table ends before its size.
+    DropBadTable = 58, Drop, "drop_bad_table";
+    /// Broken invariant: a member names a delivery record that is not there.
+    DropBadDelivery = 59, Drop, "drop_bad_delivery";
+}
+
+/// One more than the largest discriminant: the size of a counter array.
+pub const REASON_SLOTS: u32 = 64;
+
+impl Reason {
+    /// Whether this can only come from a fault in the balancer itself.
+    pub const fn is_broken_invariant(self) -> bool {
+        self as u8 >= 56
+    }
+}
+
+/// The decision about one packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub reason: Reason,
+    /// The data-plane service that the packet matched; 0 is none.
+    pub service: u32,
+    /// The chosen member; 0 is none. Not 0 when the action is to forward.
+    pub member: u32,
+    /// The delivery record of the chosen member; 0 is unresolved.
+    pub backend: u32,
+}
+
+impl Verdict {
+    #[inline(always)]
+    pub const fn without_member(reason: Reason, service: u32) -> Self {
+        Self {
+            reason,
+            service,
+            member: 0,
+            backend: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers_are_unique() {
+        let names: std::collections::BTreeSet<_> = Reason::ALL.iter().map(|r| r.name()).collect();
+        let numbers: std::collections::BTreeSet<_> = Reason::ALL.iter().map(|r| *r as u8).collect();
+        assert_eq!(names.len(), Reason::ALL.len());
+        assert_eq!(numbers.len(), Reason::ALL.len());
+        assert!(numbers.iter().all(|n| u32::from(*n) < REASON_SLOTS));
+    }
+
+    #[test]
+    fn the_name_says_the_action() {
+        for reason in Reason::ALL {
+            let prefix = reason.name().split('_').next().unwrap_or_default();
+            let expected = match reason {
+                Reason::ForwardBucketFull | Reason::ForwardInsertRaced => "flow",
+                _ => reason.action().name(),
+            };
+            assert_eq!(prefix, expected, "{reason:?}");
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The maps: reading them back, and applying operations to them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use aya::Ebpf;
+use aya::maps::lpm_trie::{Key as PrefixKey, LpmTrie};
+use aya::maps::xdp::DevMapHash;
+use aya::maps::{HashMap, MapData, PerCpuArray};
+use lb_common::layout::{Backend, Member, MemberCounter, RuleKey, Service, SteeringKey, VerdictCounter, map};
+use lb_common::verdict::Reason;
+use zerocopy::{FromBytes, IntoBytes, transmute};
+
+use super::flows::FlowTable;
+use super::load::{Sizes, data};
+use super::mapped::MappedArray;
+use crate::plan::contents::{Contents, RuleContents, ServiceContents};
+use crate::plan::diff::Operation;
+
+/// Handles on every map. Keys and values cross as bytes: their layouts are checked by zerocopy, and aya's own
+/// marker trait can't be implemented for types of another crate.
+pub struct MapSet {
+    rules: HashMap<MapData, [u8; 20], [u8; 8]>,
+    vips: HashMap<MapData, [u8; 16], [u8; 16]>,
+    steering: LpmTrie<MapData, [u8; 20], u32>,
+    devices: DevMapHash<MapData>,
+    verdicts: PerCpuArray<MapData, [u64; 2]>,
+    member_stats: PerCpuArray<MapData, [u64; 4]>,
+    services: MappedArray,
+    members: MappedArray,
+    backends: MappedArray,
+    tables: MappedArray,
+    pub flows: FlowTable,
+    flows_map_id: u32,
+}
+
+fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData> {
+    let map = ebpf
+        .take_map(name)
+        .with_context(|| format!("the object has no map {name}"))?;
+    data(map).with_context(|| format!("the map {name} is of an unexpected kind"))
+}
+
+fn array(ebpf: &mut Ebpf, name: &'static str, values: u32, value_size: usize) -> Result<MappedArray> {
+    let map = take(ebpf, name)?;
+    MappedArray::new(map.fd(), values, value_size).with_context(|| format!("map {name}"))
+}
+
+impl MapSet {
+    pub(super) fn take(ebpf: &mut Ebpf, sizes: &Sizes) -> Result<Self> {
+        let flows = take(ebpf, map::FLOWS)?;
+        let flows_map_id = flows.info()?.id();
+        let buckets = sizes.flow_slots / lb_common::layout::BUCKET_SLOTS;
+        let flows = MappedArray::new(flows.fd(), buckets, 64)?;
+        let tuples = array(ebpf, map::TUPLES, sizes.flow_slots, 40)?;
+        let kind = |name: &'static str| move || format!("map {name}");
+        Ok(Self {
+            rules: HashMap::try_from(aya::maps::Map::HashMap(take(ebpf, map::RULES)?))
+                .with_context(kind(map::RULES))?,
+            vips: HashMap::try_from(aya::maps::Map::HashMap(take(ebpf, map::VIPS)?))
+                .with_context(kind(map::VIPS))?,
+            steering: LpmTrie::try_from(aya::maps::Map::LpmTrie(take(ebpf, map::STEERING)?))
+                .with_context(kind(map::STEERING))?,
+            devices: DevMapHash::try_from(aya::maps::Map::DevMapHash(take(ebpf, map::DEVICES)?))
+                .with_context(kind(map::DEVICES))?,
+            verdicts: PerCpuArray::try_from(aya::maps::Map::PerCpuArray(take(ebpf, map::VERDICTS)?))
+                .with_context(kind(map::VERDICTS))?,
+            member_stats: PerCpuArray::try_from(aya::maps::Map::PerCpuArray(take(ebpf, map::MEMBER_STATS)?))
+                .with_context(kind(map::MEMBER_STATS))?,
+            services: array(ebpf, map::SERVICES, sizes.services, size_of::<Service>())?,
+            members: array(ebpf, map::MEMBERS, sizes.members, size_of::<Member>())?,
+            backends: array(ebpf, map::BACKENDS, sizes.backends, size_of::<Backend>())?,
+            tables: array(ebpf, map::TABLES, sizes.table_slots / 2, 8)?,
+            flows: FlowTable::new(flows, tuples),
+            flows_map_id,
+        })
+    }
+
+    /// Tells one life of the maps from another: a map made anew has a new id.
+    pub fn incarnation(&self) -> u32 {
+        self.flows_map_id
+    }
+
+    pub fn apply(&mut self, operations: &[Operation]) -> Result<()> {
+        for operation in operations {
+            self.apply_one(operation)
+                .with_context(|| format!("applying {operation:.200?}"))?;
+        }
+        Ok(())
+    }
+
+    fn apply_one(&mut self, operation: &Operation) -> Result<()> {
+        match operation {
+            Operation::PutDevice(index) => self.devices.insert(*index, *index, None, 0)?,
+            Operation::DeleteDevice(index) => self.devices.remove(*index)?,
+            Operation::PutBackend(number, backend) => {
+                let words: [u64; 8] = transmute!(*backend);
+                self.backends.store(*number as usize, &words);
+            }
+            Operation::ClearBackend(number) => self.backends.store(*number as usize, &[0; 8]),
+            Operation::WriteTable(offset, slots) => self.write_table(*offset, slots),
+            Operation::PutMember(number, member) => {
+                self.members
+                    .store(*number as usize, &[member.state, member.route]);
+            }
+            Operation::ClearMember(number) => {
+                self.members.store(*number as usize, &[0; 2]);
+                self.clear_member_stats(*number)?;
+            }
+            Operation::PutService(number, service) => {
+                let words: [u64; 4] = transmute!(*service);
+                self.services.store(*number as usize, &words);
+            }
+            Operation::ClearService(number) => self.services.store(*number as usize, &[0; 4]),
+            Operation::PutSteering(key, bits, service) => {
+                self.steering.insert(&prefix(key, *bits), service, 0)?;
+            }
+            Operation::DeleteSteering(key, bits) => self.steering.remove(&prefix(key, *bits))?,
+            Operation::PutRule(key, rule) => {
+                let (key, rule): ([u8; 20], [u8; 8]) = (transmute!(*key), transmute!(*rule));
+                self.rules.insert(key, rule, 0)?;
+            }
+            Operation::DeleteRule(key) => self.rules.remove(&transmute!(*key))?,
+            Operation::PutVip(key, vip) => {
+                let (key, vip): ([u8; 16], [u8; 16]) = (transmute!(*key), transmute!(*vip));
+                self.vips.insert(key, vip, 0)?;
+            }
+            Operation::DeleteVip(key) => self.vips.remove(&transmute!(*key))?,
+        }
+        Ok(())
+    }
+
+    fn write_table(&self, offset: u32, slots: &[u32]) {
+        for (index, pair) in slots.chunks(2).enumerate() {
+            let word = u64::from(pair[0]) | (u64::from(pair.get(1).copied().unwrap_or(0)) << 32);
+            self.tables.store(offset as usize / 2 + index, &[word]);
+        }
+    }
+
+    /// A number that is given again starts with counters at 0.
+    fn clear_member_stats(&mut self, number: u32) -> Result<()> {
+        let cpus = self.member_stats.get(&number, 0)?.len();
+        let zeros = aya::maps::PerCpuValues::try_from(vec![[0u64; 4]; cpus])?;
+        self.member_stats.set(number, zeros, 0)?;
+        Ok(())
+    }
+
+    /// What the maps hold now.
+    pub fn read(&self) -> Result<Contents> {
+        let mut services: BTreeMap<u32, ServiceContents> = BTreeMap::new();
+        for number in 1..self.services.len() {
+            let record: Service = transmute!(self.services.load::<4>(number));
+            if record != Service::default() {
+                let table = self.read_table(&record);
+                services.insert(
+                    number as u32,
+                    ServiceContents {
+                        record,
+                        members: BTreeMap::new(),
+                        table,
+                    },
+                );
+            }
+        }
+        for number in 1..self.members.len() {
+            let member: Member = transmute!(self.members.load::<2>(number));
+            if member != Member::default() {
+                services
+                    .entry(member.service())
+                    .or_default()
+                    .members
+                    .insert(number as u32, member);
+            }
+        }
+        Ok(Contents {
+            services: services
+                .into_iter()
+                .map(|(number, service)| (number, Arc::new(service)))
+                .collect(),
+            rules: Arc::new(self.read_rules()?),
+            backends: self.read_backends(),
+            devices: self.devices.keys().collect::<Result<BTreeSet<_>, _>>()?,
+        })
+    }
+
+    fn read_table(&self, record: &Service) -> Option<(u32, Arc<[u32]>)> {
+        let selection = record.selection();
+        let end = selection.offset as usize + selection.size as usize;
+        if selection.size == 0 || end > 2 * self.tables.len() {
+            return None;
+        }
+        let slots = (selection.offset as usize..end).map(|slot| {
+            let [pair] = self.tables.load::<1>(slot / 2);
+            (pair >> (32 * (slot % 2))) as u32
+        });
+        Some((selection.offset, slots.collect()))
+    }
+
+    fn read_rules(&self) -> Result<RuleContents> {
+        let mut contents = RuleContents::default();
+        for entry in self.rules.iter() {
+            let (key, rule) = entry?;
+            contents.rules.insert(transmute!(key), transmute!(rule));
+        }
+        for entry in self.vips.iter() {
+            let (key, vip) = entry?;
+            contents.vips.insert(transmute!(key), transmute!(vip));
+        }
+        for entry in self.steering.iter() {
+            let (key, service) = entry?;
+            let bits = key.prefix_len() - SteeringKey::SCOPE_BITS;
+            let key =
+                SteeringKey::read_from_bytes(&key.data()).map_err(|_| anyhow::anyhow!("a steering key"))?;
+            contents.steering.insert((key, bits), service);
+        }
+        Ok(contents)
+    }
+
+    fn read_backends(&self) -> BTreeMap<u32, Backend> {
+        (1..self.backends.len())
+            .map(|number| (number as u32, transmute!(self.backends.load::<8>(number))))
+            .filter(|(_, backend): &(u32, Backend)| backend.mode != 0)
+            .collect()
+    }
+
+    /// Packets and bytes of every verdict, over all CPUs.
+    pub fn verdicts(&self) -> Result<BTreeMap<Reason, VerdictCounter>> {
+        let mut counters = BTreeMap::new();
+        for reason in Reason::ALL {
+            let mut total = VerdictCounter::default();
+            for [packets, bytes] in self.verdicts.get(&(*reason as u32), 0)?.iter() {
+                total.packets += packets;
+                total.bytes += bytes;
+            }
+            counters.insert(*reason, total);
+        }
+        Ok(counters)
+    }
+
+    /// Counters of one member, over all CPUs.
+    pub fn member_counter(&self, number: u32) -> Result<MemberCounter> {
+        let mut total = MemberCounter::default();
+        for [packets, bytes, new_flows, persisted] in self.member_stats.get(&number, 0)?.iter() {
+            total.packets += packets;
+            total.bytes += bytes;
+            total.new_flows += new_flows;
+            total.persisted += persisted;
+        }
+        Ok(total)
+    }
+}
+
+fn prefix(key: &SteeringKey, bits: u32) -> PrefixKey<[u8; 20]> {
+    let mut data = [0; 20];
+    data.copy_from_slice(key.as_bytes());
+    PrefixKey::new(SteeringKey::SCOPE_BITS + bits, data)
+}
+
+// The byte sizes above are those of the layout.
+const _: () = {
+    assert!(size_of::<RuleKey>() == 20 && size_of::<SteeringKey>() == 20);
+    assert!(size_of::<VerdictCounter>() == 16 && size_of::<MemberCounter>() == 32);
+};

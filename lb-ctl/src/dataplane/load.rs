@@ -1,0 +1,195 @@
+//! Loading the program: sizes, secrets, and maps that a former daemon left pinned.
+
+use std::path::Path;
+
+use aya::maps::{Map, MapData};
+use aya::programs::Xdp;
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use lb_common::hash::HashKeys;
+use lb_common::layout::{BUCKET_SLOTS, map, size};
+use thiserror::Error;
+
+use super::kernel::MapSet;
+use super::pin::PinDirectory;
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lb-ebpf.o"));
+
+/// Whether this binary was built with the kernel program inside.
+pub fn object_is_embedded() -> bool {
+    !OBJECT.is_empty()
+}
+
+/// How many entries the maps have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Flow-table slots; a multiple of 8.
+    pub flow_slots: u32,
+    /// Selection-table slots of all services together; even.
+    pub table_slots: u32,
+    pub services: u32,
+    pub members: u32,
+    pub backends: u32,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self {
+            flow_slots: size::FLOW_SLOTS,
+            table_slots: size::TABLE_SLOTS,
+            services: size::SERVICES,
+            members: size::MEMBERS,
+            backends: size::BACKENDS,
+        }
+    }
+}
+
+impl Sizes {
+    fn entries(&self) -> [(&'static str, u32); 7] {
+        [
+            (map::FLOWS, self.flow_slots / BUCKET_SLOTS),
+            (map::TUPLES, self.flow_slots),
+            (map::TABLES, self.table_slots / 2),
+            (map::SERVICES, self.services),
+            (map::MEMBERS, self.members),
+            (map::MEMBER_STATS, self.members),
+            (map::BACKENDS, self.backends),
+        ]
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    pub sizes: Sizes,
+    pub seed: u128,
+    /// Not 0: a test's clock.
+    pub test_tick: u32,
+}
+
+#[derive(Debug, Error)]
+pub enum LoadError {
+    #[error("this lb-ctl was built without the kernel program; build it with `cargo xtask build`")]
+    NoObject,
+    #[error("the kernel refused the program: {0}")]
+    Refused(#[source] Box<EbpfError>),
+    #[error("the kernel's verifier refused the program: {0}")]
+    Verifier(#[source] Box<aya::programs::ProgramError>),
+    #[error(
+        "the pinned map {map} has {actual} entries, but {wanted} are asked for; \
+         keep the old size, or run `lb-ctl detach` (which stops forwarding) and start again"
+    )]
+    PinnedSize {
+        map: &'static str,
+        actual: u32,
+        wanted: u32,
+    },
+    #[error("{0}")]
+    Other(#[source] anyhow::Error),
+}
+
+/// The loaded program and its maps.
+pub struct Program {
+    ebpf: Ebpf,
+    pub maps: MapSet,
+}
+
+impl Program {
+    /// Loads; with `pins`, maps pinned there are adopted and new ones pinned.
+    pub fn load(options: &LoadOptions, pins: Option<&PinDirectory>) -> Result<Self, LoadError> {
+        Self::load_object(OBJECT, options, pins)
+    }
+
+    /// Loads another build of the program, such as a benchmark's.
+    pub fn load_object(
+        object: &[u8],
+        options: &LoadOptions,
+        pins: Option<&PinDirectory>,
+    ) -> Result<Self, LoadError> {
+        if object.is_empty() {
+            return Err(LoadError::NoObject);
+        }
+        let entries = options.sizes.entries();
+        if let Some(pins) = pins {
+            check_pinned_sizes(pins.maps(), &entries)?;
+        }
+        let keys = HashKeys::from_seed(options.seed);
+        let mut key_words = [0u32; 24];
+        key_words[..12].copy_from_slice(&keys.selection.0);
+        key_words[12..].copy_from_slice(&keys.flow.0);
+        let buckets = options.sizes.flow_slots / BUCKET_SLOTS;
+        let mut loader = EbpfLoader::new();
+        loader
+            .override_global("LB_HASH_KEYS", &key_words, true)
+            .override_global("LB_BUCKETS", &buckets, true)
+            .override_global("LB_TEST_TICK", &options.test_tick, true);
+        for (name, count) in entries {
+            loader.map_max_entries(name, count);
+        }
+        if let Some(pins) = pins {
+            for name in map::ALL {
+                loader.map_pin_path(name, pins.maps().join(name));
+            }
+        }
+        let mut ebpf = loader
+            .load(object)
+            .map_err(|error| LoadError::Refused(Box::new(error)))?;
+        // The program first: loading it needs the maps' descriptors, which `MapSet` partly gives up.
+        xdp(&mut ebpf)
+            .load()
+            .map_err(|error| LoadError::Verifier(Box::new(error)))?;
+        let maps = MapSet::take(&mut ebpf, &options.sizes).map_err(LoadError::Other)?;
+        Ok(Self { ebpf, maps })
+    }
+
+    pub fn xdp(&mut self) -> &mut Xdp {
+        xdp(&mut self.ebpf)
+    }
+
+    /// Instructions that the verifier looked at, over all paths.
+    pub fn verified_instructions(&mut self) -> Option<u32> {
+        self.xdp().info().ok()?.verified_instruction_count()
+    }
+
+    /// The program's log records, for aya-log.
+    pub fn ebpf(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
+    }
+}
+
+fn xdp(ebpf: &mut Ebpf) -> &mut Xdp {
+    let program = ebpf.program_mut("lb").expect("the object has the program `lb`");
+    program.try_into().expect("`lb` is an XDP program")
+}
+
+fn check_pinned_sizes(directory: &Path, entries: &[(&'static str, u32)]) -> Result<(), LoadError> {
+    for (name, wanted) in entries {
+        let path = directory.join(name);
+        if !path.exists() {
+            continue;
+        }
+        let pinned = MapData::from_pin(&path).map_err(|error| LoadError::Other(error.into()))?;
+        let actual = pinned
+            .info()
+            .map_err(|error| LoadError::Other(error.into()))?
+            .max_entries();
+        if actual != *wanted {
+            return Err(LoadError::PinnedSize {
+                map: name,
+                actual,
+                wanted: *wanted,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The map data inside one of the map kinds that the program uses.
+pub(super) fn data(map: Map) -> Option<MapData> {
+    match map {
+        Map::Array(data)
+        | Map::HashMap(data)
+        | Map::LpmTrie(data)
+        | Map::PerCpuArray(data)
+        | Map::DevMapHash(data) => Some(data),
+        _ => None,
+    }
+}

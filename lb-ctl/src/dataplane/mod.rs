@@ -1,0 +1,22 @@
+//! The kernel side: the program, its maps, its attachment. The only user of aya.
+
+mod attach;
+mod flows;
+mod kernel;
+mod load;
+mod mapped;
+mod pin;
+
+pub use attach::{AttachError, XdpMode};
+pub use flows::{FlowEntry, FlowTable};
+pub use kernel::MapSet;
+pub use load::{LoadError, LoadOptions, Program, Sizes, object_is_embedded};
+pub use pin::{PinDirectory, detach_offline};
+
+/// Now, on the data plane's clock.
+pub fn now_tick() -> u32 {
+    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC_COARSE)
+        .expect("the coarse monotonic clock always exists");
+    let nanoseconds = time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64;
+    lb_common::tick::from_nanoseconds(nanoseconds)
+}

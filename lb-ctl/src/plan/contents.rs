@@ -1,0 +1,35 @@
+//! What the kernel's maps hold, or should hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use lb_common::layout::{AddressKey, Backend, Member, Rule, RuleKey, Service, SteeringKey, Vip};
+
+/// The content of every map that the plan owns. Services are shared by `Arc`, so that what an event did not touch
+/// is recognised without a look inside.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Contents {
+    pub services: BTreeMap<u32, Arc<ServiceContents>>,
+    pub rules: Arc<RuleContents>,
+    pub backends: BTreeMap<u32, Backend>,
+    /// Interfaces that packets may leave by.
+    pub devices: BTreeSet<u32>,
+}
+
+/// A service's record, its members and its selection table.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ServiceContents {
+    pub record: Service,
+    pub members: BTreeMap<u32, Member>,
+    /// Where the table starts, and its slots; absent when the eligible set is empty.
+    pub table: Option<(u32, Arc<[u32]>)>,
+}
+
+/// Everything that maps a packet to a service.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RuleContents {
+    pub rules: BTreeMap<RuleKey, Rule>,
+    pub vips: BTreeMap<AddressKey, Vip>,
+    /// Key and prefix length of its source part (0..=128) to service.
+    pub steering: BTreeMap<(SteeringKey, u32), u32>,
+}

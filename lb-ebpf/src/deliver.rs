@@ -1,0 +1,295 @@
+//! Delivery (semantics §9): the packet leaves towards its backend, or an ICMP error goes back to its sender.
+
+use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::helpers::generated::{bpf_csum_diff, bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
+use aya_ebpf::programs::XdpContext;
+use lb_common::checksum;
+use lb_common::layout::{Backend, DeliveryMode};
+use lb_common::parse::{Family, Network};
+use lb_common::rewrite::{
+    self, ICMP_HEADER, ICMPV4_QUOTE, ICMPV6_QUOTE, fragmentation_needed, ipv4_header, ipv6_header,
+    packet_too_big,
+};
+use lb_common::verdict::Reason;
+use lb_common::wire::{ETHERNET_HEADER, IPV4_HEADER, IPV6_HEADER, Packet as _, VLAN_TAG, ipproto};
+
+use crate::frame::Frame;
+use crate::maps;
+
+/// What became of the packet. The reason differs from the decision's when delivery failed.
+pub(crate) struct Outcome {
+    pub(crate) reason: Reason,
+    pub(crate) action: u32,
+}
+
+impl Outcome {
+    #[inline(always)]
+    const fn dropped(reason: Reason) -> Self {
+        Self {
+            reason,
+            action: xdp_action::XDP_DROP,
+        }
+    }
+}
+
+type Delivered = Result<u32, Reason>;
+
+#[inline(always)]
+pub(crate) fn deliver(ctx: &XdpContext, network: &Network, backend: &Backend, decided: Reason) -> Outcome {
+    // The offset of the IP header is one of three constants: with each its own copy of the code, every access
+    // behind it has a constant offset.
+    const TAGGED: usize = ETHERNET_HEADER + VLAN_TAG;
+    const TWICE_TAGGED: usize = TAGGED + VLAN_TAG;
+    match network.l3 {
+        ETHERNET_HEADER => deliver_at::<ETHERNET_HEADER>(ctx, network, backend, decided),
+        TAGGED => deliver_at::<TAGGED>(ctx, network, backend, decided),
+        _ => deliver_at::<TWICE_TAGGED>(ctx, network, backend, decided),
+    }
+}
+
+#[inline(always)]
+fn deliver_at<const L3: usize>(
+    ctx: &XdpContext,
+    network: &Network,
+    backend: &Backend,
+    decided: Reason,
+) -> Outcome {
+    let overhead = match DeliveryMode::from_u32(backend.mode) {
+        Some(DeliveryMode::L2) => 0,
+        Some(DeliveryMode::Ipv4) => IPV4_HEADER,
+        Some(DeliveryMode::Ipv6) => IPV6_HEADER,
+        None => return Outcome::dropped(Reason::DropBadDelivery),
+    };
+    let mtu = backend.mtu as usize;
+    if network.length + overhead > mtu {
+        return too_big::<L3>(ctx, network, mtu.saturating_sub(overhead) as u32);
+    }
+    let delivered = match overhead {
+        0 => l2(ctx, backend),
+        IPV4_HEADER => encapsulate_v4::<L3>(ctx, network, backend),
+        _ => encapsulate_v6::<L3>(ctx, network, backend),
+    };
+    match delivered.and_then(|()| transmit(ctx, backend)) {
+        Ok(action) => Outcome {
+            reason: decided,
+            action,
+        },
+        Err(reason) => Outcome::dropped(reason),
+    }
+}
+
+#[inline(always)]
+fn l2(ctx: &XdpContext, backend: &Backend) -> Result<(), Reason> {
+    let mut frame = Frame::of(ctx);
+    *frame.window_mut::<12>(0).ok_or(Reason::DropNoRoom)? = backend.ethernet;
+    Ok(())
+}
+
+#[inline(always)]
+fn encapsulate_v4<const L3: usize>(
+    ctx: &XdpContext,
+    network: &Network,
+    backend: &Backend,
+) -> Result<(), Reason> {
+    decrement_hop_limit::<L3>(ctx, network)?;
+    push::<L3>(ctx, IPV4_HEADER, Family::V4, Some(&backend.ethernet))?;
+    let header = rewrite::outer_ipv4(network, backend);
+    *Frame::of(ctx).window_mut(L3).ok_or(Reason::DropNoRoom)? = header;
+    Ok(())
+}
+
+#[inline(always)]
+fn encapsulate_v6<const L3: usize>(
+    ctx: &XdpContext,
+    network: &Network,
+    backend: &Backend,
+) -> Result<(), Reason> {
+    decrement_hop_limit::<L3>(ctx, network)?;
+    push::<L3>(ctx, IPV6_HEADER, Family::V6, Some(&backend.ethernet))?;
+    let header = rewrite::outer_ipv6(network, backend);
+    *Frame::of(ctx).window_mut(L3).ok_or(Reason::DropNoRoom)? = header;
+    Ok(())
+}
+
+/// A tunnel's entry forwards the inner packet as a router does (RFC 2003 §3.1, RFC 2473 §3.1).
+#[inline(always)]
+fn decrement_hop_limit<const L3: usize>(ctx: &XdpContext, network: &Network) -> Result<(), Reason> {
+    if network.hop_limit <= 1 {
+        return Err(Reason::DropTtlExpired);
+    }
+    let mut frame = Frame::of(ctx);
+    match network.family {
+        Family::V4 => {
+            let header = frame.window_mut::<IPV4_HEADER>(L3).ok_or(Reason::DropNoRoom)?;
+            let old = u16::from_be_bytes([header[8], header[9]]);
+            let sum = checksum::update(u16::from_be_bytes([header[10], header[11]]), old, old - 0x100);
+            header[8] = network.hop_limit - 1;
+            [header[10], header[11]] = sum.to_be_bytes();
+        }
+        Family::V6 => {
+            let header = frame.window_mut::<IPV6_HEADER>(L3).ok_or(Reason::DropNoRoom)?;
+            header[7] = network.hop_limit - 1;
+        }
+    }
+    Ok(())
+}
+
+/// Makes `room` bytes before the IP header, moves the Ethernet header and tags to the front, and names the new
+/// payload. New addresses, or those of the packet exchanged.
+#[inline(always)]
+fn push<const L3: usize>(
+    ctx: &XdpContext,
+    room: usize,
+    family: Family,
+    ethernet: Option<&[u8; 12]>,
+) -> Result<(), Reason> {
+    // SAFETY: the context is the one that the kernel handed us.
+    if unsafe { bpf_xdp_adjust_head(ctx.ctx, -(room as i32)) } != 0 {
+        return Err(Reason::DropNoRoom);
+    }
+    let mut frame = Frame::of(ctx);
+    let old: [u8; L3] = *frame.window::<L3>(room).ok_or(Reason::DropNoRoom)?;
+    let new = frame.window_mut::<L3>(0).ok_or(Reason::DropNoRoom)?;
+    let addresses = match ethernet {
+        Some(addresses) => *addresses,
+        None => [
+            old[6], old[7], old[8], old[9], old[10], old[11], old[0], old[1], old[2], old[3], old[4], old[5],
+        ],
+    };
+    *new = old;
+    new[..12].copy_from_slice(&addresses);
+    [new[L3 - 2], new[L3 - 1]] = rewrite::ethertype_of(family).to_be_bytes();
+    Ok(())
+}
+
+#[inline(always)]
+fn transmit(ctx: &XdpContext, backend: &Backend) -> Delivered {
+    if ctx.ingress_ifindex() as u32 == backend.ifindex {
+        return Ok(xdp_action::XDP_TX);
+    }
+    maps::LB_DEVICES
+        .redirect(backend.ifindex, 0)
+        .map_err(|_| Reason::DropBadDelivery)
+}
+
+/// Tells the sender the largest packet that fits (RFC 1191, RFC 8201), from the VIP's address.
+#[inline(always)]
+fn too_big<const L3: usize>(ctx: &XdpContext, network: &Network, mtu: u32) -> Outcome {
+    let replied = match network.family {
+        Family::V4 => too_big_v4::<L3>(ctx, network, mtu),
+        Family::V6 => too_big_v6::<L3>(ctx, network, mtu),
+    };
+    match replied {
+        Ok(()) => Outcome {
+            reason: Reason::ReplyTooBig,
+            action: xdp_action::XDP_TX,
+        },
+        Err(reason) => Outcome::dropped(reason),
+    }
+}
+
+#[inline(always)]
+fn too_big_v4<const L3: usize>(ctx: &XdpContext, network: &Network, mtu: u32) -> Result<(), Reason> {
+    const ICMP: usize = ICMP_HEADER + ICMPV4_QUOTE;
+    if network.protocol == ipproto::ICMP || network.length < ICMPV4_QUOTE {
+        return Err(Reason::DropTooBig);
+    }
+    push::<L3>(ctx, IPV4_HEADER + ICMP_HEADER, Family::V4, None)?;
+    cut::<L3>(ctx, IPV4_HEADER + ICMP)?;
+    let mut frame = Frame::of(ctx);
+    let source = network.destination[0].to_ne_bytes();
+    let destination = network.source[0].to_ne_bytes();
+    let header = ipv4_header(0, (IPV4_HEADER + ICMP) as u16, ipproto::ICMP, source, destination);
+    *frame.window_mut(L3).ok_or(Reason::DropNoRoom)? = header;
+    let at = L3 + IPV4_HEADER;
+    *frame.window_mut(at).ok_or(Reason::DropNoRoom)? = fragmentation_needed(mtu as u16);
+    let message = frame.window_mut::<ICMP>(at).ok_or(Reason::DropNoRoom)?;
+    let sum = sum(message, 0)?;
+    [message[2], message[3]] = folded(sum);
+    Ok(())
+}
+
+#[inline(always)]
+fn too_big_v6<const L3: usize>(ctx: &XdpContext, network: &Network, mtu: u32) -> Result<(), Reason> {
+    const ICMP: usize = ICMP_HEADER + ICMPV6_QUOTE;
+    if network.protocol == ipproto::ICMPV6 || network.length < ICMPV6_QUOTE {
+        return Err(Reason::DropTooBig);
+    }
+    push::<L3>(ctx, IPV6_HEADER + ICMP_HEADER, Family::V6, None)?;
+    cut::<L3>(ctx, IPV6_HEADER + ICMP)?;
+    let mut frame = Frame::of(ctx);
+    let header = ipv6_header(
+        0,
+        ICMP as u16,
+        ipproto::ICMPV6,
+        rewrite::HOP_LIMIT,
+        network.destination,
+        network.source,
+    );
+    *frame.window_mut(L3).ok_or(Reason::DropNoRoom)? = header;
+    let at = L3 + IPV6_HEADER;
+    *frame.window_mut(at).ok_or(Reason::DropNoRoom)? = packet_too_big(mtu);
+    let message = frame.window_mut::<ICMP>(at).ok_or(Reason::DropNoRoom)?;
+    let sum = sum(message, pseudo_header(network, ICMP as u32))?;
+    [message[2], message[3]] = folded(sum);
+    Ok(())
+}
+
+/// Shortens the packet to `length` bytes behind the Ethernet header and tags.
+#[inline(always)]
+fn cut<const L3: usize>(ctx: &XdpContext, length: usize) -> Result<(), Reason> {
+    let surplus = Frame::of(ctx).len() as i32 - (L3 + length) as i32;
+    // SAFETY: the context is the one that the kernel handed us.
+    if unsafe { bpf_xdp_adjust_tail(ctx.ctx, -surplus) } != 0 {
+        return Err(Reason::DropNoRoom);
+    }
+    Ok(())
+}
+
+/// The most that the checksum helper takes at once.
+const CHUNK: usize = 512;
+
+/// The Internet checksum's sum over `bytes`, words as they lie in memory, on top of `seed`.
+#[inline(always)]
+fn sum<const N: usize>(bytes: &mut [u8; N], seed: u32) -> Result<u32, Reason> {
+    let mut total = seed;
+    let mut at = 0;
+    while at < N {
+        let length = if N - at < CHUNK { N - at } else { CHUNK };
+        // SAFETY: `at + length <= N`, so the range lies in `bytes`; the helper only reads it.
+        let result = unsafe {
+            bpf_csum_diff(
+                core::ptr::null_mut(),
+                0,
+                bytes.as_mut_ptr().add(at).cast(),
+                length as u32,
+                total,
+            )
+        };
+        if result < 0 {
+            return Err(Reason::DropNoRoom);
+        }
+        total = result as u32;
+        at += length;
+    }
+    Ok(total)
+}
+
+/// The pseudo-header of ICMPv6 (RFC 8200 §8.1) in the helper's word order.
+#[inline(always)]
+fn pseudo_header(network: &Network, length: u32) -> u32 {
+    let mut total = u64::from(length.to_be()) + u64::from(u32::from(ipproto::ICMPV6).to_be());
+    let mut index = 0;
+    while index < 4 {
+        total += u64::from(network.source[index]) + u64::from(network.destination[index]);
+        index += 1;
+    }
+    total = (total & 0xffff_ffff) + (total >> 32);
+    total = (total & 0xffff_ffff) + (total >> 32);
+    total as u32
+}
+
+#[inline(always)]
+fn folded(sum: u32) -> [u8; 2] {
+    checksum::fold((sum & 0xffff) + (sum >> 16)).to_ne_bytes()
+}

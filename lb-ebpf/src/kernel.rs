@@ -1,0 +1,128 @@
+//! [`Tables`] on BPF maps.
+
+use core::intrinsics::{AtomicOrdering, atomic_cxchg};
+
+use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
+use lb_common::flow::FlowBucket;
+use lb_common::hash::HashKeys;
+use lb_common::layout::{
+    AddressKey, BUCKET_SLOTS, Bucket, Member, Rule, RuleKey, Service, SteeringKey, TupleRecord, Vip,
+};
+use lb_common::tables::Tables;
+use lb_common::tick;
+
+use crate::maps;
+
+/// Secrets; the loader sets them.
+#[unsafe(no_mangle)]
+static LB_HASH_KEYS: HashKeys = HashKeys::ZERO;
+
+/// Buckets in the flow table; the loader sets it with the map's size.
+#[unsafe(no_mangle)]
+static LB_BUCKETS: u32 = lb_common::layout::size::FLOW_SLOTS / BUCKET_SLOTS;
+
+/// A test's clock: not 0 is the tick to judge by. The verifier removes the branch when the loader leaves it 0.
+#[unsafe(no_mangle)]
+static LB_TEST_TICK: u32 = 0;
+
+pub(crate) struct KernelTables;
+
+/// A constant that the loader may have changed.
+#[inline(always)]
+fn loaded(constant: &'static u32) -> u32 {
+    // SAFETY: a reference is valid to read; volatile, because the value at compile time is not the value at run time.
+    unsafe { core::ptr::read_volatile(constant) }
+}
+
+#[repr(transparent)]
+pub(crate) struct KernelBucket(Bucket);
+
+impl FlowBucket for KernelBucket {
+    #[inline(always)]
+    fn load(&self, slot: usize) -> u64 {
+        // SAFETY: in range by the callers' loops over eight slots; volatile, because other CPUs write it.
+        unsafe { core::ptr::read_volatile(self.0.slots.as_ptr().add(slot)) }
+    }
+
+    #[inline(always)]
+    fn compare_exchange(&self, slot: usize, old: u64, new: u64) -> bool {
+        // SAFETY: as above; the map's memory is writable, and every writer uses atomics.
+        let (_, exchanged) = unsafe {
+            let target = self.0.slots.as_ptr().add(slot).cast_mut();
+            atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(target, old, new)
+        };
+        exchanged
+    }
+}
+
+impl Tables for KernelTables {
+    type Bucket = KernelBucket;
+
+    #[inline(always)]
+    fn keys(&self) -> &HashKeys {
+        // What the compiler sees here is zero; what the loader wrote is not.
+        core::hint::black_box(&LB_HASH_KEYS)
+    }
+
+    #[inline(always)]
+    fn now(&self) -> u32 {
+        let test = loaded(&LB_TEST_TICK);
+        if test != 0 {
+            return test;
+        }
+        // SAFETY: a helper without arguments.
+        tick::from_nanoseconds(unsafe { bpf_ktime_get_coarse_ns() })
+    }
+
+    #[inline(always)]
+    fn rule(&self, key: &RuleKey) -> Option<Rule> {
+        // SAFETY: an entry that is replaced meanwhile is read as it was or as it is: one 64-bit load.
+        unsafe { maps::LB_RULES.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn vip(&self, key: &AddressKey) -> Option<Vip> {
+        // SAFETY: words are independent of each other, so a torn read is one of the two states for each protocol.
+        unsafe { maps::LB_VIPS.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn steering(&self, key: &SteeringKey) -> Option<u32> {
+        maps::steering(key)
+    }
+
+    #[inline(always)]
+    fn service(&self, number: u32) -> Option<Service> {
+        maps::LB_SERVICES.get(number).copied()
+    }
+
+    #[inline(always)]
+    fn member(&self, number: u32) -> Option<Member> {
+        maps::LB_MEMBERS.get(number).copied()
+    }
+
+    #[inline(always)]
+    fn selected(&self, slot: u32) -> u32 {
+        // Two slots to a value, the even one in the low half.
+        let pair = maps::LB_TABLES.get(slot / 2).map_or(0, |pair| *pair);
+        (pair >> (32 * (slot % 2))) as u32
+    }
+
+    #[inline(always)]
+    fn bucket_count(&self) -> u32 {
+        loaded(&LB_BUCKETS)
+    }
+
+    #[inline(always)]
+    fn bucket(&self, index: u32) -> Option<&KernelBucket> {
+        maps::LB_FLOWS.get(index)
+    }
+
+    #[inline(always)]
+    fn keep_tuple(&self, index: u32, tuple: &TupleRecord) {
+        if let Some(record) = maps::LB_TUPLES.get_ptr_mut(index) {
+            // SAFETY: the map owns the record; a reader takes it only if its hash fits the slot.
+            unsafe { *record = *tuple }
+        }
+    }
+}

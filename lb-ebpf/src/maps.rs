@@ -1,0 +1,80 @@
+//! The only file that owns maps; typed getters leave it. Sizes are defaults: the loader sets what was asked for.
+
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
+use aya_ebpf::maps::xdp::DevMapHash;
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
+use lb_common::layout::{
+    AddressKey, BUCKET_SLOTS, Backend, Member, MemberCounter, Rule, RuleKey, Service, SteeringKey,
+    TupleRecord, VerdictCounter, Vip, size,
+};
+use lb_common::verdict::{REASON_SLOTS, Reason, Verdict};
+
+use crate::kernel::KernelBucket;
+
+#[map]
+pub(crate) static LB_RULES: HashMap<RuleKey, Rule> =
+    HashMap::with_max_entries(size::RULES, BPF_F_NO_PREALLOC);
+#[map]
+pub(crate) static LB_VIPS: HashMap<AddressKey, Vip> =
+    HashMap::with_max_entries(size::VIPS, BPF_F_NO_PREALLOC);
+#[map]
+pub(crate) static LB_STEERING: LpmTrie<SteeringKey, u32> =
+    LpmTrie::with_max_entries(size::STEERING, BPF_F_NO_PREALLOC);
+#[map]
+pub(crate) static LB_SERVICES: Array<Service> = Array::with_max_entries(size::SERVICES, BPF_F_MMAPABLE);
+#[map]
+pub(crate) static LB_MEMBERS: Array<Member> = Array::with_max_entries(size::MEMBERS, BPF_F_MMAPABLE);
+#[map]
+static LB_BACKENDS: Array<Backend> = Array::with_max_entries(size::BACKENDS, BPF_F_MMAPABLE);
+#[map]
+pub(crate) static LB_TABLES: Array<u64> = Array::with_max_entries(size::TABLE_SLOTS / 2, BPF_F_MMAPABLE);
+#[map]
+pub(crate) static LB_FLOWS: Array<KernelBucket> =
+    Array::with_max_entries(size::FLOW_SLOTS / BUCKET_SLOTS, BPF_F_MMAPABLE);
+#[map]
+pub(crate) static LB_TUPLES: Array<TupleRecord> = Array::with_max_entries(size::FLOW_SLOTS, BPF_F_MMAPABLE);
+#[map]
+pub(crate) static LB_DEVICES: DevMapHash = DevMapHash::with_max_entries(size::DEVICES, 0);
+#[map]
+static LB_VERDICTS: PerCpuArray<VerdictCounter> = PerCpuArray::with_max_entries(REASON_SLOTS, 0);
+#[map]
+static LB_MEMBER_STATS: PerCpuArray<MemberCounter> = PerCpuArray::with_max_entries(size::MEMBERS, 0);
+
+#[inline(always)]
+pub(crate) fn steering(key: &SteeringKey) -> Option<u32> {
+    LB_STEERING
+        .get(Key::new(SteeringKey::SCOPE_BITS + 128, *key))
+        .copied()
+}
+
+#[inline(always)]
+pub(crate) fn backend(number: u32) -> Option<&'static Backend> {
+    LB_BACKENDS.get(number)
+}
+
+/// Counts the outcome, per CPU, so without atomics.
+#[inline(always)]
+pub(crate) fn count(verdict: &Verdict, bytes: u64) {
+    if let Some(counter) = LB_VERDICTS.get_ptr_mut(verdict.reason as u32) {
+        // SAFETY: the map owns the value and no other CPU writes it.
+        let counter = unsafe { &mut *counter };
+        counter.packets += 1;
+        counter.bytes += bytes;
+    }
+    if verdict.member == 0 {
+        return;
+    }
+    if let Some(counter) = LB_MEMBER_STATS.get_ptr_mut(verdict.member) {
+        // SAFETY: as above.
+        let counter = unsafe { &mut *counter };
+        counter.packets += 1;
+        counter.bytes += bytes;
+        counter.new_flows += u64::from(matches!(
+            verdict.reason,
+            Reason::ForwardNew | Reason::ForwardDiverted
+        ));
+        counter.persisted += u64::from(matches!(verdict.reason, Reason::ForwardPersisted));
+    }
+}
