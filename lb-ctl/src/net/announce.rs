@@ -276,10 +276,11 @@ async fn answer_for_ever(
         };
         let ours = |address: IpAddr| answered.iter().any(|range| range.contains(address));
         let Ok(mac) = socket.mac() else { continue };
-        if let Some(reply) = answer(&buffer[..length], mac, ours) {
-            if let Err(error) = socket.send(&reply) {
-                tracing::debug!(%error, "an answer could not be sent");
-            }
+        let Some(reply) = answer(&buffer[..length], mac, ours) else {
+            continue;
+        };
+        if let Err(error) = socket.send(&reply) {
+            tracing::debug!(%error, "an answer could not be sent");
         }
     }
 }
