@@ -19,7 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::NetError;
 use super::links::{self, Link};
-use super::neighbours::{NeighbourKey, Neighbours};
+use super::neighbours::{Neighbour, NeighbourKey, Neighbours};
 use super::netlink::{Event, Events, Netlink};
 use super::next_hop::{self, NextHops};
 use super::route::{self, Route};
@@ -288,17 +288,10 @@ impl Worker {
         }
     }
 
-    /// Those that nobody looks after, each at most once in its time.
     fn neighbours_to_ask(&self, now: Instant) -> Vec<NeighbourKey> {
         let due = |key: &&NeighbourKey| {
-            let pause = match self.neighbours.get(key) {
-                Some(neighbour) if neighbour.managed || neighbour.fixed => return false,
-                Some(_) => ASK_AGAIN,
-                None => ASK_FORGOTTEN,
-            };
-            self.asked
-                .get(key)
-                .is_none_or(|last| now.duration_since(*last) >= pause)
+            let since = self.asked.get(key).map(|last| now.duration_since(*last));
+            should_ask(self.neighbours.get(key), since)
         };
         self.neighbours.wanted().iter().filter(due).copied().collect()
     }
@@ -319,6 +312,17 @@ impl Worker {
             changed
         });
     }
+}
+
+/// Whether a neighbour needs asking for: when nobody looks after it, and not more often than in its time. A kernel
+/// older than 5.16 manages none, so there every neighbour comes round again and again.
+fn should_ask(neighbour: Option<&Neighbour>, since_asked: Option<Duration>) -> bool {
+    let pause = match neighbour {
+        Some(neighbour) if neighbour.managed || neighbour.fixed => return false,
+        Some(_) => ASK_AGAIN,
+        None => ASK_FORGOTTEN,
+    };
+    since_asked.is_none_or(|since| since >= pause)
 }
 
 fn ticks(period: Duration) -> tokio::time::Interval {

@@ -529,6 +529,29 @@ fn another_host_finds_the_addresses() {
 }
 
 #[test]
+fn an_interface_that_was_down_is_served_again() {
+    let Some(pair) = Pair::new("flap") else { return };
+    let here = || async {
+        let mut announcer = Announcer::new();
+        assert!(
+            announcer
+                .set(&BTreeMap::from([(cable().await, ranges())]))
+                .is_empty()
+        );
+        tokio::task::yield_now().await;
+        pair.here.ip("link set cable down");
+        tokio::task::yield_now().await;
+        pair.here.ip("link set cable up");
+        std::future::pending::<()>().await;
+    };
+    both(&pair, here, async || {
+        for address in [VIP.into(), VIP_6.into()] {
+            until_neighbour(address, HERE_MAC, true).await;
+        }
+    });
+}
+
+#[test]
 fn a_takeover_moves_what_another_host_remembers() {
     let Some(pair) = Pair::new("takeover") else { return };
     for address in [IpAddr::from(VIP), VIP_6.into()] {

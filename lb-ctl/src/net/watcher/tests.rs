@@ -105,7 +105,15 @@ fn neighbours_on_link_are_resolved_and_followed() {
 fn routes_are_followed() {
     let Some(pair) = Pair::new("routes") else { return };
     pair.here.run(async || {
-        let watching = Watching::new(&[REMOTE, HERE]);
+        let [here_6, remote_6]: [IpAddr; 2] =
+            ["2001:db8::1", "2001:db8:1::7"].map(|text| text.parse().unwrap());
+        let watching = Watching::new(&[REMOTE, HERE, here_6, remote_6]);
+        watching
+            .until_reason(here_6, "2001:db8::1 is a local address of this host")
+            .await;
+        watching
+            .until_reason(remote_6, "there is no route to 2001:db8:1::7")
+            .await;
         watching
             .until_reason(REMOTE, "there is no route to 198.51.100.7")
             .await;
@@ -154,6 +162,65 @@ fn routes_are_followed() {
 }
 
 #[test]
+fn an_endpoint_behind_a_bridge_leaves_by_the_bridge() {
+    let Some(pair) = Pair::new("bridge") else { return };
+    pair.here.ip("link add br0 address 02:00:00:00:00:0b type bridge");
+    pair.here.ip("link set cable master br0");
+    pair.here.ip("addr flush dev cable");
+    pair.here.ip("addr add 192.0.2.1/24 dev br0");
+    pair.here.ip("link set br0 up");
+    pair.here.run(async || {
+        let watching = Watching::new(&[THERE]);
+        let bridge = Links::new().unwrap().by_name("br0").await.unwrap();
+        assert_eq!(
+            watching.until_mac(THERE, THERE_MAC).await,
+            NextHop::Resolved {
+                ifindex: bridge.index,
+                source_mac: [2, 0, 0, 0, 0, 0x0b],
+                destination_mac: THERE_MAC,
+                on_link: true,
+                mtu: 1500,
+                source_address: Some(HERE),
+            }
+        );
+    });
+}
+
+#[test]
+fn who_is_asked_for_and_how_often() {
+    let plain = Neighbour {
+        mac: None,
+        failed: false,
+        managed: false,
+        fixed: false,
+    };
+    let managed = Neighbour {
+        managed: true,
+        ..plain
+    };
+    let fixed = Neighbour { fixed: true, ..plain };
+    let second = |seconds: u64| Some(Duration::from_secs(seconds));
+    for (neighbour, since, expected) in [
+        (None, None, true),
+        (None, Some(Duration::from_millis(999)), false),
+        (None, second(1), true),
+        (Some(plain), None, true),
+        (Some(plain), second(4), false),
+        (Some(plain), second(5), true),
+        (Some(managed), None, false),
+        (Some(managed), second(100), false),
+        (Some(fixed), None, false),
+        (Some(fixed), second(100), false),
+    ] {
+        assert_eq!(
+            should_ask(neighbour.as_ref(), since),
+            expected,
+            "{neighbour:?} {since:?}"
+        );
+    }
+}
+
+#[test]
 fn a_silent_neighbour_is_unresolved_until_it_speaks() {
     let Some(pair) = Pair::new("silent") else { return };
     pair.here.run(async || {
@@ -196,7 +263,7 @@ fn the_kernel_manages_what_is_watched_and_only_that() {
 }
 
 /// Waits until the kernel itself says so.
-async fn until_known(key: NeighbourKey, wanted: impl Fn(&super::super::neighbours::Neighbour) -> bool) {
+async fn until_known(key: NeighbourKey, wanted: impl Fn(&Neighbour) -> bool) {
     let netlink = Netlink::open().unwrap();
     let mut neighbours = Neighbours::default();
     neighbours.want(BTreeSet::from([key]));
@@ -247,37 +314,5 @@ fn lost_notifications_cost_nothing_but_a_second_look() {
             NextHop::Unresolved { reason } => assert!(reason.contains("waiting for neighbour"), "{reason}"),
         }
         drop(addresses);
-    });
-}
-
-#[test]
-fn links_say_what_the_kernel_knows() {
-    let Some(pair) = Pair::new("links") else { return };
-    pair.here.run(async || {
-        let links = Links::new().unwrap();
-        let cable = links.by_name("cable").await.unwrap();
-        assert_eq!(
-            (cable.mac, cable.mtu, cable.up, cable.carrier),
-            (Some(HERE_MAC), 1500, true, true)
-        );
-        assert!(cable.xdp.is_empty() && !cable.loopback);
-        let error = links.by_name("eth7").await.unwrap_err();
-        assert_eq!(error.to_string(), "there is no interface named eth7");
-        let names: Vec<_> = links
-            .list()
-            .await
-            .unwrap()
-            .into_iter()
-            .map(|link| link.name)
-            .collect();
-        assert_eq!(names, ["lo", "cable"]);
-        for address in ["192.0.2.200", "2001:db8::1:2:3"] {
-            let found = links.connected_interface(address.parse().unwrap()).await.unwrap();
-            assert_eq!(found, Some(cable.index), "{address}");
-        }
-        for address in ["198.51.100.7", "127.0.0.9", "2001:db8:1::1"] {
-            let found = links.connected_interface(address.parse().unwrap()).await.unwrap();
-            assert_eq!(found, None, "{address}");
-        }
     });
 }
