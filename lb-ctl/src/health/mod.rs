@@ -1,1 +1,11 @@
-//! Health checks: a state machine without clock or socket, and the probes that feed it.
+//! Health checks: a state machine without clock or socket, the probes that feed it, and the scheduler that runs both.
+//!
+//! Contract: targets in ([`HealthChecker::set_targets`]), changes of health out ([`HealthEvent`]). Nothing here knows
+//! what a health change is used for.
+
+pub mod machine;
+pub mod probe;
+pub mod scheduler;
+
+pub use machine::{HealthState, Weight, WeightError};
+pub use scheduler::{HealthChecker, HealthEvent, TargetId};

@@ -1,1 +1,51 @@
 //! The host's network: routes, neighbours, links, and answering for addresses. The only user of netlink.
+//!
+//! Contract: everything acts in the network namespace of the thread that made the object, whatever thread runs it
+//! later. Addresses in ([`NetWatcher::watch`], [`Announcer::set`]), next hops out; nobody here knows what they are for.
+
+pub mod announce;
+pub mod links;
+mod neighbours;
+mod netlink;
+mod next_hop;
+mod route;
+#[cfg(test)]
+mod testing;
+mod watcher;
+
+use std::io;
+
+pub use announce::{Announcer, VipRange};
+pub use links::{Link, Links, XdpAttachment, XdpMode};
+pub use next_hop::{MacAddr, NextHop, NextHops};
+pub use watcher::NetWatcher;
+
+/// What can go wrong here; each displays as one clause of a sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum NetError {
+    #[error("there is no interface named {name}")]
+    InterfaceMissing { name: String },
+    #[error("can't {doing}: {source}")]
+    Io { doing: String, source: io::Error },
+    #[error("can't {doing}: the kernel's answer made no sense: {answer}")]
+    Unexpected { doing: String, answer: String },
+    #[error("can't {doing}: the kernel did not answer")]
+    NoAnswer { doing: String },
+}
+
+impl NetError {
+    pub(crate) fn io(doing: impl Into<String>, source: io::Error) -> Self {
+        Self::Io {
+            doing: doing.into(),
+            source,
+        }
+    }
+
+    /// The error number that the kernel answered with.
+    pub fn raw_os_error(&self) -> Option<i32> {
+        match self {
+            Self::Io { source, .. } => source.raw_os_error(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,298 @@
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::health::machine::{Weight, WeightReport};
+use crate::model::{Probe, ProxyHeader};
+
+/// A network of the test's: what it answers, and when it was asked.
+#[derive(Clone, Default)]
+struct Fake(Arc<FakeState>);
+
+#[derive(Default)]
+struct FakeState {
+    up: Mutex<BTreeMap<IpAddr, bool>>,
+    weight: AtomicUsize,
+    asked: Mutex<Vec<(IpAddr, Instant)>>,
+    /// How long a probe takes.
+    delay: Mutex<Duration>,
+}
+
+impl Fake {
+    fn set(&self, address: IpAddr, up: bool) {
+        self.0.up.lock().unwrap().insert(address, up);
+    }
+
+    fn asked(&self, address: IpAddr) -> Vec<Instant> {
+        let asked = self.0.asked.lock().unwrap();
+        asked
+            .iter()
+            .filter(|(a, _)| *a == address)
+            .map(|(_, when)| *when)
+            .collect()
+    }
+}
+
+impl Prober for Fake {
+    async fn probe(&self, address: IpAddr, _check: &HealthCheck) -> ProbeResult {
+        self.0.asked.lock().unwrap().push((address, Instant::now()));
+        let delay = *self.0.delay.lock().unwrap();
+        tokio::time::sleep(delay).await;
+        let weight = WeightReport::Reported(self.0.weight.load(Ordering::Relaxed) as u32);
+        match self.0.up.lock().unwrap().get(&address) {
+            Some(true) => ProbeResult::Success { weight },
+            _ => ProbeResult::Failure {
+                reason: "connection refused".to_owned(),
+                weight,
+            },
+        }
+    }
+}
+
+const A: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+const B: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
+
+fn target(address: IpAddr) -> TargetId {
+    TargetId {
+        check: ResourcePath::from_canonical("projects/p/regions/r/healthChecks/h"),
+        address,
+    }
+}
+
+fn check(interval: u32) -> Arc<HealthCheck> {
+    Arc::new(HealthCheck {
+        path: target(A).check,
+        check_interval_sec: interval,
+        timeout_sec: interval,
+        healthy_threshold: 2,
+        unhealthy_threshold: 3,
+        probe: Probe::Tcp {
+            tls: false,
+            port: 80,
+            proxy_header: ProxyHeader::None,
+            request: Vec::new(),
+            response: Vec::new(),
+        },
+    })
+}
+
+fn targets(addresses: &[IpAddr], interval: u32) -> BTreeMap<TargetId, Arc<HealthCheck>> {
+    addresses
+        .iter()
+        .map(|address| (target(*address), check(interval)))
+        .collect()
+}
+
+fn healthy(weight: u32) -> HealthState {
+    HealthState {
+        healthy: true,
+        weight: Weight {
+            value: weight,
+            error: None,
+        },
+        detail: None,
+    }
+}
+
+/// The next event that says something about health (the first weight of a target is an event too).
+async fn next_health(events: &mut mpsc::UnboundedReceiver<HealthEvent>, healthy: bool) -> HealthEvent {
+    loop {
+        let event = events.recv().await.expect("the checker lives");
+        if event.state.healthy == healthy {
+            return event;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_probe_is_soon_and_the_others_keep_the_interval() {
+    let fake = Fake::default();
+    fake.set(A, true);
+    fake.0.weight.store(1, Ordering::Relaxed);
+    let start = Instant::now();
+    let (mut checker, mut events) = HealthChecker::with_prober(fake.clone(), BTreeMap::new());
+    checker.set_targets(targets(&[A], 5));
+    let event = events.recv().await.unwrap();
+    assert_eq!(
+        event,
+        HealthEvent {
+            target: target(A),
+            state: healthy(1)
+        }
+    );
+    let asked = fake.asked(A);
+    assert!(
+        asked[0] - start <= MAX_START_JITTER + Duration::from_millis(1),
+        "{:?}",
+        asked[0] - start
+    );
+    assert_eq!(asked.len(), 2, "healthy after exactly the threshold");
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    for pair in fake.asked(A).windows(2) {
+        let gap = pair[1] - pair[0];
+        assert!(
+            gap.abs_diff(Duration::from_secs(5)) <= Duration::from_millis(2),
+            "{gap:?}"
+        );
+    }
+    assert!(events.try_recv().is_err(), "nothing changed, so nothing is told");
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_and_weight_changes_are_told_and_details_are_in_the_snapshot() {
+    let fake = Fake::default();
+    fake.0.weight.store(1, Ordering::Relaxed);
+    let (mut checker, mut events) = HealthChecker::with_prober(fake.clone(), BTreeMap::new());
+    checker.set_targets(targets(&[A], 1));
+    assert_eq!(
+        checker.snapshot(),
+        BTreeMap::from([(target(A), HealthState::initial())])
+    );
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(events.try_recv().is_err(), "it was unhealthy and is");
+    assert_eq!(
+        checker.snapshot()[&target(A)].detail.as_deref(),
+        Some("connection refused")
+    );
+
+    fake.set(A, true);
+    assert_eq!(events.recv().await.unwrap().state, healthy(1));
+    fake.0.weight.store(7, Ordering::Relaxed);
+    assert_eq!(events.recv().await.unwrap().state, healthy(7));
+    let down_at = Instant::now();
+    fake.set(A, false);
+    let event = events.recv().await.unwrap();
+    assert!(!event.state.healthy);
+    let took = Instant::now() - down_at;
+    assert!(
+        took >= Duration::from_secs(2) && took <= Duration::from_secs(4),
+        "{took:?}"
+    );
+    assert_eq!(checker.snapshot()[&target(A)], event.state);
+}
+
+#[tokio::test(start_paused = true)]
+async fn targets_come_and_go_without_disturbing_the_others() {
+    let fake = Fake::default();
+    fake.set(A, true);
+    fake.set(B, true);
+    let (mut checker, mut events) = HealthChecker::with_prober(fake.clone(), BTreeMap::new());
+    checker.set_targets(targets(&[A], 10));
+    next_health(&mut events, true).await;
+    let before = fake.asked(A);
+
+    checker.set_targets(targets(&[A, B], 10));
+    assert_eq!(next_health(&mut events, true).await.target, target(B));
+    for pair in fake.asked(A)[before.len() - 1..].windows(2) {
+        assert!(
+            pair[1] - pair[0] >= Duration::from_millis(9_990),
+            "A's pace did not change"
+        );
+    }
+
+    checker.set_targets(targets(&[B], 10));
+    let asked = fake.asked(A).len();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(fake.asked(A).len(), asked, "A is not probed any more");
+    assert_eq!(checker.snapshot().into_keys().collect::<Vec<_>>(), [target(B)]);
+
+    checker.set_targets(targets(&[A, B], 10));
+    assert!(
+        !checker.snapshot()[&target(A)].healthy,
+        "a target that comes back starts unhealthy"
+    );
+    assert!(checker.snapshot()[&target(B)].healthy);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_check_acts_at_once_and_keeps_the_health() {
+    let fake = Fake::default();
+    fake.set(A, true);
+    let (mut checker, mut events) = HealthChecker::with_prober(fake.clone(), BTreeMap::new());
+    checker.set_targets(targets(&[A], 300));
+    next_health(&mut events, true).await;
+    let asked = fake.asked(A).len();
+    let changed_at = Instant::now();
+    checker.set_targets(targets(&[A], 2));
+    assert!(checker.snapshot()[&target(A)].healthy);
+    fake.set(A, false);
+    next_health(&mut events, false).await;
+    let took = Instant::now() - changed_at;
+    assert!(
+        took <= Duration::from_secs(5),
+        "three failures at the new interval: {took:?}"
+    );
+    assert_eq!(fake.asked(A).len(), asked + 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_in_flight_when_its_check_changes_does_not_count() {
+    let fake = Fake::default();
+    *fake.0.delay.lock().unwrap() = Duration::from_secs(4);
+    let (mut checker, mut events) = HealthChecker::with_prober(fake.clone(), BTreeMap::new());
+    checker.set_targets(targets(&[A], 5));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(fake.asked(A).len(), 1);
+    *fake.0.delay.lock().unwrap() = Duration::ZERO;
+    checker.set_targets(targets(&[A], 300));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(fake.asked(A).len(), 2);
+    // The fake reports weight 0, which is an event by itself: exactly one probe has ended.
+    assert_eq!(events.try_recv().unwrap().state.weight.value, 0);
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    assert!(events.try_recv().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_seed_spares_the_threshold() {
+    let fake = Fake::default();
+    fake.set(A, true);
+    fake.0.weight.store(5, Ordering::Relaxed);
+    let seed = BTreeMap::from([(target(A), healthy(5)), (target(B), healthy(5))]);
+    let (mut checker, mut events) = HealthChecker::with_prober(fake.clone(), seed);
+    checker.set_targets(targets(&[A], 5));
+    assert!(checker.snapshot()[&target(A)].healthy);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(events.try_recv().is_err(), "it was healthy and is");
+    checker.set_targets(targets(&[A, B], 5));
+    assert!(
+        !checker.snapshot()[&target(B)].healthy,
+        "a seed is for the first targets only"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_checker_ends_the_probes() {
+    let fake = Fake::default();
+    let (mut checker, mut events) = HealthChecker::with_prober(fake.clone(), BTreeMap::new());
+    checker.set_targets(targets(&[A], 1));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    drop(checker);
+    while events.recv().await.is_some() {}
+    let asked = fake.asked(A).len();
+    assert!(asked > 0);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(fake.asked(A).len(), asked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn thousands_of_targets_are_spread_over_the_first_moment() {
+    let fake = Fake::default();
+    let addresses: Vec<IpAddr> = (0..4000u32)
+        .map(|n| Ipv4Addr::from(0x0a00_0000 + n).into())
+        .collect();
+    let (mut checker, _events) = HealthChecker::with_prober(fake.clone(), BTreeMap::new());
+    let start = Instant::now();
+    checker.set_targets(targets(&addresses, 5));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let asked = fake.0.asked.lock().unwrap();
+    assert_eq!(asked.len(), addresses.len());
+    let early = asked
+        .iter()
+        .filter(|(_, when)| *when - start < MAX_START_JITTER / 2)
+        .count();
+    assert!(
+        (1600..=2400).contains(&early),
+        "{early} of 4000 in the first half"
+    );
+}
