@@ -1,0 +1,418 @@
+//! Which method of the Compute API a request names. Pure: a method and a path in, an action or a refusal out.
+
+use http::Method;
+
+use crate::control::place::Location;
+use crate::model::ResourcePath;
+use crate::resources::Kind;
+
+/// The resources of one kind at one place of a project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) project: String,
+    pub(super) location: Location,
+    pub(super) kind: Kind,
+}
+
+impl Place {
+    /// The collection's own path.
+    pub(super) fn path(&self) -> String {
+        format!(
+            "projects/{}/{}/{}",
+            self.project,
+            self.location.segment(),
+            self.kind.collection()
+        )
+    }
+
+    pub(super) fn resource(&self, name: &str) -> ResourcePath {
+        ResourcePath::from_canonical(format!("{}/{name}", self.path()))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    List(Place),
+    Aggregated {
+        project: String,
+        kind: Kind,
+    },
+    Insert(Place),
+    Get(Place, String),
+    Delete(Place, String),
+    GetHealth(Place, String),
+    ListNetworkEndpoints(Place, String),
+    ListInstances(Place, String),
+    ListOperations {
+        project: String,
+        location: Location,
+    },
+    GetOperation {
+        project: String,
+        location: Location,
+        name: String,
+    },
+    WaitOperation {
+        project: String,
+        location: Location,
+        name: String,
+    },
+    DeleteOperation {
+        project: String,
+        location: Location,
+        name: String,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RouteError {
+    /// No such URL.
+    NotFound,
+    /// The URL exists, but not with this method.
+    MethodNotAllowed,
+    /// A method of the API that is not built; its name, such as `backendServices.patch`.
+    NotSupportedYet(String),
+}
+
+/// `path` is what follows `/compute/v1/projects/`.
+pub(super) fn route(method: &Method, path: &str) -> Result<Action, RouteError> {
+    let segments: Vec<&str> = path.split('/').collect();
+    if segments.iter().any(|s| s.is_empty()) {
+        return Err(RouteError::NotFound);
+    }
+    match segments.as_slice() {
+        [project, "aggregated", noun] => aggregated(method, project, noun),
+        [project, "global", rest @ ..] => local(method, project, Location::Global, rest),
+        [project, "regions", region, rest @ ..] => {
+            local(method, project, Location::Region((*region).to_owned()), rest)
+        }
+        [project, "zones", zone, rest @ ..] => {
+            local(method, project, Location::Zone((*zone).to_owned()), rest)
+        }
+        _ => Err(RouteError::NotFound),
+    }
+}
+
+fn aggregated(method: &Method, project: &str, noun: &str) -> Result<Action, RouteError> {
+    let kind = Kind::from_collection(noun).ok_or(RouteError::NotFound)?;
+    only(method, &Method::GET)?;
+    Ok(Action::Aggregated {
+        project: project.to_owned(),
+        kind,
+    })
+}
+
+fn local(method: &Method, project: &str, location: Location, rest: &[&str]) -> Result<Action, RouteError> {
+    match rest {
+        ["operations", rest @ ..] => operation(method, project, location, rest),
+        [noun, rest @ ..] => {
+            let kind = Kind::from_collection(noun)
+                .filter(|kind| location.may_hold(*kind))
+                .ok_or(RouteError::NotFound)?;
+            resource(
+                method,
+                Place {
+                    project: project.to_owned(),
+                    location,
+                    kind,
+                },
+                rest,
+            )
+        }
+        [] => Err(RouteError::NotFound),
+    }
+}
+
+fn operation(
+    method: &Method,
+    project: &str,
+    location: Location,
+    rest: &[&str],
+) -> Result<Action, RouteError> {
+    let project = project.to_owned();
+    match rest {
+        [] => only(method, &Method::GET).map(|()| Action::ListOperations { project, location }),
+        [name] => {
+            let name = (*name).to_owned();
+            match *method {
+                Method::GET => Ok(Action::GetOperation {
+                    project,
+                    location,
+                    name,
+                }),
+                Method::DELETE => Ok(Action::DeleteOperation {
+                    project,
+                    location,
+                    name,
+                }),
+                _ => Err(RouteError::MethodNotAllowed),
+            }
+        }
+        [name, "wait"] => only(method, &Method::POST).map(|()| Action::WaitOperation {
+            project,
+            location,
+            name: (*name).to_owned(),
+        }),
+        _ => Err(RouteError::NotFound),
+    }
+}
+
+fn resource(method: &Method, place: Place, rest: &[&str]) -> Result<Action, RouteError> {
+    let not_built = |name: &str| {
+        Err(RouteError::NotSupportedYet(format!(
+            "{}.{name}",
+            place.kind.collection()
+        )))
+    };
+    match rest {
+        [] => match *method {
+            Method::GET => Ok(Action::List(place)),
+            Method::POST => Ok(Action::Insert(place)),
+            _ => Err(RouteError::MethodNotAllowed),
+        },
+        ["listUsable"] if place.kind == Kind::BackendService => {
+            only(method, &Method::GET)?;
+            not_built("listUsable")
+        }
+        [name] => match *method {
+            Method::GET => Ok(Action::Get(place, (*name).to_owned())),
+            Method::DELETE => Ok(Action::Delete(place, (*name).to_owned())),
+            Method::PATCH if has_patch(place.kind) => not_built("patch"),
+            Method::PUT if has_update(place.kind) => not_built("update"),
+            _ => Err(RouteError::MethodNotAllowed),
+        },
+        [name, verb] => {
+            let (expected, built) = custom_verb(place.kind, verb).ok_or(RouteError::NotFound)?;
+            only(method, &expected)?;
+            match built {
+                Some(action) => Ok(action(place, (*name).to_owned())),
+                None => not_built(verb),
+            }
+        }
+        _ => Err(RouteError::NotFound),
+    }
+}
+
+fn has_patch(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::BackendService | Kind::ForwardingRule | Kind::HealthCheck
+    )
+}
+
+fn has_update(kind: Kind) -> bool {
+    matches!(kind, Kind::BackendService | Kind::HealthCheck)
+}
+
+type MakeAction = fn(Place, String) -> Action;
+
+/// The API's custom verbs: the HTTP method of each and, when it is built, what it does.
+fn custom_verb(kind: Kind, verb: &str) -> Option<(Method, Option<MakeAction>)> {
+    use Kind::{BackendService, ForwardingRule, InstanceGroup, NetworkEndpointGroup};
+    let (method, built): (Method, Option<MakeAction>) = match (kind, verb) {
+        (BackendService, "getHealth") => (Method::POST, Some(Action::GetHealth)),
+        (NetworkEndpointGroup, "listNetworkEndpoints") => (Method::POST, Some(Action::ListNetworkEndpoints)),
+        (InstanceGroup, "listInstances") => (Method::POST, Some(Action::ListInstances)),
+        (BackendService, "getIamPolicy") => (Method::GET, None),
+        (BackendService, "setIamPolicy" | "testIamPermissions" | "setSecurityPolicy")
+        | (ForwardingRule, "setLabels" | "setTarget")
+        | (
+            NetworkEndpointGroup,
+            "attachNetworkEndpoints" | "detachNetworkEndpoints" | "testIamPermissions",
+        )
+        | (InstanceGroup, "addInstances" | "removeInstances" | "setNamedPorts") => (Method::POST, None),
+        _ => return None,
+    };
+    Some((method, built))
+}
+
+fn only(method: &Method, expected: &Method) -> Result<(), RouteError> {
+    if method == expected {
+        Ok(())
+    } else {
+        Err(RouteError::MethodNotAllowed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(location: Location, kind: Kind) -> Place {
+        Place {
+            project: "p".to_owned(),
+            location,
+            kind,
+        }
+    }
+
+    fn region() -> Location {
+        Location::Region("r".to_owned())
+    }
+
+    fn zone() -> Location {
+        Location::Zone("z".to_owned())
+    }
+
+    #[test]
+    fn every_built_method_has_its_url() {
+        let services = || place(region(), Kind::BackendService);
+        let groups = || place(zone(), Kind::NetworkEndpointGroup);
+        let x = || "x".to_owned();
+        let rows = [
+            (
+                Method::GET,
+                "p/regions/r/backendServices",
+                Action::List(services()),
+            ),
+            (
+                Method::POST,
+                "p/regions/r/backendServices",
+                Action::Insert(services()),
+            ),
+            (
+                Method::GET,
+                "p/regions/r/backendServices/x",
+                Action::Get(services(), x()),
+            ),
+            (
+                Method::DELETE,
+                "p/regions/r/backendServices/x",
+                Action::Delete(services(), x()),
+            ),
+            (
+                Method::POST,
+                "p/regions/r/backendServices/x/getHealth",
+                Action::GetHealth(services(), x()),
+            ),
+            (
+                Method::GET,
+                "p/regions/r/forwardingRules",
+                Action::List(place(region(), Kind::ForwardingRule)),
+            ),
+            (
+                Method::GET,
+                "p/regions/r/healthChecks/x",
+                Action::Get(place(region(), Kind::HealthCheck), x()),
+            ),
+            (
+                Method::GET,
+                "p/global/healthChecks/x",
+                Action::Get(place(Location::Global, Kind::HealthCheck), x()),
+            ),
+            (
+                Method::GET,
+                "p/zones/z/networkEndpointGroups",
+                Action::List(groups()),
+            ),
+            (
+                Method::POST,
+                "p/zones/z/networkEndpointGroups/x/listNetworkEndpoints",
+                Action::ListNetworkEndpoints(groups(), x()),
+            ),
+            (
+                Method::POST,
+                "p/zones/z/instanceGroups/x/listInstances",
+                Action::ListInstances(place(zone(), Kind::InstanceGroup), x()),
+            ),
+            (
+                Method::GET,
+                "p/aggregated/forwardingRules",
+                Action::Aggregated {
+                    project: "p".to_owned(),
+                    kind: Kind::ForwardingRule,
+                },
+            ),
+            (
+                Method::POST,
+                "p/global/operations/x/wait",
+                Action::WaitOperation {
+                    project: "p".to_owned(),
+                    location: Location::Global,
+                    name: x(),
+                },
+            ),
+        ];
+        for (method, path, action) in rows {
+            assert_eq!(route(&method, path), Ok(action), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn methods_that_are_not_built_are_named() {
+        for (method, path, name) in [
+            (
+                Method::PATCH,
+                "p/regions/r/backendServices/x",
+                "backendServices.patch",
+            ),
+            (
+                Method::PUT,
+                "p/regions/r/backendServices/x",
+                "backendServices.update",
+            ),
+            (
+                Method::GET,
+                "p/regions/r/backendServices/listUsable",
+                "backendServices.listUsable",
+            ),
+            (
+                Method::GET,
+                "p/regions/r/backendServices/x/getIamPolicy",
+                "backendServices.getIamPolicy",
+            ),
+            (
+                Method::POST,
+                "p/regions/r/forwardingRules/x/setTarget",
+                "forwardingRules.setTarget",
+            ),
+            (Method::PUT, "p/global/healthChecks/x", "healthChecks.update"),
+            (
+                Method::POST,
+                "p/zones/z/networkEndpointGroups/x/attachNetworkEndpoints",
+                "networkEndpointGroups.attachNetworkEndpoints",
+            ),
+        ] {
+            assert_eq!(
+                route(&method, path),
+                Err(RouteError::NotSupportedYet(name.to_owned())),
+                "{method} {path}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_the_api_does_not_have_is_refused() {
+        for path in [
+            "",
+            "p",
+            "p/regions",
+            "p/regions/r",
+            "p/regions//backendServices",
+            "p/regions/r/backendServices/",
+            "p/zones/z/backendServices",
+            "p/global/backendServices",
+            "p/regions/r/networkEndpointGroups",
+            "p/regions/r/instances",
+            "p/regions/r/targetPools",
+            "p/aggregated/operations",
+            "p/regions/r/backendServices/x/getHealth/y",
+            "p/regions/r/forwardingRules/x/getHealth",
+        ] {
+            assert_eq!(route(&Method::GET, path), Err(RouteError::NotFound), "{path}");
+        }
+        for (method, path) in [
+            (Method::PUT, "p/regions/r/backendServices"),
+            (Method::PUT, "p/regions/r/forwardingRules/x"),
+            (Method::PATCH, "p/zones/z/networkEndpointGroups/x"),
+            (Method::GET, "p/regions/r/backendServices/x/getHealth"),
+            (Method::POST, "p/aggregated/backendServices"),
+        ] {
+            assert_eq!(
+                route(&method, path),
+                Err(RouteError::MethodNotAllowed),
+                "{method} {path}"
+            );
+        }
+    }
+}
