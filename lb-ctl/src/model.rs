@@ -201,11 +201,28 @@ pub struct HealthCheck {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
     /// TCP, and SSL with `tls`.
-    Tcp { tls: bool, port: u16, proxy_header: ProxyHeader, request: Vec<u8>, response: Vec<u8> },
+    Tcp {
+        tls: bool,
+        port: u16,
+        proxy_header: ProxyHeader,
+        request: Vec<u8>,
+        response: Vec<u8>,
+    },
     /// HTTP, HTTPS and HTTP2.
-    Http { version: HttpVersion, port: u16, proxy_header: ProxyHeader, host: String, request_path: String, response: Vec<u8> },
+    Http {
+        version: HttpVersion,
+        port: u16,
+        proxy_header: ProxyHeader,
+        host: String,
+        request_path: String,
+        response: Vec<u8>,
+    },
     /// GRPC, and GRPC_WITH_TLS with `tls`.
-    Grpc { tls: bool, port: u16, service_name: String },
+    Grpc {
+        tls: bool,
+        port: u16,
+        service_name: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,1 +1,34 @@
-//! Compute Engine resources: documents, validation, the store.
+//! The resource side: Compute Engine JSON in, the typed configuration out.
+//!
+//! `document` reads text, `schema` holds every field of the reference and walks a value against it, `link` finds
+//! what a reference names, `rules` judges what fields mean together, `apply` makes the next `Resources` out of the
+//! present ones, and `config` makes the model. Faults are collected, never thrown at the first. Nothing here does
+//! IO except `document` (reads) and `store` (the state directory).
+
+mod apply;
+mod config;
+mod document;
+mod draft;
+mod encode;
+mod fault;
+mod hint;
+mod kind;
+mod link;
+mod members;
+mod rules;
+mod schema;
+mod set;
+mod store;
+mod typed;
+mod unsupported;
+
+#[cfg(test)]
+mod tests;
+
+pub use apply::{Applied, Change, ChangeKind, Mode};
+pub use config::validate;
+pub use document::{Document, parse, read};
+pub use fault::{Fault, FaultKind, Warning, error_body};
+pub use kind::{Kind, Scope};
+pub use set::{Resource, Resources};
+pub use store::{FileStore, MemoryStore, ResourceStore, StoreError};

@@ -1,0 +1,190 @@
+//! Documents onto resources: all of them or none. Additive: what the documents do not name stays, unless pruned.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::document::Document;
+use super::draft::{Draft, Drafts, Report};
+use super::fault::{Fault, Warning};
+use super::kind::Scope;
+use super::set::{Resource, Resources};
+use super::{config, link, rules, unsupported};
+use crate::model::{Config, ResourcePath};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Resources that the documents do not name stay.
+    Additive,
+    /// They go.
+    Prune,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    Created,
+    Updated,
+    Unchanged,
+    Deleted,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub path: ResourcePath,
+    pub kind: ChangeKind,
+}
+
+/// What an apply would make.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    pub resources: Resources,
+    /// The same as `resources.config()`.
+    pub config: Config,
+    /// By path: every resource that the documents name, and every deleted one.
+    pub changes: Vec<Change>,
+    pub warnings: Vec<Warning>,
+    /// What the data plane can't do yet: `run` and `apply` refuse when there is any, `validate` does not ask.
+    pub unsupported: Vec<Fault>,
+}
+
+impl Resources {
+    pub fn apply(
+        &self,
+        documents: &[Document],
+        scope: &Scope,
+        mode: Mode,
+        now: Timestamp,
+    ) -> Result<Applied, Vec<Fault>> {
+        let mut report = Report::default();
+        let mut drafts = new_drafts(documents, scope, &mut report);
+        let named: BTreeSet<ResourcePath> = drafts.keys().cloned().collect();
+        self.keep_members(&mut drafts);
+        if mode == Mode::Additive {
+            self.add_unnamed(&mut drafts, &mut report);
+        }
+        link::resolve(&mut drafts, &mut report);
+        rules::check(&drafts, &mut report);
+        let config = config::build(&drafts, &mut report);
+        if !report.faults.is_empty() {
+            return Err(sorted(report.faults));
+        }
+        let resources = self.next(&drafts, now);
+        let changes = self.changes(&resources, &named);
+        let unsupported = sorted(unsupported::find(&drafts));
+        Ok(Applied {
+            resources,
+            config,
+            changes,
+            warnings: report.warnings,
+            unsupported,
+        })
+    }
+
+    /// The model, and what is worth telling about it.
+    pub fn config(&self) -> Result<(Config, Vec<Warning>), Vec<Fault>> {
+        let mut report = Report::default();
+        let drafts = self.drafts(&mut report);
+        rules::check(&drafts, &mut report);
+        let config = config::build(&drafts, &mut report);
+        if report.faults.is_empty() {
+            Ok((config, report.warnings))
+        } else {
+            Err(sorted(report.faults))
+        }
+    }
+
+    /// What the data plane can't do yet of what is here.
+    pub fn unsupported(&self) -> Vec<Fault> {
+        sorted(unsupported::find(&self.drafts(&mut Report::default())))
+    }
+
+    fn drafts(&self, report: &mut Report) -> Drafts {
+        let mut drafts = Drafts::new();
+        self.add_unnamed(&mut drafts, report);
+        link::resolve(&mut drafts, report);
+        drafts
+    }
+
+    fn add_unnamed(&self, drafts: &mut Drafts, report: &mut Report) {
+        for (path, resource) in &self.all {
+            if !drafts.contains_key(path) {
+                drafts.insert(path.clone(), Draft::of_stored(path, resource, report));
+            }
+        }
+    }
+
+    /// A group's document without members is judged with the members that the group has.
+    fn keep_members(&self, drafts: &mut Drafts) {
+        for (path, draft) in drafts {
+            if let (Some(field), Some(before)) = (draft.kind.members_field(), self.all.get(path)) {
+                draft
+                    .value
+                    .entry(field)
+                    .or_insert_with(|| before.members.clone().into());
+            }
+        }
+    }
+
+    fn next(&self, drafts: &Drafts, now: Timestamp) -> Self {
+        let make = |(path, draft): (&ResourcePath, &Draft)| {
+            let before = self.all.get(path);
+            let resource = match before {
+                Some(before) if !draft.is_new => before.clone(),
+                _ => Resource::of_draft(draft, before, now),
+            };
+            (path.clone(), resource)
+        };
+        Self {
+            all: drafts.iter().map(make).collect(),
+        }
+    }
+
+    fn changes(&self, next: &Self, named: &BTreeSet<ResourcePath>) -> Vec<Change> {
+        let paths: BTreeSet<&ResourcePath> = self.all.keys().chain(next.all.keys()).collect();
+        let change = |path: &ResourcePath| {
+            let kind = match (self.all.get(path), next.all.get(path)) {
+                (None, _) => ChangeKind::Created,
+                (_, None) => ChangeKind::Deleted,
+                (before, after) if before == after => ChangeKind::Unchanged,
+                _ => ChangeKind::Updated,
+            };
+            (kind != ChangeKind::Unchanged || named.contains(path)).then(|| Change {
+                path: path.clone(),
+                kind,
+            })
+        };
+        paths.into_iter().filter_map(change).collect()
+    }
+}
+
+fn new_drafts(documents: &[Document], scope: &Scope, report: &mut Report) -> Drafts {
+    let mut drafts = Drafts::new();
+    for document in documents {
+        let Some(draft) = Draft::of_document(document, scope, report) else {
+            continue;
+        };
+        if let Some(first) = drafts.get(&draft.path) {
+            report.invalid(
+                &draft,
+                "name",
+                format!("the same {} stands here twice", first.described()),
+            );
+            continue;
+        }
+        drafts.insert(draft.path.clone(), draft);
+    }
+    drafts
+}
+
+fn sorted(mut faults: Vec<Fault>) -> Vec<Fault> {
+    faults.sort_by(|a, b| (&a.source, natural(&a.path)).cmp(&(&b.source, natural(&b.path))));
+    faults.dedup();
+    faults
+}
+
+/// Orders `$[10]` after `$[9]`.
+fn natural(path: &str) -> Vec<(u64, &str)> {
+    path.split(['[', ']'])
+        .map(|part| (part.parse().unwrap_or(u64::MAX), part))
+        .collect()
+}
