@@ -6,6 +6,8 @@
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod place;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 
 use std::collections::BTreeMap;
@@ -16,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::model::ResourcePath;
-use crate::resources::{Document, Fault, FaultKind};
+use crate::resources::{self, Applied, ChangeKind, Document, Fault, FaultKind, Resources, Scope};
 use crate::views;
 
 /// Every stored resource by its path, with its output-only fields, and with `networkEndpoints` and `instances`.
@@ -109,6 +111,51 @@ pub enum ControlError {
     /// Not the asker's fault.
     #[error("{0}")]
     Internal(String),
+}
+
+impl ApplyOptions {
+    /// What the options say of the place, and the rest of `defaults`.
+    pub fn scope(&self, defaults: &Scope) -> Scope {
+        let or = |given: &Option<String>, default: &String| given.as_ref().unwrap_or(default).clone();
+        Scope {
+            project: or(&self.project, &defaults.project),
+            region: or(&self.region, &defaults.region),
+            zone: or(&self.zone, &defaults.zone),
+        }
+    }
+}
+
+impl From<&Applied> for ApplyReport {
+    fn from(applied: &Applied) -> Self {
+        let change = |change: &resources::Change| Change {
+            path: change.path.clone(),
+            action: match change.kind {
+                ChangeKind::Created => ChangeAction::Created,
+                ChangeKind::Updated => ChangeAction::Updated,
+                ChangeKind::Deleted => ChangeAction::Deleted,
+                ChangeKind::Unchanged => ChangeAction::Unchanged,
+            },
+        };
+        Self {
+            changes: applied.changes.iter().map(change).collect(),
+            warnings: applied.warnings.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+/// The resources as the server shows them, members included.
+pub fn resource_map(resources: &Resources) -> ResourceMap {
+    let whole = |resource: &resources::Resource| {
+        let mut value = resource.value.clone();
+        if let Some(field) = resource.kind.members_field() {
+            value.insert(field.to_owned(), resource.members.clone().into());
+        }
+        Value::Object(value)
+    };
+    resources
+        .iter()
+        .map(|(path, resource)| (path.clone(), whole(resource)))
+        .collect()
 }
 
 impl ControlError {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::options::{Connection, Shape};
+use super::options::{Connection, DefaultPlace, Shape};
 use super::{Failure, Streams};
 use crate::control::wire::ApplyRequest;
 use crate::control::{ApplyOptions, ApplyReport};
@@ -21,15 +21,8 @@ pub(super) struct ApplyArgs {
     /// Say what would change, and change nothing.
     #[arg(long)]
     dry_run: bool,
-    /// The project of resources that do not name one.
-    #[arg(long)]
-    project: Option<String>,
-    /// The region of resources that do not name one.
-    #[arg(long)]
-    region: Option<String>,
-    /// The zone of resources that do not name one.
-    #[arg(long)]
-    zone: Option<String>,
+    #[command(flatten)]
+    place: DefaultPlace,
     #[command(flatten)]
     shape: Shape,
     #[command(flatten)]
@@ -39,15 +32,14 @@ pub(super) struct ApplyArgs {
 pub(super) async fn run(args: ApplyArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let documents = crate::resources::read(&args.files)?;
     let options = ApplyOptions {
-        project: args.project,
-        region: args.region,
-        zone: args.zone,
         prune: args.prune,
         dry_run: args.dry_run,
+        ..args.place.options()
     };
     let documents = documents.into_iter().map(Into::into).collect();
     let request = ApplyRequest { documents, options };
-    let report: ApplyReport = args.connection.client().post("/lb/v1/apply", &request).await?;
+    let answer = args.connection.client().post("/lb/v1/apply", &request).await;
+    let report: ApplyReport = answer.map_err(Failure::of_configuration)?;
     for warning in &report.warnings {
         writeln!(streams.err, "warning: {warning}")?;
     }

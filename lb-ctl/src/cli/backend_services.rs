@@ -1,4 +1,4 @@
-//! `backend-services`: what every kind has, and `get-health`.
+//! `backend-services`: what every kind of resource has, and `get-health`.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};

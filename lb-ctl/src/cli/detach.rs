@@ -27,7 +27,9 @@ pub(super) async fn run(args: &DetachArgs, streams: &mut Streams<'_>) -> Result<
         .await
     {
         Ok(_) => writeln!(streams.err, "The daemon has detached.")?,
-        Err(ClientError::Unreachable { reason, .. }) => {
+        Err(ClientError::Unreachable {
+            reason, absent: true, ..
+        }) => {
             writeln!(
                 streams.err,
                 "No daemon answers ({reason}): detaching what is pinned."

@@ -56,6 +56,16 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// For requests that carry a configuration: their faults are the configuration's.
+    pub(super) fn of_configuration(error: ClientError) -> Self {
+        match error {
+            ClientError::Refused { faults, .. } if !faults.is_empty() => Self::Invalid(faults),
+            other => other.into(),
+        }
+    }
+}
+
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
@@ -69,7 +79,6 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Unreachable { .. } => Self::Unreachable(error),
-            ClientError::Refused { faults, .. } if !faults.is_empty() => Self::Invalid(faults),
             other => Self::Failed(other.into()),
         }
     }

@@ -1,4 +1,4 @@
-//! `network-endpoint-groups` and `instance-groups`: what every kind has, and their members.
+//! `network-endpoint-groups` and `instance-groups`: what every kind of resource has, and their members.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};

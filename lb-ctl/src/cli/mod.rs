@@ -27,6 +27,7 @@ use clap::{Parser, Subcommand};
 
 pub use self::exit::ExitCode;
 pub use self::logging::init as init_logging;
+pub use self::options::DefaultPlace;
 pub use self::run::{HashSeed, RunArgs, XdpMode};
 
 use self::exit::Failure;

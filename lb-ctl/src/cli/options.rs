@@ -6,7 +6,9 @@ use serde::Serialize;
 use super::Streams;
 use super::exit::Failure;
 use crate::client::{Client, Endpoint};
+use crate::control::ApplyOptions;
 use crate::output;
+use crate::resources::Scope;
 
 /// The daemon's standard socket.
 pub(super) const DEFAULT_ENDPOINT: &str = "unix:/run/lb/lb.sock";
@@ -50,5 +52,35 @@ impl Shape {
             Format::Json => output::render_json(streams.out, value)?,
         }
         Ok(())
+    }
+}
+
+/// Where resources are whose documents do not say.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct DefaultPlace {
+    /// The project of resources that do not name one.
+    #[arg(long)]
+    pub project: Option<String>,
+    /// The region of resources that do not name one.
+    #[arg(long)]
+    pub region: Option<String>,
+    /// The zone of resources that do not name one.
+    #[arg(long)]
+    pub zone: Option<String>,
+}
+
+impl DefaultPlace {
+    pub(super) fn options(&self) -> ApplyOptions {
+        ApplyOptions {
+            project: self.project.clone(),
+            region: self.region.clone(),
+            zone: self.zone.clone(),
+            ..ApplyOptions::default()
+        }
+    }
+
+    /// What is given here, and the rest of `defaults`.
+    pub fn scope(&self, defaults: &Scope) -> Scope {
+        self.options().scope(defaults)
     }
 }

@@ -1,4 +1,4 @@
-//! `list`, `describe` and `delete`, which every kind has.
+//! `list`, `describe` and `delete`, which every kind of resource has.
 
 use clap::{Args, Subcommand};
 use serde_json::Value;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum};
 
 use super::Failure;
-use super::options::DEFAULT_ENDPOINT;
+use super::options::{DEFAULT_ENDPOINT, DefaultPlace};
 use crate::server::ListenAddress;
 
 pub(super) const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/lb";
@@ -35,15 +35,8 @@ pub struct RunArgs {
     /// Slots of the flow table, a power of two; 4 for each flow expected is a good size.
     #[arg(long, value_name = "N", default_value_t = 4 << 20, value_parser = flow_slots)]
     pub flow_slots: u64,
-    /// The project of resources that do not name one.
-    #[arg(long)]
-    pub project: Option<String>,
-    /// The region of resources that do not name one.
-    #[arg(long)]
-    pub region: Option<String>,
-    /// The zone of resources that do not name one.
-    #[arg(long)]
-    pub zone: Option<String>,
+    #[command(flatten)]
+    pub place: DefaultPlace,
     /// Neither answer for VIPs on connected prefixes nor announce them (ARP, neighbour discovery).
     #[arg(long)]
     pub no_announce: bool,

@@ -35,7 +35,12 @@ pub struct Client {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     #[error("can't reach the daemon at {endpoint}: {reason}")]
-    Unreachable { endpoint: Endpoint, reason: String },
+    Unreachable {
+        endpoint: Endpoint,
+        reason: String,
+        /// Nobody listens: no daemon runs.
+        absent: bool,
+    },
     /// The daemon answered, and refused.
     #[error("{message}")]
     Refused {
@@ -131,17 +136,18 @@ impl Client {
                     .map(|s| Box::new(s) as Box<dyn Stream>),
             }
         };
-        let unreachable = |reason| ClientError::Unreachable {
+        let unreachable = |reason, absent| ClientError::Unreachable {
             endpoint: self.endpoint.clone(),
             reason,
+            absent,
         };
         match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(unreachable(self.explain(&error))),
-            Err(_elapsed) => Err(unreachable(format!(
-                "no connection within {} s",
-                CONNECT_TIMEOUT.as_secs()
-            ))),
+            Ok(Err(error)) => Err(unreachable(self.explain(&error), is_absence(&error))),
+            Err(_elapsed) => Err(unreachable(
+                format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()),
+                false,
+            )),
         }
     }
 
@@ -173,6 +179,13 @@ impl Client {
             reason: reason.to_string(),
         }
     }
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+    )
 }
 
 #[derive(Deserialize)]

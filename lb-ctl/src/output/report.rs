@@ -23,12 +23,15 @@ fn action_name(action: ChangeAction) -> &'static str {
     }
 }
 
-/// A line each, `SOURCE: PATH: reason (hint)`, and their count.
+/// A line each, `SOURCE: PATH: 'value': reason (hint)`, and their count.
 pub fn render_faults(out: &mut dyn Write, faults: &[WireFault]) -> io::Result<()> {
     for fault in faults {
         let place = [fault.source.as_str(), fault.path.as_str()];
         for part in place.into_iter().filter(|part| !part.is_empty()) {
             write!(out, "{part}: ")?;
+        }
+        if let Some(value) = &fault.value {
+            write!(out, "'{value}': ")?;
         }
         write!(out, "{}", fault.reason)?;
         match &fault.hint {

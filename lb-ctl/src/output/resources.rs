@@ -10,9 +10,11 @@ use crate::control::place::{Location, Parts, canonical};
 use crate::model::ResourcePath;
 use crate::resources::Kind;
 
-/// The resources, which are all of the kind.
+type Row = fn(&ResourcePath, &Value) -> Vec<String>;
+
+/// The resources, all of the one kind.
 pub fn render_resource_list(out: &mut dyn Write, kind: Kind, resources: &ResourceMap) -> io::Result<()> {
-    let (header, row): (&[&str], fn(&ResourcePath, &Value) -> Vec<String>) = match kind {
+    let (header, row): (&[&str], Row) = match kind {
         Kind::BackendService => (
             &[
                 "NAME",

@@ -16,7 +16,7 @@ mod own;
 mod query;
 mod route;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};

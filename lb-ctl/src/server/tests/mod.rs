@@ -4,4 +4,6 @@ mod compute;
 pub(crate) mod harness;
 mod limits;
 mod listen;
+mod operation;
 mod own;
+mod route;
