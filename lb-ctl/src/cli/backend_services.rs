@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::options::{Format, Shape};
-use super::resource::{self, DeleteArgs, ListArgs, NameArgs, find, load};
+use super::resource::{self, DeleteArgs, DescribeArgs, ListArgs, NameArgs, find, load};
 use super::scope::Regional;
 use super::{Failure, Streams};
 use crate::client::Client;
@@ -20,7 +20,7 @@ pub(super) enum BackendServices {
     /// List the services, of all regions unless told which.
     List(ListArgs<Regional>),
     /// Print one service as JSON.
-    Describe(NameArgs<Regional>),
+    Describe(DescribeArgs<Regional>),
     /// Show what the probes say of every endpoint of a service.
     GetHealth(GetHealthArgs),
     /// Delete services that no forwarding rule refers to.

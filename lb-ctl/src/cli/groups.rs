@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::options::{Format, Shape};
-use super::resource::{self, DeleteArgs, ListArgs, NameArgs, find, load};
+use super::resource::{self, DeleteArgs, DescribeArgs, ListArgs, NameArgs, find, load};
 use super::scope::Zonal;
 use super::{Failure, Streams};
 use crate::client::{Client, ClientError};
@@ -16,7 +16,7 @@ pub(super) enum NetworkEndpointGroups {
     /// List the groups, of all zones unless told which.
     List(ListArgs<Zonal>),
     /// Print one group as JSON.
-    Describe(NameArgs<Zonal>),
+    Describe(DescribeArgs<Zonal>),
     /// List a group's endpoints.
     ListNetworkEndpoints(MembersArgs),
     /// Delete groups that no backend service refers to.
@@ -28,7 +28,7 @@ pub(super) enum InstanceGroups {
     /// List the groups, of all zones unless told which.
     List(ListArgs<Zonal>),
     /// Print one group as JSON.
-    Describe(NameArgs<Zonal>),
+    Describe(DescribeArgs<Zonal>),
     /// List a group's instances.
     ListInstances(MembersArgs),
     /// Delete groups that no backend service refers to.

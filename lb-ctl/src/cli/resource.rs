@@ -1,6 +1,6 @@
 //! `list`, `describe` and `delete`, which every kind of resource has.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::Value;
 
 use super::command;
@@ -20,7 +20,7 @@ pub(super) enum Verb<S: Scope> {
     /// List the resources, of all places unless told which.
     List(ListArgs<S>),
     /// Print one resource as JSON.
-    Describe(NameArgs<S>),
+    Describe(DescribeArgs<S>),
     /// Delete resources that nothing refers to.
     Delete(DeleteArgs<S>),
 }
@@ -43,6 +43,21 @@ pub(super) struct NameArgs<S: Scope> {
     pub(super) scope: S,
     #[command(flatten)]
     pub(super) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DescribeArgs<S: Scope> {
+    #[command(flatten)]
+    resource: NameArgs<S>,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = DescribeFormat::Json)]
+    format: DescribeFormat,
+}
+
+/// A resource has no table.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DescribeFormat {
+    Json,
 }
 
 #[derive(Debug, Args)]
@@ -90,13 +105,20 @@ pub(super) async fn list<S: Scope>(
 
 pub(super) async fn describe<S: Scope>(
     kind: Kind,
-    args: &NameArgs<S>,
+    args: &DescribeArgs<S>,
     streams: &mut Streams<'_>,
 ) -> Result<(), Failure> {
-    let client = args.connection.client();
-    let path = find(&load(&client, kind).await?, kind, &args.name, &args.scope)?;
+    let NameArgs {
+        name,
+        scope,
+        connection,
+    } = &args.resource;
+    let client = connection.client();
+    let path = find(&load(&client, kind).await?, kind, name, scope)?;
     let resource: Value = client.get(&format!("/compute/v1/{path}")).await?;
-    Ok(output::render_json(streams.out, &resource)?)
+    match args.format {
+        DescribeFormat::Json => Ok(output::render_json(streams.out, &resource)?),
+    }
 }
 
 pub(super) async fn delete<S: Scope>(

@@ -8,8 +8,10 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use super::error::{ApiError, ApiResult};
+use crate::resources::{self, Document};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BodyLimits {
@@ -24,6 +26,30 @@ pub(super) async fn read_json<T: DeserializeOwned>(
 ) -> ApiResult<T> {
     require_json(parts)?;
     parse(&read(body, limits).await?)
+}
+
+/// One resource, read as strictly as one in a file.
+pub(super) async fn read_resource(
+    parts: &Parts,
+    body: Body,
+    limits: BodyLimits,
+    source: &str,
+) -> ApiResult<Map<String, Value>> {
+    require_json(parts)?;
+    let bytes = read(body, limits).await?;
+    let text = std::str::from_utf8(&bytes).map_err(invalid_json)?;
+    let mut documents = resources::parse(source, text).map_err(ApiError::faults)?;
+    match (documents.pop(), documents.is_empty()) {
+        (
+            Some(Document {
+                json_path,
+                value: Value::Object(resource),
+                ..
+            }),
+            true,
+        ) if json_path == "$" => Ok(resource),
+        _ => Err(invalid_json("Expected one resource, which is an object.")),
+    }
 }
 
 /// As `read_json`, but an empty body, whatever it calls itself, is `None`.
@@ -67,6 +93,9 @@ async fn read(body: Body, limits: BodyLimits) -> ApiResult<Bytes> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<T> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| ApiError::bad_request(format!("Invalid JSON payload received. {error}")))
+    serde_json::from_slice(bytes).map_err(invalid_json)
+}
+
+fn invalid_json(why: impl std::fmt::Display) -> ApiError {
+    ApiError::bad_request(format!("Invalid JSON payload received. {why}"))
 }

@@ -34,7 +34,11 @@ pub(super) async fn serve(
     let room = Arc::new(Semaphore::new(config.max_connections));
     let mut connections = JoinSet::new();
     loop {
-        while connections.try_join_next().is_some() {}
+        while let Some(ended) = connections.try_join_next() {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a connection's task died");
+            }
+        }
         let accepted = tokio::select! {
             () = stopped(&mut stop) => break,
             accepted = accept(&listener, &room) => accepted,

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::ApiState;
-use super::body::read_json;
+use super::body::read_resource;
 use super::error::{ApiError, ApiResult};
 use super::operation::{Done, RequestKey};
 use super::route::Place;
@@ -27,7 +27,7 @@ pub(super) async fn insert(
     request: Request<Body>,
 ) -> ApiResult<Value> {
     let (parts, body) = request.into_parts();
-    let mut resource: Map<String, Value> = read_json(&parts, body, state.limits).await?;
+    let mut resource = read_resource(&parts, body, state.limits, SOURCE).await?;
     check_body(&resource, place.kind)?;
     let name = resource
         .get("name")
@@ -101,6 +101,7 @@ where
         let started = Timestamp::now();
         let id_before = target_id(&state, &mutation.target);
         let warnings = work(state.clone(), mutation.clone()).await?;
+        tracing::info!(resource = %mutation.target, "{} by the API", mutation.verb);
         let id = target_id(&state, &mutation.target).or(id_before);
         let done = Done {
             project: &mutation.place.project,

@@ -93,7 +93,9 @@ async fn apply(
     let documents = documents.into_iter().map(Into::into).collect();
     let report = to_the_end(async move {
         let _only = state.mutation.lock().await;
-        state.control.apply(documents, options).await
+        let report = state.control.apply(documents, options).await?;
+        tracing::info!(changes = report.changes.len(), "applied by the API");
+        Ok(report)
     });
     Ok(Json(report.await?))
 }
@@ -104,7 +106,9 @@ async fn detach(State(state): Shared, query: RawQuery, request: Request<Body>) -
     let _nothing: Option<Nothing> = read_optional_json(&parts, body, state.limits).await?;
     to_the_end(async move {
         let _only = state.mutation.lock().await;
-        state.control.detach().await
+        state.control.detach().await?;
+        tracing::info!("detached by the API");
+        Ok(())
     })
     .await?;
     Ok(Json(json!({})))

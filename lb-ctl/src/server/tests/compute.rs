@@ -249,6 +249,19 @@ fn a_wrong_insert_is_told_why() {
         .post(&insert, &json!({"name": "x", "kind": "compute#instance"}))
         .error(400, "invalid");
     server.post(&insert, &json!([])).error(400, "badRequest");
+    server
+        .post(&insert, &json!([{"name": "x"}]))
+        .error(400, "badRequest");
+    server
+        .send("POST", &insert, Some(("application/json", b"{")))
+        .error(400, "parseError");
+    let twice = br#"{"name": "x", "protocol": "TCP", "protocol": "UDP"}"#;
+    let answer = server.send("POST", &insert, Some(("application/json", twice)));
+    assert!(
+        answer.error(400, "parseError").contains("twice"),
+        "{}",
+        answer.body
+    );
     let body = json!({"name": "x", "networkEndpoints": [], "instances": []});
     let answer = server.post(&format!("{ZONE}/networkEndpointGroups"), &body);
     assert_eq!(
