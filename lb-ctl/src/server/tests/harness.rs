@@ -1,6 +1,6 @@
 //! A server in a thread of its own, and the plainest of HTTP clients.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -175,6 +175,10 @@ pub(crate) fn exchange(
 pub(crate) fn read_answer(mut stream: impl Read) -> Answer {
     let mut bytes = Vec::new();
     let ended = stream.read_to_end(&mut bytes);
+    let gave_up = ended
+        .as_ref()
+        .is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+    assert!(!gave_up, "the connection stays open");
     let text = String::from_utf8(bytes).expect("text");
     let (head, body) = text
         .split_once("\r\n\r\n")
