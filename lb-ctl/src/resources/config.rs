@@ -216,7 +216,7 @@ fn group(draft: &Draft, drafts: &Drafts) -> Option<Group> {
     };
     Some(Group {
         path: draft.path.clone(),
-        zone: link::location_name(&draft.path)?,
+        zone: link::location_name(&draft.path)?.to_owned(),
         delivery,
         endpoints: members::endpoints(draft, drafts)
             .into_iter()

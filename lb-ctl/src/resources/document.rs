@@ -31,7 +31,7 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Document>, Vec<Fault>> {
         let texts = match read_texts(path) {
             Ok(texts) => texts,
             Err(fault) => {
-                faults.push(fault);
+                faults.push(*fault);
                 continue;
             }
         };
@@ -51,11 +51,11 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Document>, Vec<Fault>> {
 
 type NamedText = Result<(String, String), Vec<Fault>>;
 
-fn read_texts(path: &Path) -> Result<Vec<NamedText>, Fault> {
+fn read_texts(path: &Path) -> Result<Vec<NamedText>, Box<Fault>> {
     if path == Path::new("-") {
         let mut text = String::new();
         let read = std::io::stdin().read_to_string(&mut text);
-        read.map_err(|error| unreadable("-", &error))?;
+        read.map_err(|error| Box::new(unreadable("-", &error)))?;
         return Ok(vec![Ok(("-".into(), text))]);
     }
     let files = if path.is_dir() {
@@ -74,19 +74,19 @@ fn read_file(file: &Path) -> NamedText {
     }
 }
 
-fn json_files(directory: &Path) -> Result<Vec<PathBuf>, Fault> {
+fn json_files(directory: &Path) -> Result<Vec<PathBuf>, Box<Fault>> {
     let source = directory.display().to_string();
     let entries = std::fs::read_dir(directory).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
-    let entries = entries.map_err(|error| unreadable(&source, &error))?;
+    let entries = entries.map_err(|error| Box::new(unreadable(&source, &error)))?;
     let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
     files.sort();
     if files.is_empty() {
-        return Err(Fault::of_source(
+        return Err(Box::new(Fault::of_source(
             &source,
             FaultKind::Unreadable,
             "the directory holds no *.json file",
-        ));
+        )));
     }
     Ok(files)
 }

@@ -66,12 +66,13 @@ pub(super) fn scope_of(path: &ResourcePath) -> Scope {
     scope
 }
 
-/// The region's or zone's name, for `path` being in one.
-pub(super) fn location_name(path: &ResourcePath) -> Option<String> {
-    match named(path.as_str())?.location {
-        Location::Global => None,
-        Location::Region(name) | Location::Zone(name) => Some(name),
-    }
+/// The region's or zone's name, for `path` being in one. It does not depend on the name being right.
+pub(super) fn location_name(path: &ResourcePath) -> Option<&str> {
+    let mut parts = path.as_str().split('/').skip(2);
+    parts
+        .next()
+        .filter(|place| *place != "global")
+        .and_then(|_| parts.next())
 }
 
 /// The path that a full URL holds, which references have once they are resolved.

@@ -38,6 +38,8 @@ impl Resource {
             content.entry(field).or_insert_with(|| Value::Object(Map::new()));
         }
         schema::add_defaults(schema::table(draft.kind), &mut content);
+        // Input only, by the reference.
+        content.remove("params");
         let members = match draft.kind.members_field().and_then(|field| content.remove(field)) {
             Some(Value::Array(members)) => members,
             _ => Vec::new(),
@@ -45,6 +47,7 @@ impl Resource {
         if let Some(Value::String(range)) = content
             .get_mut("portRange")
             .filter(|_| draft.kind == Kind::ForwardingRule)
+            && !range.is_empty()
             && !range.contains('-')
         {
             *range = format!("{range}-{range}");
@@ -162,20 +165,27 @@ impl Resources {
     }
 
     /// The resources without one that nothing needs.
-    pub fn delete(&self, path: &ResourcePath) -> Result<Self, Fault> {
+    pub fn delete(&self, path: &ResourcePath) -> Result<Self, Box<Fault>> {
+        let fault = |kind, reason: String| Box::new(Fault::of_resource(path, kind, reason));
         if !self.all.contains_key(path) {
-            return Err(Fault::of_resource(
-                path,
+            return Err(fault(
                 FaultKind::NotFound,
                 format!("The resource '{path}' was not found"),
             ));
         }
         if let Some(user) = self.used_by(path).first() {
             let reason = format!("The resource '{path}' is already being used by '{user}'");
-            return Err(Fault::of_resource(path, FaultKind::ResourceInUse, reason));
+            return Err(fault(FaultKind::ResourceInUse, reason));
         }
         let mut rest = self.clone();
         rest.all.remove(path);
-        Ok(rest)
+        match (self.config(), rest.config()) {
+            (Ok(_), Err(faults)) => {
+                let needs: Vec<String> = faults.iter().map(Fault::to_string).collect();
+                let reason = format!("The resource '{path}' is still needed: {}", needs.join("; "));
+                Err(fault(FaultKind::ResourceInUse, reason))
+            }
+            _ => Ok(rest),
+        }
     }
 }

@@ -119,6 +119,7 @@ fn idle_timeout(view: &View<'_>, seconds: i64, strong: bool, report: &mut Report
         )),
         (None, _) => None,
     };
+    let range = range.filter(|_| !view.service.is_faulty(STRONG));
     if let Some((_, why)) = range.filter(|(range, _)| !range.contains(&seconds)) {
         report.invalid(view.service, IDLE_TIMEOUT, why);
     }
@@ -263,7 +264,7 @@ fn health_check(view: &View<'_>, drafts: &Drafts, report: &mut Report) {
                     "an external service needs a regional health check, not a global one",
                 );
             }
-            Some(region) if Some(&region) != link::location_name(&service.path).as_ref() => {
+            Some(region) if Some(region) != link::location_name(&service.path) => {
                 report.invalid(service, &at, "is in another region than the service");
             }
             _ => {}

@@ -28,10 +28,12 @@ pub(crate) fn ports(rule: &Draft) -> Option<Ports> {
         return Some(Ports::All);
     }
     let listed = rule.list("ports");
-    let texts = listed
-        .iter()
-        .map(|(_, text)| text.as_str())
-        .chain(rule.text("portRange").get().map(Some));
+    let texts = listed.iter().map(|(_, text)| text.as_str()).chain(
+        rule.text("portRange")
+            .get()
+            .filter(|range| !range.is_empty())
+            .map(Some),
+    );
     let mut ranges = texts
         .map(|text| typed::port_range(text?).ok())
         .collect::<Option<Vec<_>>>()?;

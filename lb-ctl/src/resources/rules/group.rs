@@ -107,8 +107,9 @@ pub(super) fn check_instances(group: &Draft, drafts: &Drafts, report: &mut Repor
             continue;
         };
         let at = format!("{}.instance", entry.0);
-        let other_zone = link::resolved(instance).map(|path| link::location_name(&path));
-        if other_zone.is_some_and(|zone| zone != link::location_name(&group.path)) {
+        let elsewhere = link::resolved(instance)
+            .is_some_and(|path| link::location_name(&path) != link::location_name(&group.path));
+        if elsewhere {
             report.invalid(group, &at, "is in another zone than the group");
         }
         if let Some(first) = seen.get(instance) {

@@ -6,6 +6,7 @@ const CAPACITY: &str =
     "a passthrough load balancer knows no capacity: it spreads connections evenly, or by weight";
 const MIGRATION: &str = "there is no other load balancer here to migrate to";
 const COOKIE: &str = "a cookie needs a proxy load balancer";
+const IAP_PROXY: &str = "Identity-Aware Proxy needs a proxy load balancer";
 const CDN: &str = "Cloud CDN needs a proxy load balancer";
 
 pub(super) const FIELDS: &[Field] = &[
@@ -304,15 +305,11 @@ const PARAMS: &[Field] = &[stored("resourceManagerTags", Shape::Map)];
 
 const ORCHESTRATION_INFO: &[Field] = &[stored("resourceUri", TEXT)];
 
-/// Described services carry these with IAP off; then its credentials are without effect.
+/// Described services carry these with IAP off; then the client's id and digest are without effect.
 const IAP: &[Field] = &[
-    refused(
-        "enabled",
-        Shape::Bool,
-        "Identity-Aware Proxy needs a proxy load balancer",
-    ),
+    refused("enabled", Shape::Bool, IAP_PROXY),
     stored("oauth2ClientId", TEXT),
-    stored("oauth2ClientSecret", TEXT),
+    refused("oauth2ClientSecret", TEXT, IAP_PROXY),
     stored("oauth2ClientSecretSha256", TEXT),
 ];
 

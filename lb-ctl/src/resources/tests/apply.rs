@@ -1,0 +1,315 @@
+use super::*;
+use crate::model::ResourcePath;
+use crate::resources::{ChangeKind, Kind};
+
+fn path(kind: Kind, name: &str) -> ResourcePath {
+    Scope::default().path(kind, name)
+}
+
+fn changed(applied: &Applied, wanted: ChangeKind) -> Vec<&str> {
+    applied
+        .changes
+        .iter()
+        .filter(|change| change.kind == wanted)
+        .map(|change| change.path.name())
+        .collect()
+}
+
+#[test]
+fn what_is_new_is_created_and_then_unchanged() {
+    let first = apply(&internal()).unwrap();
+    assert_eq!(
+        changed(&first, ChangeKind::Created),
+        ["shop", "front", "probe", "one", "two"]
+    );
+    let again = apply_to(&first.resources, &internal(), Mode::Additive).unwrap();
+    assert_eq!(changed(&again, ChangeKind::Unchanged).len(), 5);
+    assert_eq!(again.resources, first.resources);
+}
+
+#[test]
+fn an_update_keeps_the_identity() {
+    let first = apply(&internal()).unwrap().resources;
+    let mut value = internal();
+    edit(&mut value, &[("/3/description", json!("new"))]);
+    let later = "2027-01-01T00:00:00Z".parse().unwrap();
+    let next = first
+        .apply(&documents(&value), &Scope::default(), Mode::Additive, later)
+        .unwrap();
+    assert_eq!(changed(&next, ChangeKind::Updated), ["shop"]);
+    let service = path(Kind::BackendService, "shop");
+    let (before, after) = (
+        &first.get(&service).unwrap().value,
+        &next.resources.get(&service).unwrap().value,
+    );
+    assert_eq!(before["id"], after["id"]);
+    assert_eq!(before["creationTimestamp"], "2026-02-03T04:05:06.000Z");
+    assert_eq!(before["creationTimestamp"], after["creationTimestamp"]);
+    assert_ne!(before["fingerprint"], after["fingerprint"]);
+}
+
+#[test]
+fn the_stored_form_is_what_the_api_shows() {
+    let mut value = external();
+    edit(
+        &mut value,
+        &[
+            ("/4/ports", Value::Null),
+            ("/4/portRange", json!("80")),
+            ("/3/params", json!({})),
+        ],
+    );
+    let resources = apply(&value).unwrap().resources;
+    let root = "https://www.googleapis.com/compute/v1/projects/local";
+    let service = &resources.get(&path(Kind::BackendService, "shop")).unwrap().value;
+    assert_eq!(service["kind"], "compute#backendService");
+    assert_eq!(
+        service["selfLink"],
+        format!("{root}/regions/local/backendServices/shop")
+    );
+    assert_eq!(service["region"], format!("{root}/regions/local"));
+    assert_eq!(
+        service["healthChecks"][0],
+        format!("{root}/regions/local/healthChecks/probe")
+    );
+    assert_eq!(service["backends"][0]["balancingMode"], "CONNECTION");
+    assert_eq!(service["connectionDraining"]["drainingTimeoutSec"], 0);
+    for (field, default) in [
+        ("sessionAffinity", json!("NONE")),
+        ("timeoutSec", json!(30)),
+        ("affinityCookieTtlSec", json!(0)),
+    ] {
+        assert_eq!(service[field], default);
+    }
+    assert!(service["id"].as_str().unwrap().parse::<u64>().unwrap() > 0);
+    assert!(!service.contains_key("params"));
+    let rule = &resources.get(&path(Kind::ForwardingRule, "front")).unwrap().value;
+    assert_eq!(rule["portRange"], "80-80");
+    let check = &resources.get(&path(Kind::HealthCheck, "probe")).unwrap().value;
+    assert_eq!(
+        check["httpHealthCheck"],
+        json!({"port": 8080, "requestPath": "/", "proxyHeader": "NONE"})
+    );
+    let group = resources.get(&path(Kind::NetworkEndpointGroup, "one")).unwrap();
+    assert_eq!(
+        (
+            group.value.get("networkEndpoints"),
+            &group.value["size"],
+            group.members.len()
+        ),
+        (None, &json!(2), 2)
+    );
+    assert_eq!(group.value["zone"], format!("{root}/zones/local-a"));
+}
+
+#[test]
+fn a_document_of_a_resource_makes_it_again() {
+    let first = apply(&internal()).unwrap().resources;
+    let written: Vec<Value> = first
+        .iter()
+        .map(|(_, resource)| Value::Object(resource.document()))
+        .collect();
+    let again = apply_to(&first, &json!(written), Mode::Prune).unwrap();
+    assert_eq!(changed(&again, ChangeKind::Unchanged).len(), 5);
+}
+
+#[test]
+fn apply_adds_and_prune_removes() {
+    let first = apply(&external()).unwrap().resources;
+    let side = json!([external()[5]]);
+    let added = apply_to(&first, &side, Mode::Additive).unwrap();
+    assert_eq!(added.resources, first);
+    assert_eq!(added.changes.len(), 1);
+
+    let mut fewer = external();
+    fewer.as_array_mut().unwrap().pop();
+    let pruned = apply_to(&first, &fewer, Mode::Prune).unwrap();
+    assert_eq!(changed(&pruned, ChangeKind::Deleted), ["side"]);
+    let dangling = apply_to(&first, &side, Mode::Prune).unwrap_err();
+    assert_eq!(kinds(&dangling), [FaultKind::Dangling]);
+}
+
+#[test]
+fn members_follow_the_file_when_it_speaks_of_them() {
+    let first = apply(&internal()).unwrap().resources;
+    let count = |resources: &Resources| {
+        resources
+            .get(&path(Kind::NetworkEndpointGroup, "one"))
+            .unwrap()
+            .members
+            .len()
+    };
+    let group = |members: Value| {
+        let mut value = json!([internal()[1]]);
+        edit(&mut value, &[("/0/networkEndpoints", members)]);
+        apply_to(&first, &value, Mode::Additive).unwrap()
+    };
+    assert_eq!(count(&group(Value::Null).resources), 2);
+    assert_eq!(changed(&group(Value::Null), ChangeKind::Unchanged), ["one"]);
+    assert_eq!(count(&group(json!([{"ipAddress": "10.0.0.9"}])).resources), 1);
+    assert_eq!(count(&group(json!([])).resources), 0);
+}
+
+#[test]
+fn one_fault_leaves_everything_as_it_was() {
+    let mut value = internal();
+    edit(&mut value, &[("/4/ports", json!(["0"]))]);
+    assert_eq!(apply(&value).unwrap_err().len(), 1);
+}
+
+#[test]
+fn stored_and_new_rules_are_judged_together() {
+    let first = apply(&internal()).unwrap().resources;
+    let mut rule = internal()[4].clone();
+    // By name it comes before the stored one, and still is the one to blame.
+    edit(&mut rule, &[("/name", json!("a-rule"))]);
+    let found = apply_to(&first, &rule, Mode::Additive).unwrap_err();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].path, "$.ports");
+    assert_eq!(
+        found[0].reason,
+        "overlaps forwarding rule front in address, protocol and port"
+    );
+}
+
+#[test]
+fn the_same_resource_twice_is_a_fault() {
+    let mut value = internal();
+    let again = value[0].clone();
+    edit(&mut value, &[("/-", again)]);
+    expect_one(value, &[], "$[5].name", "stands here twice");
+}
+
+#[test]
+fn what_is_in_use_stays() {
+    let mut value = external();
+    let mut steering = value[4].clone();
+    edit(
+        &mut steering,
+        &[
+            ("/name", json!("steer")),
+            ("/sourceIpRanges", json!(["198.51.100.0/24"])),
+        ],
+    );
+    edit(
+        &mut value,
+        &[
+            ("/-", steering),
+            ("/-", instances()[0].clone()),
+            ("/1/networkEndpoints/-", json!({"instance": "vm-1"})),
+        ],
+    );
+    let resources = apply(&value).unwrap().resources;
+    for (kind, name) in [
+        (Kind::HealthCheck, "probe"),
+        (Kind::NetworkEndpointGroup, "one"),
+        (Kind::BackendService, "shop"),
+        (Kind::ForwardingRule, "front"),
+        (Kind::Instance, "vm-1"),
+    ] {
+        let fault = resources.delete(&path(kind, name)).unwrap_err();
+        assert_eq!(
+            (fault.kind, fault.kind.http_code()),
+            (FaultKind::ResourceInUse, 400),
+            "{name}"
+        );
+        assert_eq!(fault.kind.reason(), "resourceInUseByAnotherResource");
+    }
+    let users = resources.used_by(&path(Kind::BackendService, "shop"));
+    assert_eq!(
+        users.iter().map(ResourcePath::name).collect::<Vec<_>>(),
+        ["front", "side", "steer"]
+    );
+}
+
+#[test]
+fn everything_can_be_deleted_from_the_top() {
+    let mut resources = apply(&internal()).unwrap().resources;
+    for (kind, name) in [
+        (Kind::ForwardingRule, "front"),
+        (Kind::BackendService, "shop"),
+        (Kind::HealthCheck, "probe"),
+        (Kind::NetworkEndpointGroup, "one"),
+        (Kind::NetworkEndpointGroup, "two"),
+    ] {
+        resources = resources.delete(&path(kind, name)).unwrap();
+    }
+    assert!(resources.is_empty());
+    let fault = resources.delete(&path(Kind::HealthCheck, "probe")).unwrap_err();
+    assert_eq!(
+        fault.message(),
+        "The resource 'projects/local/regions/local/healthChecks/probe' was not found"
+    );
+    assert_eq!(fault.kind.http_code(), 404);
+}
+
+#[test]
+fn what_the_data_plane_lacks_is_told_by_path() {
+    let unsupported = |mut value: Value, edits: &[(&str, Value)]| -> Vec<String> {
+        edit(&mut value, edits);
+        let applied = apply(&value).unwrap();
+        let told: Vec<String> = applied
+            .unsupported
+            .iter()
+            .map(|fault| fault.path.clone())
+            .collect();
+        assert_eq!(applied.resources.unsupported().len(), told.len());
+        assert!(
+            applied
+                .unsupported
+                .iter()
+                .all(|fault| fault.reason.starts_with("not supported yet: "))
+        );
+        told
+    };
+    assert!(unsupported(internal(), &[]).is_empty());
+    assert!(unsupported(external(), &[]).is_empty());
+    for protocol in ["SCTP", "ESP", "AH", "ICMP"] {
+        let ports = if protocol == "SCTP" {
+            json!(["80"])
+        } else {
+            Value::Null
+        };
+        let edits = [("/4/IPProtocol", json!(protocol)), ("/4/ports", ports)];
+        assert_eq!(unsupported(external(), &edits), ["$[4].IPProtocol"]);
+    }
+    for probe in ["SSL", "HTTPS", "HTTP2"] {
+        let edits = [("/0/type", json!(probe)), ("/0/httpHealthCheck", Value::Null)];
+        assert_eq!(unsupported(internal(), &edits), ["$[0].type"]);
+    }
+    let spill = "/3/networkPassThroughLbTrafficPolicy/zonalAffinity/spillover";
+    for (pointer, value, path) in [
+        (
+            spill,
+            json!("ZONAL_AFFINITY_STAY_WITHIN_ZONE"),
+            "$[3].networkPassThroughLbTrafficPolicy.zonalAffinity.spillover",
+        ),
+        (
+            "/3/subsetting/policy",
+            json!("CONSISTENT_HASH_SUBSETTING"),
+            "$[3].subsetting.policy",
+        ),
+        ("/3/logConfig/enable", json!(true), "$[3].logConfig.enable"),
+        (
+            "/1/annotations",
+            json!({"lb/delivery": "gue"}),
+            "$[1].annotations.lb/delivery",
+        ),
+    ] {
+        assert_eq!(unsupported(internal(), &[(pointer, value)]), [path]);
+    }
+    let led = [
+        ("/3/healthChecks", Value::Null),
+        ("/3/backends/1/failover", Value::Null),
+        ("/3/haPolicy", json!({})),
+    ];
+    assert_eq!(unsupported(internal(), &led), ["$[3].haPolicy"]);
+    for (pointer, value) in [
+        (spill, json!("ZONAL_AFFINITY_DISABLED")),
+        ("/3/subsetting/policy", json!("NONE")),
+        ("/3/logConfig/enable", json!(false)),
+        ("/1/annotations", json!({"lb/delivery": "ipip"})),
+    ] {
+        assert!(unsupported(internal(), &[(pointer, value)]).is_empty());
+    }
+}
