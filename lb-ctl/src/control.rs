@@ -78,7 +78,7 @@ pub struct ApplyOptions {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ApplyReport {
-    /// In the order of application.
+    /// By path.
     pub changes: Vec<Change>,
     /// A sentence each.
     pub warnings: Vec<String>,
@@ -161,7 +161,7 @@ pub fn resource_map(resources: &Resources) -> ResourceMap {
 impl ControlError {
     /// A fault of a resource that the request names.
     pub fn of_resource(resource: &ResourcePath, kind: FaultKind, reason: impl Into<String>) -> Self {
-        Self::Faults(vec![Fault::of_resource(resource, kind, reason)])
+        Fault::of_resource(resource, kind, reason).into()
     }
 
     pub fn not_found(resource: &ResourcePath) -> Self {
@@ -178,6 +178,18 @@ impl ControlError {
             FaultKind::AlreadyExists,
             format!("The resource '{resource}' already exists"),
         )
+    }
+}
+
+impl From<Vec<Fault>> for ControlError {
+    fn from(faults: Vec<Fault>) -> Self {
+        Self::Faults(faults)
+    }
+}
+
+impl From<Fault> for ControlError {
+    fn from(fault: Fault) -> Self {
+        Self::Faults(vec![fault])
     }
 }
 
