@@ -1,9 +1,15 @@
 //! The daemon and the command line: resources in, kernel maps out.
 
+pub mod cli;
+pub mod client;
+pub mod control;
+pub mod daemon;
 pub mod dataplane;
 pub mod health;
 pub mod model;
 pub mod net;
+pub mod output;
 pub mod plan;
 pub mod resources;
+pub mod server;
 pub mod views;

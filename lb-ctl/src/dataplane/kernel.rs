@@ -179,7 +179,7 @@ impl MapSet {
                 .map(|(number, service)| (number, Arc::new(service)))
                 .collect(),
             rules: Arc::new(self.read_rules()?),
-            backends: self.read_backends(),
+            backends: Arc::new(self.read_backends()),
             devices: self.devices.keys().collect::<Result<BTreeSet<_>, _>>()?,
         })
     }

@@ -11,7 +11,7 @@ use lb_common::layout::{AddressKey, Backend, Member, Rule, RuleKey, Service, Ste
 pub struct Contents {
     pub services: BTreeMap<u32, Arc<ServiceContents>>,
     pub rules: Arc<RuleContents>,
-    pub backends: BTreeMap<u32, Backend>,
+    pub backends: Arc<BTreeMap<u32, Backend>>,
     /// Interfaces that packets may leave by.
     pub devices: BTreeSet<u32>,
 }

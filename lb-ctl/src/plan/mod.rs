@@ -1,4 +1,25 @@
 //! What the kernel should hold, derived from resources, health and network: pure, without IO.
+//!
+//! [`compile`] makes the next [`Plan`] from its inputs and the previous plan, because numbers, drain deadlines and the
+//! active pool depend on history; [`diff::diff`] says what to change in the maps. A health change, a moved neighbour
+//! and a new file all take this road.
 
+mod compile;
 pub mod contents;
+mod delivery;
 pub mod diff;
+mod eligible;
+mod members;
+mod numbers;
+mod regions;
+mod rules;
+mod saved;
+mod selection;
+mod service;
+#[cfg(test)]
+mod tests;
+
+pub use compile::{Inputs, Limits, Plan, PlanError, Scope, compile};
+pub use members::{EndpointId, MemberPlan, MemberStatus};
+pub use saved::SavedPlan;
+pub use service::{IpFamily, ServiceKey, ServicePlan, address_of, families_in_use};

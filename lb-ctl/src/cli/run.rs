@@ -1,0 +1,100 @@
+//! `run`: the daemon's arguments.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+
+use super::Failure;
+use super::options::{DEFAULT_ENDPOINT, DefaultPlace};
+use crate::server::ListenAddress;
+
+pub(super) const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/lb";
+
+/// A bucket of the flow table, and the most that its map may hold.
+const FEWEST_FLOW_SLOTS: u64 = 8;
+const MOST_FLOW_SLOTS: u64 = 1 << 30;
+
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct RunArgs {
+    /// Balance packets that arrive on this interface; repeatable.
+    #[arg(long = "interface", short, value_name = "IF", required = true)]
+    pub interfaces: Vec<String>,
+    /// Resources that the daemon shall hold: a JSON file, or a directory of them; repeatable.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub config: Vec<PathBuf>,
+    /// What has to survive a restart.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/lb")]
+    pub state_dir: PathBuf,
+    /// Serve the API here: unix:PATH, or IP:PORT (loopback only); repeatable.
+    #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_ENDPOINT)]
+    pub listen: Vec<ListenAddress>,
+    /// How to attach: native is fast and needs the driver's support, generic works everywhere.
+    #[arg(long, value_enum, default_value_t = XdpMode::Auto)]
+    pub xdp_mode: XdpMode,
+    /// Slots of the flow table, a power of two; 4 for each flow expected is a good size.
+    #[arg(long, value_name = "N", default_value_t = 4 << 20, value_parser = flow_slots)]
+    pub flow_slots: u64,
+    #[command(flatten)]
+    pub place: DefaultPlace,
+    /// Neither answer for VIPs on connected prefixes nor announce them (ARP, neighbour discovery).
+    #[arg(long)]
+    pub no_announce: bool,
+    /// Log every packet; needs a debug build.
+    #[arg(long)]
+    pub trace_packets: bool,
+    /// Where the kernel state is pinned; a BPF file system.
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_PIN_DIR)]
+    pub pin_dir: PathBuf,
+    /// The selection hash's seed, 32 hexadecimal digits, which all hosts of a fleet share and no client knows. Made
+    /// and kept in the state directory unless given.
+    #[arg(long, value_name = "HEX", env = "LB_HASH_SEED", hide_env_values = true)]
+    pub hash_seed: Option<HashSeed>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum XdpMode {
+    /// Native, or generic with a warning where the driver refuses native.
+    Auto,
+    Native,
+    Generic,
+}
+
+/// In the order in which the digits are written. Its debug form keeps the secret.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct HashSeed(pub [u8; 16]);
+
+impl FromStr for HashSeed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || "expected 32 hexadecimal digits".to_owned();
+        if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(expected());
+        }
+        let number = u128::from_str_radix(text, 16).map_err(|_| expected())?;
+        Ok(Self(number.to_be_bytes()))
+    }
+}
+
+impl std::fmt::Debug for HashSeed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HashSeed(…)")
+    }
+}
+
+fn flow_slots(text: &str) -> Result<u64, String> {
+    let n: u64 = text.parse().map_err(|_| "expected a number".to_owned())?;
+    match n {
+        FEWEST_FLOW_SLOTS..=MOST_FLOW_SLOTS if n.is_power_of_two() => Ok(n),
+        FEWEST_FLOW_SLOTS..=MOST_FLOW_SLOTS => Err(format!(
+            "must be a power of two; the next is {}",
+            n.next_power_of_two()
+        )),
+        _ => Err(format!("must be from {FEWEST_FLOW_SLOTS} to {MOST_FLOW_SLOTS}")),
+    }
+}
+
+pub(super) fn run(args: RunArgs) -> Result<(), Failure> {
+    Ok(crate::daemon::run(args)?)
+}

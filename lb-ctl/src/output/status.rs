@@ -1,0 +1,58 @@
+//! The daemon itself.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use super::number::{human_count, human_duration};
+use super::table::{pairs, table};
+use crate::views::Status;
+
+pub fn render_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
+    let resources: Vec<String> = status
+        .resources
+        .iter()
+        .map(|(kind, n)| format!("{n} {kind}"))
+        .collect();
+    pairs(
+        out,
+        &[
+            (
+                "version",
+                format!("{} (map layout {})", status.version, status.layout_version),
+            ),
+            ("pid", status.pid.to_string()),
+            ("uptime", human_duration(Duration::from_secs(status.uptime_sec))),
+            ("state directory", status.state_dir.clone()),
+            (
+                "resources",
+                if resources.is_empty() {
+                    "none".to_owned()
+                } else {
+                    resources.join(", ")
+                },
+            ),
+            (
+                "endpoints",
+                format!("{} of {} healthy", status.healthy_endpoints, status.endpoints),
+            ),
+            ("flow slots", human_count(status.flow_slots)),
+        ],
+    )?;
+    writeln!(out)?;
+    if status.interfaces.is_empty() {
+        writeln!(out, "Not attached to any interface.")?;
+    }
+    let rows = status.interfaces.iter().map(|interface| {
+        vec![
+            interface.name.clone(),
+            interface.index.to_string(),
+            interface.xdp_mode.clone(),
+            interface.program_id.to_string(),
+        ]
+    });
+    table(out, &["INTERFACE", "INDEX", "XDP_MODE", "PROGRAM_ID"], rows)?;
+    for warning in &status.warnings {
+        writeln!(out, "warning: {warning}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,183 @@
+use http::Method;
+
+use crate::control::place::Location;
+use crate::resources::Kind;
+use crate::server::route::{Action, Place, RouteError, route};
+
+fn place(location: Location, kind: Kind) -> Place {
+    Place {
+        project: "p".to_owned(),
+        location,
+        kind,
+    }
+}
+
+fn region() -> Location {
+    Location::Region("r".to_owned())
+}
+
+fn zone() -> Location {
+    Location::Zone("z".to_owned())
+}
+
+#[test]
+fn every_built_method_has_its_url() {
+    let services = || place(region(), Kind::BackendService);
+    let groups = || place(zone(), Kind::NetworkEndpointGroup);
+    let x = || "x".to_owned();
+    let rows = [
+        (
+            Method::GET,
+            "p/regions/r/backendServices",
+            Action::List(services()),
+        ),
+        (
+            Method::POST,
+            "p/regions/r/backendServices",
+            Action::Insert(services()),
+        ),
+        (
+            Method::GET,
+            "p/regions/r/backendServices/x",
+            Action::Get(services(), x()),
+        ),
+        (
+            Method::DELETE,
+            "p/regions/r/backendServices/x",
+            Action::Delete(services(), x()),
+        ),
+        (
+            Method::POST,
+            "p/regions/r/backendServices/x/getHealth",
+            Action::GetHealth(services(), x()),
+        ),
+        (
+            Method::GET,
+            "p/regions/r/forwardingRules",
+            Action::List(place(region(), Kind::ForwardingRule)),
+        ),
+        (
+            Method::GET,
+            "p/regions/r/healthChecks/x",
+            Action::Get(place(region(), Kind::HealthCheck), x()),
+        ),
+        (
+            Method::GET,
+            "p/global/healthChecks/x",
+            Action::Get(place(Location::Global, Kind::HealthCheck), x()),
+        ),
+        (
+            Method::GET,
+            "p/zones/z/networkEndpointGroups",
+            Action::List(groups()),
+        ),
+        (
+            Method::POST,
+            "p/zones/z/networkEndpointGroups/x/listNetworkEndpoints",
+            Action::ListNetworkEndpoints(groups(), x()),
+        ),
+        (
+            Method::POST,
+            "p/zones/z/instanceGroups/x/listInstances",
+            Action::ListInstances(place(zone(), Kind::InstanceGroup), x()),
+        ),
+        (
+            Method::GET,
+            "p/aggregated/forwardingRules",
+            Action::Aggregated {
+                project: "p".to_owned(),
+                kind: Kind::ForwardingRule,
+            },
+        ),
+        (
+            Method::POST,
+            "p/global/operations/x/wait",
+            Action::WaitOperation {
+                project: "p".to_owned(),
+                location: Location::Global,
+                name: x(),
+            },
+        ),
+    ];
+    for (method, path, action) in rows {
+        assert_eq!(route(&method, path), Ok(action), "{method} {path}");
+    }
+}
+
+#[test]
+fn methods_that_are_not_built_are_named() {
+    for (method, path, name) in [
+        (
+            Method::PATCH,
+            "p/regions/r/backendServices/x",
+            "backendServices.patch",
+        ),
+        (
+            Method::PUT,
+            "p/regions/r/backendServices/x",
+            "backendServices.update",
+        ),
+        (
+            Method::GET,
+            "p/regions/r/backendServices/listUsable",
+            "backendServices.listUsable",
+        ),
+        (
+            Method::GET,
+            "p/regions/r/backendServices/x/getIamPolicy",
+            "backendServices.getIamPolicy",
+        ),
+        (
+            Method::POST,
+            "p/regions/r/forwardingRules/x/setTarget",
+            "forwardingRules.setTarget",
+        ),
+        (Method::PUT, "p/global/healthChecks/x", "healthChecks.update"),
+        (
+            Method::POST,
+            "p/zones/z/networkEndpointGroups/x/attachNetworkEndpoints",
+            "networkEndpointGroups.attachNetworkEndpoints",
+        ),
+    ] {
+        assert_eq!(
+            route(&method, path),
+            Err(RouteError::NotSupportedYet(name.to_owned())),
+            "{method} {path}"
+        );
+    }
+}
+
+#[test]
+fn what_the_api_does_not_have_is_refused() {
+    for path in [
+        "",
+        "p",
+        "p/regions",
+        "p/regions/r",
+        "p/regions//backendServices",
+        "p/regions/r/backendServices/",
+        "p/zones/z/backendServices",
+        "p/global/backendServices",
+        "p/regions/r/networkEndpointGroups",
+        "p/regions/r/instances",
+        "p/regions/r/targetPools",
+        "p/aggregated/operations",
+        "p/regions/r/backendServices/x/getHealth/y",
+        "p/regions/r/forwardingRules/x/getHealth",
+    ] {
+        assert_eq!(route(&Method::GET, path), Err(RouteError::NotFound), "{path}");
+    }
+    for (method, path) in [
+        (Method::PUT, "p/regions/r/backendServices"),
+        (Method::PUT, "p/regions/r/forwardingRules/x"),
+        (Method::PATCH, "p/zones/z/networkEndpointGroups/x"),
+        (Method::GET, "p/regions/r/backendServices/x/getHealth"),
+        (Method::POST, "p/aggregated/backendServices"),
+    ] {
+        assert_eq!(
+            route(&method, path),
+            Err(RouteError::MethodNotAllowed),
+            "{method} {path}"
+        );
+    }
+}
