@@ -12,6 +12,9 @@ use super::kind::{Kind, Scope};
 use super::schema;
 use crate::model::ResourcePath;
 
+/// A hint is worth so many comparisons: a large configuration may have many dangling references.
+const MOST_COMPARED: usize = 200;
+
 const ROOT: &str = "https://www.googleapis.com/compute/v1/";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -212,7 +215,7 @@ fn target(
         .iter()
         .find(|path| path.ends_with(&format!("/{}", first.name())))
         .copied();
-    let near = near.or_else(|| nearest(first.as_str(), names.iter().copied()));
+    let near = near.or_else(|| nearest(first.as_str(), names.iter().copied().take(MOST_COMPARED)));
     Err((
         format!("there is no such {nouns}"),
         near.map(|near| format!("did you mean {near}?")),

@@ -14,6 +14,7 @@ mod fault;
 mod hint;
 mod kind;
 mod link;
+mod locate;
 mod members;
 mod rules;
 mod schema;

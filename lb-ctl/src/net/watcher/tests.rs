@@ -250,6 +250,12 @@ fn the_kernel_manages_what_is_watched_and_only_that() {
         })
         .await;
 
+        // What somebody changes is followed by the notification alone, and managed again after a while.
+        pair.here
+            .ip("neigh replace 192.0.2.2 lladdr 02:00:00:00:00:33 dev cable nud reachable");
+        watching.until_mac(THERE, [2, 0, 0, 0, 0, 0x33]).await;
+        until_known(key, |neighbour| neighbour.managed).await;
+
         watching.watcher.watch(BTreeSet::new());
         until_known(key, |neighbour| !neighbour.managed).await;
         until_known((key.0, permanent), |neighbour| neighbour.fixed).await;

@@ -3,6 +3,7 @@
 mod backend_service;
 mod forwarding_rule;
 mod group;
+mod ha_policy;
 mod health_check;
 mod overlap;
 

@@ -101,7 +101,7 @@ pub(super) const FIELDS: &[Field] = &[
     acts("networkPassThroughLbTrafficPolicy", Shape::Object(TRAFFIC_POLICY)),
     acts("haPolicy", Shape::Object(HA_POLICY)),
     acts("logConfig", Shape::Object(LOG_CONFIG)),
-    acts("network", TEXT),
+    stored("network", TEXT),
     stored("metadatas", Shape::Map),
     stored("params", Shape::Object(PARAMS)),
     stored("timeoutSec", COUNT).or(Default::Int(30)),

@@ -1,11 +1,14 @@
 //! Tests of the resource side as its callers see it: documents in; faults, resources and the model out.
 
 mod apply;
+mod backend_service;
 mod config;
 mod documents;
 mod fields;
+mod forwarding_rule;
+mod group;
 mod properties;
-mod relations;
+mod references;
 mod store;
 
 use serde_json::{Value, json};

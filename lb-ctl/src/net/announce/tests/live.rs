@@ -162,10 +162,12 @@ fn another_host_finds_the_addresses() {
 #[test]
 fn an_interface_that_was_down_is_served_again() {
     let Some(pair) = Pair::new("flap") else { return };
+    let (listening, is_listening) = oneshot::channel::<()>();
     let (announced, all_announced) = oneshot::channel::<()>();
     let (flapped, has_flapped) = oneshot::channel::<()>();
     let here = || async {
         let mut announcer = Announcer::new();
+        is_listening.await.unwrap();
         assert!(
             announcer
                 .set(&BTreeMap::from([(cable().await, ranges())]))
@@ -180,6 +182,7 @@ fn an_interface_that_was_down_is_served_again() {
     both(&pair, here, async || {
         // Nothing but an answer shall tell this side, so the announcements come to their end first.
         let asker = Asker::new().await;
+        listening.send(()).unwrap();
         asker.until_announced(VIP).await;
         announced.send(()).unwrap();
         has_flapped.await.unwrap();
@@ -213,10 +216,12 @@ fn only_new_addresses_are_announced() {
     let Some(pair) = Pair::new("announced") else {
         return;
     };
+    let (listening, is_listening) = oneshot::channel::<()>();
     let (announced, all_announced) = oneshot::channel::<()>();
     let here = || async {
         let ifindex = cable().await;
         let mut announcer = Announcer::new();
+        is_listening.await.unwrap();
         let [vip, other] = [VIP, OTHER].map(|address| VipRange::host(address.into()));
         assert!(
             announcer
@@ -233,6 +238,7 @@ fn only_new_addresses_are_announced() {
     };
     both(&pair, here, async || {
         let asker = Asker::new().await;
+        listening.send(()).unwrap();
         asker.until_announced(VIP).await;
         announced.send(()).unwrap();
         let packet = asker.receive().await;

@@ -1,0 +1,235 @@
+//! The rules of a forwarding rule, with its service and with other rules.
+
+use super::*;
+
+#[test]
+fn ports_are_said_in_one_way() {
+    let rule = |edits: &[(&str, Value)], paths: &[&str]| {
+        expect(external(), edits, paths);
+    };
+    let none = ("/4/ports", Value::Null);
+    rule(std::slice::from_ref(&none), &["$[4].ports"]);
+    rule(&[none.clone(), ("/4/allPorts", json!(true))], &[]);
+    rule(&[none.clone(), ("/4/portRange", json!("80-90"))], &[]);
+    rule(&[("/4/allPorts", json!(true))], &["$[4].ports"]);
+    rule(&[("/4/portRange", json!("90"))], &["$[4].portRange"]);
+    rule(
+        &[
+            none.clone(),
+            ("/4/portRange", json!("90")),
+            ("/4/allPorts", json!(true)),
+        ],
+        &["$[4].portRange"],
+    );
+    rule(
+        &[none.clone(), ("/4/portRange", json!("90-80"))],
+        &["$[4].portRange"],
+    );
+    rule(
+        &[("/4/ports", json!(["80", "8000-8010", "0", "x"]))],
+        &["$[4].ports[2]", "$[4].ports[3]"],
+    );
+    rule(&[("/4/ports", json!(["80-90", "85"]))], &["$[4].ports[1]"]);
+    expect_one(
+        internal(),
+        &[none, ("/4/portRange", json!("80"))],
+        "$[4].portRange",
+        "EXTERNAL",
+    );
+}
+
+#[test]
+fn protocols_without_ports_name_none() {
+    for protocol in ["ESP", "AH", "ICMP"] {
+        let bare = [("/4/IPProtocol", json!(protocol)), ("/4/ports", Value::Null)];
+        expect(external(), &bare, &[]);
+        expect_one(external(), &bare[..1], "$[4].ports", "names no ports");
+        let all = [bare[0].clone(), bare[1].clone(), ("/4/allPorts", json!(true))];
+        expect_one(external(), &all, "$[4].allPorts", "names no ports");
+    }
+    let any = [("/4/IPProtocol", json!("L3_DEFAULT")), ("/4/ports", Value::Null)];
+    expect_one(external(), &any, "$[4].allPorts", "must be true");
+    expect(
+        external(),
+        &[any[0].clone(), any[1].clone(), ("/4/allPorts", json!(true))],
+        &[],
+    );
+}
+
+#[test]
+fn an_address_is_a_literal_of_its_version() {
+    for good in ["192.0.2.9", "2001:db8:2::7", "2001:db8:2::/96"] {
+        expect(external(), &[("/4/IPAddress", json!(good))], &[]);
+    }
+    for bad in [
+        "shop-ip",
+        "192.0.2.0/24",
+        "2001:db8::/64",
+        "2001:db8::1:2/96",
+        "0.0.0.0",
+        "224.0.0.1",
+        "",
+    ] {
+        expect(external(), &[("/4/IPAddress", json!(bad))], &["$[4].IPAddress"]);
+    }
+    expect_one(
+        external(),
+        &[("/4/ipVersion", json!("IPV6"))],
+        "$[4].ipVersion",
+        "not the version",
+    );
+    expect(external(), &[("/5/ipVersion", json!("IPV6"))], &[]);
+}
+
+#[test]
+fn a_rule_pairs_with_its_service() {
+    for (service, rule, fine) in [
+        ("TCP", "TCP", true),
+        ("UDP", "UDP", true),
+        ("TCP", "UDP", false),
+        ("UDP", "TCP", false),
+        ("TCP", "SCTP", false),
+        ("UNSPECIFIED", "TCP", true),
+        ("UNSPECIFIED", "UDP", true),
+        ("UNSPECIFIED", "SCTP", true),
+    ] {
+        let edits = [("/3/protocol", json!(service)), ("/4/IPProtocol", json!(rule))];
+        let wrong = ["$[4].IPProtocol"];
+        expect(internal(), &edits, if fine { &[] } else { &wrong });
+    }
+    let any = [
+        ("/4/IPProtocol", json!("L3_DEFAULT")),
+        ("/4/ports", Value::Null),
+        ("/4/allPorts", json!(true)),
+    ];
+    expect_one(
+        internal(),
+        &any,
+        "$[4].IPProtocol",
+        "which takes rules for TCP only",
+    );
+    let scheme = ("/4/loadBalancingScheme", json!("EXTERNAL"));
+    expect_one(
+        internal(),
+        &[scheme],
+        "$[4].loadBalancingScheme",
+        "must be that of backend service shop",
+    );
+}
+
+/// A copy of rule 4 with another name.
+fn second(edits: &[(&str, Value)]) -> Value {
+    let mut value = external();
+    let mut rule = value[4].clone();
+    rule["name"] = json!("other");
+    edit(&mut rule, edits);
+    edit(&mut value, &[("/-", rule)]);
+    value
+}
+
+#[test]
+fn no_packet_has_two_rules() {
+    for edits in [
+        vec![],
+        vec![("/ports", json!(["70-90"]))],
+        vec![("/ports", json!(["443", "80"]))],
+        vec![("/ports", Value::Null), ("/allPorts", json!(true))],
+        vec![("/ports", Value::Null), ("/portRange", json!("1-65535"))],
+    ] {
+        let found = faults(&second(&edits));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(
+            found[0].reason,
+            "overlaps forwarding rule front in address, protocol and port"
+        );
+    }
+    for edits in [
+        vec![("/ports", json!(["81-90"]))],
+        vec![("/IPProtocol", json!("UDP"))],
+        vec![("/IPAddress", json!("192.0.2.2"))],
+        vec![
+            ("/IPProtocol", json!("L3_DEFAULT")),
+            ("/ports", Value::Null),
+            ("/allPorts", json!(true)),
+        ],
+    ] {
+        expect(second(&edits), &[], &[]);
+    }
+}
+
+#[test]
+fn an_ipv6_rule_owns_its_prefix() {
+    let within = [
+        ("/IPAddress", json!("2001:db8:1::5")),
+        ("/IPProtocol", json!("UDP")),
+        ("/ports", json!(["53"])),
+    ];
+    assert_eq!(faults(&second(&within)).len(), 1);
+    let beside = [
+        ("/IPAddress", json!("2001:db8:1:0:0:1::5")),
+        within[1].clone(),
+        within[2].clone(),
+    ];
+    expect(second(&beside), &[], &[]);
+}
+
+#[test]
+fn a_steering_rule_has_a_base_and_its_own_prefixes() {
+    let steer = |ranges: Value| second(&[("/sourceIpRanges", ranges)]);
+    expect(steer(json!(["198.51.100.0/24", "203.0.113.7"])), &[], &[]);
+    expect_one(
+        steer(json!(["198.51.100.0/24"])),
+        &[("/6/ports", json!(["81"]))],
+        "$[6].sourceIpRanges",
+        "no forwarding rule",
+    );
+    expect_one(
+        steer(json!(["198.51.100.1/24"])),
+        &[],
+        "$[6].sourceIpRanges[0]",
+        "the prefix is 198.51.100.0/24",
+    );
+    expect_one(
+        steer(json!(["2001:db8::/32"])),
+        &[],
+        "$[6].sourceIpRanges[0]",
+        "address family",
+    );
+    expect_one(
+        steer(json!(["here"])),
+        &[],
+        "$[6].sourceIpRanges[0]",
+        "expected an address",
+    );
+    expect_one(
+        steer(json!(["198.51.100.0/24", "198.51.100.0/24"])),
+        &[],
+        "$[6].sourceIpRanges[1]",
+        "same prefix",
+    );
+
+    let mut two = steer(json!(["198.51.100.0/24", "192.0.2.128/25"]));
+    let mut third = two[6].clone();
+    edit(
+        &mut third,
+        &[
+            ("/name", json!("third")),
+            ("/sourceIpRanges", json!(["198.51.0.0/16", "198.51.100.0/24"])),
+        ],
+    );
+    edit(&mut two, &[("/-", third)]);
+    expect_one(
+        two,
+        &[],
+        "$[7].sourceIpRanges[1]",
+        "forwarding rule other on the same base has the same prefix",
+    );
+
+    let inside = [("/4/sourceIpRanges", json!(["10.0.0.0/8"]))];
+    let found = expect(
+        internal(),
+        &inside,
+        &["$[4].sourceIpRanges", "$[4].sourceIpRanges"],
+    );
+    assert!(found.iter().any(|fault| fault.reason.contains("EXTERNAL")));
+}
