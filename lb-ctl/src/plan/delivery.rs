@@ -1,0 +1,89 @@
+//! How packets reach an endpoint: from its next hop to the kernel's record (semantics §9).
+
+use std::net::IpAddr;
+
+use lb_common::layout::{Backend, DeliveryMode};
+
+use crate::model::Delivery;
+use crate::net::NextHop;
+
+/// The record, or why there is none, in a sentence.
+pub(super) fn record(address: IpAddr, wish: Delivery, next_hop: Option<&NextHop>) -> Result<Backend, String> {
+    let (ifindex, source_mac, destination_mac, on_link, mtu, source_address) = match next_hop {
+        Some(NextHop::Resolved {
+            ifindex,
+            source_mac,
+            destination_mac,
+            on_link,
+            mtu,
+            source_address,
+        }) => (
+            *ifindex,
+            source_mac,
+            destination_mac,
+            *on_link,
+            *mtu,
+            *source_address,
+        ),
+        Some(NextHop::Unresolved { reason }) => return Err(reason.clone()),
+        None => return Err(format!("the route to {address} was not looked up yet")),
+    };
+    let mode = mode(address, wish, on_link)?;
+    let mut ethernet = [0; 12];
+    ethernet[..6].copy_from_slice(destination_mac);
+    ethernet[6..].copy_from_slice(source_mac);
+    let outer_source = match (mode, source_address) {
+        (DeliveryMode::L2, _) => [0; 4],
+        (_, Some(source)) => words(source),
+        (_, None) => return Err(format!("the host has no address to send to {address} from")),
+    };
+    let outer_destination = if mode == DeliveryMode::L2 {
+        [0; 4]
+    } else {
+        words(address)
+    };
+    Ok(Backend {
+        mode: mode as u32,
+        ifindex,
+        mtu,
+        ethernet,
+        outer_source,
+        outer_destination,
+        reserved: [0; 2],
+    })
+}
+
+fn mode(address: IpAddr, wish: Delivery, on_link: bool) -> Result<DeliveryMode, String> {
+    let tunnel = match address {
+        IpAddr::V4(_) => DeliveryMode::Ipv4,
+        IpAddr::V6(_) => DeliveryMode::Ipv6,
+    };
+    match (wish, on_link) {
+        (Delivery::Auto | Delivery::L2, true) => Ok(DeliveryMode::L2),
+        (Delivery::Auto, false) | (Delivery::Ipip, _) => Ok(tunnel),
+        (Delivery::L2, false) => Err(format!("lb/delivery is l2, but {address} is behind a router")),
+        (Delivery::Gue, _) => Err("lb/delivery gue is not supported yet".to_owned()),
+    }
+}
+
+/// An address as records and packets hold it: words in network order, IPv4 in the first.
+fn words(address: IpAddr) -> [u32; 4] {
+    match address {
+        IpAddr::V4(address) => [u32::from_ne_bytes(address.octets()), 0, 0, 0],
+        IpAddr::V6(address) => {
+            let octets = address.octets();
+            std::array::from_fn(|word| {
+                u32::from_ne_bytes(octets[4 * word..4 * word + 4].try_into().expect("four octets"))
+            })
+        }
+    }
+}
+
+/// `l2`, `ipip` or `unresolved`, as tools print it.
+pub(super) fn name(record: Option<&Backend>) -> &'static str {
+    match record.and_then(|record| DeliveryMode::from_u32(record.mode)) {
+        Some(DeliveryMode::L2) => "l2",
+        Some(DeliveryMode::Ipv4 | DeliveryMode::Ipv6) => "ipip",
+        None => "unresolved",
+    }
+}

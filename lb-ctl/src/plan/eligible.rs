@@ -1,0 +1,88 @@
+//! Which endpoints new connections may go to (semantics §6).
+
+use lb_common::layout::Pool;
+
+use crate::model::FailoverPolicy;
+
+/// What the rules ask of an attached endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Endpoint {
+    pub(super) pool: Pool,
+    pub(super) healthy: bool,
+    /// Absent when the service is not weighted, or when a missing or invalid weight made it equal-weight.
+    pub(super) weight: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Eligible {
+    /// Position of each eligible endpoint, and its share.
+    pub(super) endpoints: Vec<(usize, u32)>,
+    /// The pool that they are of; absent when the set is empty by dropTrafficIfUnhealthy, which leaves the active
+    /// pool as it was.
+    pub(super) pool: Option<Pool>,
+    pub(super) nothing_healthy: bool,
+}
+
+pub(super) fn eligible(endpoints: &[Endpoint], policy: Option<&FailoverPolicy>) -> Eligible {
+    let nothing_healthy = endpoints.iter().all(|endpoint| !endpoint.healthy);
+    let drops = policy.is_some_and(|policy| policy.drop_traffic_if_unhealthy);
+    if nothing_healthy && drops {
+        return Eligible {
+            endpoints: Vec::new(),
+            pool: None,
+            nothing_healthy,
+        };
+    }
+    let pool = if nothing_healthy {
+        Pool::Primary
+    } else {
+        active_pool(endpoints, policy)
+    };
+    Eligible {
+        endpoints: within(endpoints, pool),
+        pool: Some(pool),
+        nothing_healthy,
+    }
+}
+
+/// The pool, when something is healthy in one of them.
+fn active_pool(endpoints: &[Endpoint], policy: Option<&FailoverPolicy>) -> Pool {
+    let count = |pool| endpoints.iter().filter(move |endpoint| endpoint.pool == pool);
+    let healthy = |pool| count(pool).filter(|endpoint| endpoint.healthy).count() as u128;
+    let (primary, failover) = (healthy(Pool::Primary), healthy(Pool::Failover));
+    let enough = match policy.map(|policy| policy.ratio) {
+        // primary / |P| >= ratio, without dividing; a ratio of 0 is always met.
+        Some(ratio) => {
+            let all = count(Pool::Primary).count() as u128;
+            primary * u128::from(ratio.denominator) >= u128::from(ratio.numerator) * all
+        }
+        None => true,
+    };
+    if primary == 0 || (failover > 0 && !enough) {
+        Pool::Failover
+    } else {
+        Pool::Primary
+    }
+}
+
+/// The first set that is not empty, of one pool. Without weights the sets of weight 0 are empty.
+fn within(endpoints: &[Endpoint], pool: Pool) -> Vec<(usize, u32)> {
+    let of_set = |healthy: bool, weighted: bool| {
+        let members = endpoints.iter().enumerate().filter(move |(_, endpoint)| {
+            endpoint.pool == pool
+                && endpoint.healthy == healthy
+                && (endpoint.weight.unwrap_or(1) > 0) == weighted
+        });
+        members
+            .map(|(position, endpoint)| (position, endpoint.weight.unwrap_or(1).max(1)))
+            .collect::<Vec<_>>()
+    };
+    [(true, true), (false, true), (true, false), (false, false)]
+        .into_iter()
+        .map(|(healthy, weighted)| of_set(healthy, weighted))
+        .find(|set| !set.is_empty())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! The endpoints of one service over time (semantics §7): attached, draining, ended, forgotten.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use lb_common::layout::{Member, Pool};
+use lb_common::tick;
+use serde::{Deserialize, Serialize};
+
+use crate::model::ResourcePath;
+
+/// An endpoint is (group, address, instance).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EndpointId {
+    pub group: ResourcePath,
+    pub address: IpAddr,
+    pub instance: Option<String>,
+}
+
+/// What an attached or draining endpoint is to its service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberPlan {
+    pub number: u32,
+    pub status: MemberStatus,
+    pub pool: Pool,
+    pub healthy: bool,
+    /// The weight in force, when the service is weighted.
+    pub weight: Option<u32>,
+    pub delivery: &'static str,
+    /// Why packets can't be delivered, when they can't.
+    pub unresolved: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MemberStatus {
+    Attached,
+    /// Until the tick.
+    Draining(u32),
+}
+
+/// A member whose entries are unusable; its number waits until no entry may name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EndedMember {
+    pub(super) number: u32,
+    /// The tick from which on the number is free.
+    pub(super) free_at: u32,
+}
+
+impl EndedMember {
+    /// `last_use` is the last tick in which an entry could be refreshed.
+    pub(super) fn new(number: u32, last_use: u32, idle_ticks: u32) -> Self {
+        // An entry's expiry is one tick after its timeout, and the comparison is "not before".
+        Self {
+            number,
+            free_at: last_use + idle_ticks + 2,
+        }
+    }
+
+    /// A record that no entry can use, and that still belongs to the service, so that packets are counted as
+    /// diverted.
+    pub(super) fn record(service: u32) -> Member {
+        Member::new(service, false, Pool::Primary, 0, Some(0))
+    }
+}
+
+/// What becomes of a member that is no longer configured.
+pub(super) enum Departure {
+    Draining(u32),
+    Ended { last_use: u32 },
+}
+
+/// `group_attached`: only the endpoint left its group; else the whole group left the service, which ends its entries
+/// whatever the timeout.
+pub(super) fn departure(
+    status: MemberStatus,
+    group_attached: bool,
+    draining_timeout_sec: u32,
+    now: u32,
+) -> Departure {
+    match status {
+        _ if !group_attached => Departure::Ended { last_use: now },
+        MemberStatus::Draining(deadline) if now < deadline => Departure::Draining(deadline),
+        MemberStatus::Draining(deadline) => Departure::Ended { last_use: deadline },
+        MemberStatus::Attached if draining_timeout_sec == 0 => Departure::Ended { last_use: now },
+        MemberStatus::Attached => Departure::Draining(tick::deadline(now, draining_timeout_sec)),
+    }
+}
+
+/// Members by endpoint.
+pub(super) type Members = BTreeMap<EndpointId, MemberPlan>;

@@ -1,0 +1,199 @@
+//! A plan's history between two runs of the daemon: what can't be read back from the maps.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use lb_common::layout::Pool;
+use serde::{Deserialize, Serialize};
+
+use super::compile::{Plan, RemovedService, Space};
+use super::contents::{Contents, ServiceContents};
+use super::members::{EndedMember, EndpointId, MemberPlan, MemberStatus};
+use super::numbers::Numbers;
+use super::regions::Region;
+use super::service::{ServiceKey, ServicePlan, Table};
+use crate::model::ResourcePath;
+
+/// Numbers, drains and pools. Ticks count from boot, and numbers mean something only to the maps that they were made
+/// for: whoever keeps this keeps it with both.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SavedPlan {
+    services: Vec<SavedService>,
+    removed: Vec<SavedRemoved>,
+    steering: BTreeMap<ResourcePath, u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SavedService {
+    key: ServiceKey,
+    number: u32,
+    members: Vec<SavedMember>,
+    ended: Vec<EndedMember>,
+    failover_active: bool,
+    failover_deadline: u32,
+    idle_ticks: u32,
+    table: Option<Region>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SavedMember {
+    id: EndpointId,
+    number: u32,
+    status: MemberStatus,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SavedRemoved {
+    number: u32,
+    members: Vec<EndedMember>,
+    free_at: u32,
+}
+
+impl Plan {
+    pub fn save(&self) -> SavedPlan {
+        let services = self.services.iter().map(|(key, service)| SavedService {
+            key: key.clone(),
+            number: service.number,
+            members: service.members.iter().map(SavedMember::of).collect(),
+            ended: service.ended.clone(),
+            failover_active: service.active == Pool::Failover,
+            failover_deadline: service.failover_deadline,
+            idle_ticks: service.idle_ticks,
+            table: service.table.as_ref().map(|table| table.region),
+        });
+        let removed = self.removed.iter().map(|service| SavedRemoved {
+            number: service.number,
+            members: service.members.clone(),
+            free_at: service.free_at,
+        });
+        SavedPlan {
+            services: services.collect(),
+            removed: removed.collect(),
+            steering: self.steering.clone(),
+        }
+    }
+
+    /// Takes up the history of an earlier run and what the maps hold now. The result says what is known; the first
+    /// compilation of everything makes it whole.
+    pub fn adopt(saved: SavedPlan, actual: &Contents) -> Self {
+        let mut space = Space::default();
+        space.services = Numbers::with_used(saved.service_numbers());
+        space.members = Numbers::with_used(saved.member_numbers());
+        space.steering = Numbers::with_used(saved.steering.values().copied().collect());
+        space.adopt_backends(&actual.backends);
+        let mut plan = Plan {
+            steering: saved.steering,
+            space,
+            ..Plan::default()
+        };
+        for service in saved.services {
+            let held = actual.services.get(&service.number);
+            let (key, service) = service.into_plan(held);
+            if let Some(table) = &service.table {
+                plan.space.regions.mark(table.region);
+            }
+            plan.contents
+                .services
+                .insert(service.number, service.contents.clone());
+            plan.services.insert(key, Arc::new(service));
+        }
+        for service in saved.removed {
+            let record = actual
+                .services
+                .get(&service.number)
+                .map(|held| held.record)
+                .unwrap_or_default();
+            let removed = RemovedService::new(service.number, record, service.members, service.free_at);
+            plan.contents
+                .services
+                .insert(removed.number, removed.contents.clone());
+            plan.removed.push(removed);
+        }
+        plan
+    }
+}
+
+impl SavedPlan {
+    fn service_numbers(&self) -> BTreeSet<u32> {
+        let removed = self.removed.iter().map(|service| service.number);
+        self.services
+            .iter()
+            .map(|service| service.number)
+            .chain(removed)
+            .collect()
+    }
+
+    fn member_numbers(&self) -> BTreeSet<u32> {
+        let mut numbers = BTreeSet::new();
+        for service in &self.services {
+            numbers.extend(service.members.iter().map(|member| member.number));
+            numbers.extend(service.ended.iter().map(|member| member.number));
+        }
+        numbers.extend(
+            self.removed
+                .iter()
+                .flat_map(|service| &service.members)
+                .map(|member| member.number),
+        );
+        numbers
+    }
+}
+
+impl SavedMember {
+    fn of((id, member): (&EndpointId, &MemberPlan)) -> Self {
+        Self {
+            id: id.clone(),
+            number: member.number,
+            status: member.status,
+        }
+    }
+}
+
+impl SavedService {
+    fn into_plan(self, held: Option<&Arc<ServiceContents>>) -> (ServiceKey, ServicePlan) {
+        let contents = held.cloned().unwrap_or_default();
+        let table = match (&self.table, &contents.table) {
+            (Some(region), Some((offset, slots)))
+                if region.offset == *offset && region.size as usize == slots.len() =>
+            {
+                Some(Table {
+                    region: *region,
+                    slots: slots.clone(),
+                    recipe: None,
+                })
+            }
+            _ => None,
+        };
+        let member = |member: SavedMember| {
+            let plan = MemberPlan {
+                number: member.number,
+                status: member.status,
+                pool: Pool::Primary,
+                healthy: false,
+                weight: None,
+                delivery: "unresolved",
+                unresolved: None,
+            };
+            (member.id, plan)
+        };
+        let plan = ServicePlan {
+            number: self.number,
+            members: self.members.into_iter().map(member).collect(),
+            ended: self.ended,
+            active: if self.failover_active {
+                Pool::Failover
+            } else {
+                Pool::Primary
+            },
+            failover_deadline: self.failover_deadline,
+            table,
+            contents,
+            idle_ticks: self.idle_ticks,
+        };
+        (self.key, plan)
+    }
+}

@@ -1,0 +1,493 @@
+//! One service for one address family: its members, its eligible set, its record and its table.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use lb_common::layout::{Leader, Member, Pool, Pools, Selection, Service};
+use lb_common::maglev::Candidate;
+use lb_common::policy::{Policy, PolicyWord};
+use lb_common::tick;
+use serde::{Deserialize, Serialize};
+
+use super::compile::{Inputs, PlanError, Space};
+use super::contents::ServiceContents;
+use super::delivery;
+use super::eligible::{Eligible, Endpoint as Judged, eligible};
+use super::members::{Departure, EndedMember, EndpointId, MemberPlan, MemberStatus, Members, departure};
+use super::regions::Region;
+use super::selection::{Recipe, identity};
+use crate::health::{HealthState, TargetId, WeightError};
+use crate::model::{BackendService, Config, Endpoint, HaLeader, ResourcePath};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum IpFamily {
+    #[serde(rename = "IPV4")]
+    V4,
+    #[serde(rename = "IPV6")]
+    V6,
+}
+
+impl IpFamily {
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+
+    /// As the API's `ipVersion`.
+    pub fn as_api(self) -> &'static str {
+        match self {
+            Self::V4 => "IPV4",
+            Self::V6 => "IPV6",
+        }
+    }
+}
+
+/// A data-plane service: health is per address family, so each family of a backend service has its own eligible set.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ServiceKey {
+    pub service: ResourcePath,
+    pub family: IpFamily,
+}
+
+impl fmt::Display for ServiceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.service, self.family.as_api())
+    }
+}
+
+/// The families in which some forwarding rule leads to a service.
+pub fn families_in_use(config: &Config, service: &ResourcePath) -> BTreeSet<IpFamily> {
+    let rules = config.rules.values().filter(|rule| rule.service == *service);
+    rules.map(|rule| IpFamily::of(rule.vip.address)).collect()
+}
+
+/// The address by which a family's packets reach an endpoint: its own family's, or the other one's, by encapsulation
+/// or on the same segment.
+pub fn address_of(endpoint: &Endpoint, family: IpFamily) -> IpAddr {
+    let (v4, v6) = (endpoint.ipv4.map(IpAddr::from), endpoint.ipv6.map(IpAddr::from));
+    let address = match family {
+        IpFamily::V4 => v4.or(v6),
+        IpFamily::V6 => v6.or(v4),
+    };
+    address.expect("the model has endpoints with at least one address")
+}
+
+/// A service as it is planned, and what its next plan needs to know of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServicePlan {
+    pub number: u32,
+    pub members: Members,
+    pub(super) ended: Vec<EndedMember>,
+    pub active: Pool,
+    /// The tick at which entries to the pool that is not active become unusable.
+    pub failover_deadline: u32,
+    pub(super) table: Option<Table>,
+    pub(super) contents: Arc<ServiceContents>,
+    pub(super) idle_ticks: u32,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Table {
+    pub(super) region: Region,
+    pub(super) slots: Arc<[u32]>,
+    /// Absent when the table was read back from the kernel.
+    pub(super) recipe: Option<Recipe>,
+}
+
+/// "600 s, as the API says": how long a failover drain lasts.
+const FAILOVER_DRAIN_SEC: u32 = 600;
+
+impl ServicePlan {
+    /// A service that has no history.
+    pub(super) fn new(number: u32) -> Self {
+        Self {
+            number,
+            members: Members::new(),
+            ended: Vec::new(),
+            active: Pool::Primary,
+            failover_deadline: 0,
+            table: None,
+            contents: Arc::default(),
+            idle_ticks: 0,
+        }
+    }
+
+    /// The first tick at which time alone changes the plan.
+    pub(super) fn next_deadline(&self) -> Option<u32> {
+        let draining = self.members.values().filter_map(|member| match member.status {
+            MemberStatus::Draining(deadline) => Some(deadline),
+            MemberStatus::Attached => None,
+        });
+        draining.chain(self.ended.iter().map(|ended| ended.free_at)).min()
+    }
+}
+
+/// An attached endpoint as the configuration names it.
+struct Attached {
+    id: EndpointId,
+    pool: Pool,
+}
+
+pub(super) fn compile(
+    inputs: &Inputs<'_>,
+    key: &ServiceKey,
+    service: &BackendService,
+    previous: &ServicePlan,
+    space: &mut Space,
+    now: u32,
+) -> Result<ServicePlan, PlanError> {
+    let idle_ticks = tick::from_seconds(service.idle_timeout_sec);
+    let mut next = ServicePlan {
+        idle_ticks,
+        members: Members::new(),
+        ..previous.clone()
+    };
+    release_ended(&mut next, space, now);
+    depart(inputs.config, key, service, previous, &mut next, now);
+    attach(inputs, key, service, previous, &mut next, space)?;
+    judge(inputs, service, &mut next);
+    let eligible = eligible(&judged(&next), service.failover.as_ref());
+    flip(service, previous, &eligible, &mut next, now);
+    select(inputs, key, service, &eligible, &mut next, space, now)?;
+    next.contents = contents(inputs, service, &eligible, &next, space, previous);
+    Ok(next)
+}
+
+fn release_ended(next: &mut ServicePlan, space: &mut Space, now: u32) {
+    next.ended.retain(|ended| {
+        let waits = now < ended.free_at;
+        if !waits {
+            space.members.release(ended.number);
+        }
+        waits
+    });
+}
+
+fn attached(config: &Config, service: &BackendService, family: IpFamily) -> Vec<Attached> {
+    let mut all = Vec::new();
+    for backend in &service.backends {
+        let Some(group) = config.groups.get(&backend.group) else {
+            continue;
+        };
+        let pool = if backend.failover {
+            Pool::Failover
+        } else {
+            Pool::Primary
+        };
+        all.extend(group.endpoints.iter().map(|endpoint| Attached {
+            id: EndpointId {
+                group: group.path.clone(),
+                address: address_of(endpoint, family),
+                instance: endpoint.instance.clone(),
+            },
+            pool,
+        }));
+    }
+    all
+}
+
+/// Members that are no longer configured drain or end.
+fn depart(
+    config: &Config,
+    key: &ServiceKey,
+    service: &BackendService,
+    previous: &ServicePlan,
+    next: &mut ServicePlan,
+    now: u32,
+) {
+    let configured: BTreeSet<EndpointId> = attached(config, service, key.family)
+        .into_iter()
+        .map(|endpoint| endpoint.id)
+        .collect();
+    for (id, member) in &previous.members {
+        if configured.contains(id) {
+            continue;
+        }
+        let group_attached = service.backends.iter().any(|backend| backend.group == id.group);
+        match departure(member.status, group_attached, service.draining_timeout_sec, now) {
+            Departure::Draining(deadline) => {
+                let draining = MemberPlan {
+                    status: MemberStatus::Draining(deadline),
+                    ..member.clone()
+                };
+                next.members.insert(id.clone(), draining);
+            }
+            Departure::Ended { last_use } => {
+                // The idle timeout may just have been shortened: entries made before keep the old one.
+                let idle_ticks = previous.idle_ticks.max(next.idle_ticks);
+                next.ended
+                    .push(EndedMember::new(member.number, last_use, idle_ticks));
+            }
+        }
+    }
+}
+
+/// Configured endpoints keep their number, a draining one too, whose drain is thereby cancelled; new ones get one.
+fn attach(
+    inputs: &Inputs<'_>,
+    key: &ServiceKey,
+    service: &BackendService,
+    previous: &ServicePlan,
+    next: &mut ServicePlan,
+    space: &mut Space,
+) -> Result<(), PlanError> {
+    for endpoint in attached(inputs.config, service, key.family) {
+        let number = match previous.members.get(&endpoint.id) {
+            Some(member) => member.number,
+            None => space
+                .members
+                .take(inputs.limits.members)
+                .ok_or(PlanError::Members(inputs.limits.members))?,
+        };
+        let member = MemberPlan {
+            number,
+            status: MemberStatus::Attached,
+            pool: endpoint.pool,
+            healthy: false,
+            weight: None,
+            delivery: "unresolved",
+            unresolved: None,
+        };
+        next.members.insert(endpoint.id, member);
+    }
+    Ok(())
+}
+
+/// Health, weight and delivery of every member, draining ones included.
+fn judge(inputs: &Inputs<'_>, service: &BackendService, next: &mut ServicePlan) {
+    let equal_weight = !service.locality.is_weighted() || any_weight_is_unusable(inputs, service, next);
+    for (id, member) in &mut next.members {
+        let state = health(inputs, service, id.address);
+        member.healthy = service.health_check.is_none() || state.is_some_and(|state| state.healthy);
+        let weight = state.map_or(1, |state| state.weight.value);
+        member.weight = if equal_weight { None } else { Some(weight) };
+    }
+}
+
+fn health<'a>(inputs: &Inputs<'a>, service: &BackendService, address: IpAddr) -> Option<&'a HealthState> {
+    let check = service.health_check.clone()?;
+    inputs.health.get(&TargetId { check, address })
+}
+
+/// A processed reply with a missing or invalid weight, from any attached endpoint, makes the service equal-weight.
+fn any_weight_is_unusable(inputs: &Inputs<'_>, service: &BackendService, next: &ServicePlan) -> bool {
+    let attached = next
+        .members
+        .iter()
+        .filter(|(_, member)| member.status == MemberStatus::Attached);
+    attached
+        .filter_map(|(id, _)| health(inputs, service, id.address))
+        .any(|state| {
+            matches!(
+                state.weight.error,
+                Some(WeightError::MissingWeight | WeightError::InvalidWeight)
+            )
+        })
+}
+
+fn attached_members(next: &ServicePlan) -> impl Iterator<Item = (&EndpointId, &MemberPlan)> {
+    next.members
+        .iter()
+        .filter(|(_, member)| member.status == MemberStatus::Attached)
+}
+
+fn judged(next: &ServicePlan) -> Vec<Judged> {
+    let judge = |(_, member): (&EndpointId, &MemberPlan)| Judged {
+        pool: member.pool,
+        healthy: member.healthy,
+        weight: member.weight,
+    };
+    attached_members(next).map(judge).collect()
+}
+
+/// The active pool follows the eligible set; entries to the other one drain.
+fn flip(
+    service: &BackendService,
+    previous: &ServicePlan,
+    eligible: &Eligible,
+    next: &mut ServicePlan,
+    now: u32,
+) {
+    let Some(pool) = eligible.pool else { return };
+    let is_first = previous.members.is_empty();
+    if pool == previous.active || is_first {
+        next.active = pool;
+        return;
+    }
+    next.active = pool;
+    let drains = !service
+        .failover
+        .is_some_and(|policy| policy.disable_connection_drain_on_failover);
+    next.failover_deadline = if drains {
+        tick::deadline(now, FAILOVER_DRAIN_SEC)
+    } else {
+        now
+    };
+}
+
+fn select(
+    inputs: &Inputs<'_>,
+    key: &ServiceKey,
+    service: &BackendService,
+    eligible: &Eligible,
+    next: &mut ServicePlan,
+    space: &mut Space,
+    now: u32,
+) -> Result<(), PlanError> {
+    let attached: Vec<_> = attached_members(next).collect();
+    let candidates = eligible.endpoints.iter().map(|(position, weight)| {
+        let (id, member) = attached[*position];
+        Candidate {
+            identity: identity(inputs.seed, id),
+            weight: *weight,
+            member: member.number,
+        }
+    });
+    let of_pool = |pool| attached.iter().filter(|(_, member)| member.pool == pool).count();
+    let configured = of_pool(Pool::Primary).max(of_pool(Pool::Failover));
+    let recipe = Recipe::new(service.locality, configured, candidates.collect());
+    if recipe.is_empty() {
+        retire(next.table.take(), space, now);
+        return Ok(());
+    }
+    if next
+        .table
+        .as_ref()
+        .is_some_and(|table| table.recipe.as_ref() == Some(&recipe))
+    {
+        return Ok(());
+    }
+    let slots = recipe.build();
+    if let Some(table) = next.table.as_mut().filter(|table| table.slots == slots) {
+        table.recipe = Some(recipe);
+        return Ok(());
+    }
+    let capacity = inputs.limits.table_slots;
+    let size = slots.len() as u32;
+    let region = space
+        .regions
+        .take(size, capacity)
+        .ok_or_else(|| PlanError::Tables {
+            service: key.to_string(),
+            size,
+            capacity,
+        })?;
+    retire(
+        next.table.replace(Table {
+            region,
+            slots,
+            recipe: Some(recipe),
+        }),
+        space,
+        now,
+    );
+    Ok(())
+}
+
+/// A table that packets may still be reading is left alone for a while.
+fn retire(table: Option<Table>, space: &mut Space, now: u32) {
+    space
+        .retired_regions
+        .extend(table.map(|table| (table.region, now + GRACE_TICKS)));
+}
+
+/// At least one whole tick: far longer than a packet takes.
+pub(super) const GRACE_TICKS: u32 = 2;
+
+fn contents(
+    inputs: &Inputs<'_>,
+    service: &BackendService,
+    eligible: &Eligible,
+    next: &ServicePlan,
+    space: &mut Space,
+    previous: &ServicePlan,
+) -> Arc<ServiceContents> {
+    let policy = Policy {
+        scheme: service.scheme,
+        affinity: service.affinity,
+        mode: service.tracking,
+        persistence: service.persistence,
+        idle_ticks: next.idle_ticks as u16,
+    };
+    let drops = service
+        .failover
+        .is_some_and(|policy| policy.drop_traffic_if_unhealthy);
+    let selection = next
+        .table
+        .as_ref()
+        .map_or(Selection { offset: 0, size: 0 }, |table| Selection {
+            offset: table.region.offset,
+            size: table.region.size,
+        });
+    let record = Service {
+        policy: PolicyWord::new(&policy).0,
+        selection: selection.to_word(),
+        pools: Pools::new(
+            next.active,
+            eligible.nothing_healthy,
+            drops,
+            next.failover_deadline,
+        )
+        .0,
+        leader: leader(service, next).map_or(0, |leader| leader.0),
+    };
+    let mut members: std::collections::BTreeMap<u32, Member> = Default::default();
+    for (id, member) in &next.members {
+        let delivery = inputs.delivery_of(id);
+        let backend = space.backend(inputs, id.address, delivery).unwrap_or(0);
+        let deadline = match member.status {
+            MemberStatus::Attached => None,
+            MemberStatus::Draining(deadline) => Some(deadline),
+        };
+        members.insert(
+            member.number,
+            Member::new(next.number, member.healthy, member.pool, backend, deadline),
+        );
+    }
+    members.extend(
+        next.ended
+            .iter()
+            .map(|ended| (ended.number, EndedMember::record(next.number))),
+    );
+    let table = next
+        .table
+        .as_ref()
+        .map(|table| (table.region.offset, table.slots.clone()));
+    let contents = ServiceContents {
+        record,
+        members,
+        table,
+    };
+    if *previous.contents == contents {
+        previous.contents.clone()
+    } else {
+        Arc::new(contents)
+    }
+}
+
+fn leader(service: &BackendService, next: &ServicePlan) -> Option<Leader> {
+    let policy = service.ha_policy.as_ref()?;
+    let is_leader =
+        |leader: &HaLeader, id: &EndpointId| id.group == leader.group && id.instance == leader.instance;
+    let member = policy.leader.as_ref().and_then(|leader| {
+        attached_members(next)
+            .find(|(id, _)| is_leader(leader, id))
+            .map(|(_, member)| member.number)
+    });
+    Some(Leader::new(member.unwrap_or(0)))
+}
+
+/// Delivery of every member for the tools: its mode, or why there is none.
+pub(super) fn describe_delivery(inputs: &Inputs<'_>, next: &mut ServicePlan) {
+    for (id, member) in &mut next.members {
+        let wish = inputs.delivery_of(id);
+        match delivery::record(id.address, wish, inputs.next_hops.get(&id.address)) {
+            Ok(record) => (member.delivery, member.unresolved) = (delivery::name(Some(&record)), None),
+            Err(reason) => (member.delivery, member.unresolved) = (delivery::name(None), Some(reason)),
+        }
+    }
+}
