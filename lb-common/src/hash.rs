@@ -5,6 +5,7 @@
 //! in a lane with probability at most 2^-32, whatever the client chooses; multiplications are independent, so
 //! they cost little more than their count. A xor-multiply finish spreads the sums over all bits.
 
+use crate::layout::TupleRecord;
 use crate::opaque::{hide, mask};
 use crate::parse::{Family, Network, Transport};
 
@@ -166,6 +167,19 @@ pub fn flow(keys: &HashKeys, service: u32, tuple: u32, network: &Network, transp
     let mut fields = Fields::of(tuple, network, transport);
     fields.kind |= service << 11;
     fields.hash(&keys.flow, v6)
+}
+
+/// The hash that the flow of a kept tuple has: a reader compares it with the slot beside the tuple.
+pub fn flow_of_record(keys: &HashKeys, service: u32, record: &TupleRecord) -> u64 {
+    let tuple = record.tuple();
+    let (low, middle, high) = (tuple, tuple >> 1, tuple >> 2);
+    let fields = Fields {
+        source: record.source,
+        destination: record.destination.map(|word| word & mask(middle | high)),
+        ports: record.ports & mask(high),
+        kind: (service << 11) | (tuple << 8) | (u32::from(record.protocol()) & mask(low & (middle | high))),
+    };
+    fields.hash(&keys.flow, record.is_ipv6())
 }
 
 /// Maps 32 hash bits to `0..size`, evenly, without a division.

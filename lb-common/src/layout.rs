@@ -389,6 +389,21 @@ pub struct TupleRecord {
     pub kind: u32,
 }
 
+impl TupleRecord {
+    pub const fn protocol(&self) -> u8 {
+        self.kind as u8
+    }
+
+    /// The number of the [`Tuple`](crate::policy::Tuple) that the flow is tracked by.
+    pub const fn tuple(&self) -> u32 {
+        (self.kind >> 8) & 0xff
+    }
+
+    pub const fn is_ipv6(&self) -> bool {
+        (self.kind >> 16) & 1 != 0
+    }
+}
+
 /// Per-CPU counters of one verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod client;
 pub mod control;
+pub mod controller;
 pub mod daemon;
 pub mod dataplane;
 pub mod health;

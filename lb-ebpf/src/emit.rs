@@ -16,7 +16,7 @@ pub(crate) fn report(ctx: &XdpContext, verdict: &Verdict) {
         );
     }
     #[cfg(feature = "trace")]
-    aya_log_ebpf::debug!(
+    aya_log_ebpf::info!(
         ctx,
         "packet: reason={} service={} member={} backend={}",
         verdict.reason as u8,

@@ -59,6 +59,16 @@ pub enum Attached {
     Generic,
 }
 
+impl std::fmt::Display for Attached {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Adopted => "adopted the attachment of an earlier run",
+            Self::Native => "attached in native mode",
+            Self::Generic => "attached in generic mode",
+        })
+    }
+}
+
 impl Program {
     /// Attaches, or replaces the program of the link that a former daemon pinned. The link stays pinned when
     /// `self` is dropped.

@@ -2,21 +2,35 @@
 
 use std::path::Path;
 
+use anyhow::Context as _;
 use aya::maps::{Map, MapData};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfError, EbpfLoader};
+use aya_log::EbpfLogger;
 use lb_common::hash::HashKeys;
 use lb_common::layout::{BUCKET_SLOTS, map, size};
 use thiserror::Error;
+use tokio::io::unix::AsyncFd;
 
 use super::kernel::MapSet;
 use super::pin::PinDirectory;
+
+/// As aya-log numbers them: broken invariants are errors, traces of packets are information.
+const LEVEL_ERROR: u8 = 1;
+const LEVEL_INFO: u8 = 3;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lb-ebpf.o"));
 
 /// Whether this binary was built with the kernel program inside.
 pub fn object_is_embedded() -> bool {
     !OBJECT.is_empty()
+}
+
+/// Whether the kernel program in this binary can log every packet (`cargo xtask build --trace`).
+pub fn object_can_trace() -> bool {
+    // The format string of the record stands in the object as it is.
+    let record = b"packet: reason=";
+    OBJECT.windows(record.len()).any(|window| window == record)
 }
 
 /// How many entries the maps have.
@@ -61,6 +75,8 @@ impl Sizes {
 pub struct LoadOptions {
     pub sizes: Sizes,
     pub seed: u128,
+    /// Log every packet, in a build that can.
+    pub trace_packets: bool,
     /// Not 0: a test's clock.
     pub test_tick: u32,
 }
@@ -116,11 +132,17 @@ impl Program {
         key_words[..12].copy_from_slice(&keys.selection.0);
         key_words[12..].copy_from_slice(&keys.flow.0);
         let buckets = options.sizes.flow_slots / BUCKET_SLOTS;
+        let log_level = if options.trace_packets {
+            LEVEL_INFO
+        } else {
+            LEVEL_ERROR
+        };
         let mut loader = EbpfLoader::new();
         loader
             .override_global("LB_HASH_KEYS", &key_words, true)
             .override_global("LB_BUCKETS", &buckets, true)
-            .override_global("LB_TEST_TICK", &options.test_tick, true);
+            .override_global("LB_TEST_TICK", &options.test_tick, true)
+            .override_global(aya_log::LEVEL, &log_level, true);
         for (name, count) in entries {
             loader.map_max_entries(name, count);
         }
@@ -149,9 +171,19 @@ impl Program {
         self.xdp().info().ok()?.verified_instruction_count()
     }
 
-    /// The program's log records, for aya-log.
-    pub fn ebpf(&mut self) -> &mut Ebpf {
-        &mut self.ebpf
+    /// Passes the program's log records on to the daemon's log, for as long as the runtime lives.
+    pub fn forward_logs(&mut self) -> anyhow::Result<()> {
+        let logger = EbpfLogger::init(&mut self.ebpf).context("reading the program's log")?;
+        // SAFETY: the logger's descriptor is its map's for as long as it lives.
+        let logger = unsafe { AsyncFd::register(logger) };
+        let mut logger = logger.context("waiting for the program's log")?;
+        tokio::spawn(async move {
+            while let Ok(mut ready) = logger.readable_mut().await {
+                ready.get_inner_mut().flush();
+                ready.clear_ready();
+            }
+        });
+        Ok(())
     }
 }
 

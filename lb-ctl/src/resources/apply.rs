@@ -1,6 +1,6 @@
 //! Documents onto resources: all of them or none. Additive: what the documents do not name stays, unless pruned.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -42,6 +42,8 @@ pub struct Applied {
     pub config: Config,
     /// By path: every resource that the documents name, and every deleted one.
     pub changes: Vec<Change>,
+    /// The file, or other source, of every resource that the documents name.
+    pub sources: BTreeMap<ResourcePath, String>,
     pub warnings: Vec<Warning>,
     /// What the data plane can't do yet: `run` and `apply` refuse when there is any, `validate` does not ask.
     pub unsupported: Vec<Fault>,
@@ -57,7 +59,11 @@ impl Resources {
     ) -> Result<Applied, Vec<Fault>> {
         let mut report = Report::default();
         let mut drafts = new_drafts(documents, scope, &mut report);
-        let named: BTreeSet<ResourcePath> = drafts.keys().cloned().collect();
+        let sources: BTreeMap<ResourcePath, String> = drafts
+            .iter()
+            .map(|(path, draft)| (path.clone(), draft.source().to_owned()))
+            .collect();
+        let named: BTreeSet<ResourcePath> = sources.keys().cloned().collect();
         self.keep_members(&mut drafts);
         if mode == Mode::Additive {
             self.add_unnamed(&mut drafts, &mut report);
@@ -75,6 +81,7 @@ impl Resources {
             resources,
             config,
             changes,
+            sources,
             warnings: report.warnings,
             unsupported,
         })

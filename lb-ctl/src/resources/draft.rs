@@ -100,6 +100,10 @@ impl Draft {
         Some(draft)
     }
 
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+
     /// What is stored, as a draft; it walks through the same table, because a file can be edited.
     pub(super) fn of_stored(path: &ResourcePath, resource: &Resource, report: &mut Report) -> Self {
         let mut value = resource.value.clone();

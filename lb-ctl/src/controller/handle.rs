@@ -1,0 +1,102 @@
+//! The controller's clients: requests by a channel, resources from a snapshot.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::control::{ApplyOptions, ApplyReport, Control, ControlError, ResourceMap};
+use crate::model::ResourcePath;
+use crate::resources::Document;
+use crate::views;
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, ControlError>>;
+
+pub(super) enum Request {
+    Apply(Vec<Document>, ApplyOptions, Reply<ApplyReport>),
+    Delete(ResourcePath, Reply<()>),
+    EndpointHealth(
+        ResourcePath,
+        Option<ResourcePath>,
+        Reply<Vec<views::EndpointHealth>>,
+    ),
+    Status(Reply<views::Status>),
+    Stats(Reply<views::Stats>),
+    Flows(usize, Option<ResourcePath>, Reply<views::FlowList>),
+    FlowCount(Reply<views::FlowCount>),
+    Detach(Reply<()>),
+}
+
+#[derive(Clone)]
+pub struct Handle {
+    requests: mpsc::Sender<Request>,
+    resources: watch::Receiver<Arc<ResourceMap>>,
+}
+
+impl Handle {
+    pub(super) fn new(requests: mpsc::Sender<Request>, resources: watch::Receiver<Arc<ResourceMap>>) -> Self {
+        Self { requests, resources }
+    }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        request: impl FnOnce(Reply<T>) -> Request + Send + 'static,
+    ) -> BoxFuture<'_, Result<T, ControlError>> {
+        let stopping = || ControlError::Internal("the daemon is stopping".to_owned());
+        Box::pin(async move {
+            let (reply, answer) = oneshot::channel();
+            self.requests.send(request(reply)).await.map_err(|_| stopping())?;
+            answer.await.map_err(|_| stopping())?
+        })
+    }
+}
+
+impl Control for Handle {
+    fn resources(&self) -> Arc<ResourceMap> {
+        self.resources.borrow().clone()
+    }
+
+    fn apply(
+        &self,
+        documents: Vec<Document>,
+        options: ApplyOptions,
+    ) -> BoxFuture<'_, Result<ApplyReport, ControlError>> {
+        self.ask(|reply| Request::Apply(documents, options, reply))
+    }
+
+    fn delete(&self, path: ResourcePath) -> BoxFuture<'_, Result<(), ControlError>> {
+        self.ask(|reply| Request::Delete(path, reply))
+    }
+
+    fn endpoint_health(
+        &self,
+        service: ResourcePath,
+        group: Option<ResourcePath>,
+    ) -> BoxFuture<'_, Result<Vec<views::EndpointHealth>, ControlError>> {
+        self.ask(|reply| Request::EndpointHealth(service, group, reply))
+    }
+
+    fn status(&self) -> BoxFuture<'_, Result<views::Status, ControlError>> {
+        self.ask(Request::Status)
+    }
+
+    fn stats(&self) -> BoxFuture<'_, Result<views::Stats, ControlError>> {
+        self.ask(Request::Stats)
+    }
+
+    fn flows(
+        &self,
+        limit: usize,
+        service: Option<ResourcePath>,
+    ) -> BoxFuture<'_, Result<views::FlowList, ControlError>> {
+        self.ask(move |reply| Request::Flows(limit, service, reply))
+    }
+
+    fn flow_count(&self) -> BoxFuture<'_, Result<views::FlowCount, ControlError>> {
+        self.ask(Request::FlowCount)
+    }
+
+    fn detach(&self) -> BoxFuture<'_, Result<(), ControlError>> {
+        self.ask(Request::Detach)
+    }
+}

@@ -1,0 +1,97 @@
+//! Which services an event touches.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::health::TargetId;
+use crate::model::{BackendService, Config, Endpoint, Group, HealthCheck, ResourcePath};
+use crate::plan::{IpFamily, address_of, families_in_use};
+
+/// From what events name to the services that depend on it.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    pub(super) targets: BTreeMap<TargetId, BTreeSet<ResourcePath>>,
+    pub(super) addresses: BTreeMap<IpAddr, BTreeSet<ResourcePath>>,
+}
+
+impl Index {
+    pub(super) fn new(config: &Config) -> Self {
+        let mut index = Self::default();
+        for service in config.services.values() {
+            for (_, _, address) in endpoints(config, service) {
+                index
+                    .addresses
+                    .entry(address)
+                    .or_default()
+                    .insert(service.path.clone());
+                if let Some(check) = &service.health_check {
+                    let target = TargetId {
+                        check: check.clone(),
+                        address,
+                    };
+                    index
+                        .targets
+                        .entry(target)
+                        .or_default()
+                        .insert(service.path.clone());
+                }
+            }
+        }
+        index
+    }
+}
+
+/// The families that a service's endpoints are probed in: those of its rules, or the first that each endpoint has.
+pub(super) fn probed_families(config: &Config, service: &BackendService) -> BTreeSet<IpFamily> {
+    let families = families_in_use(config, &service.path);
+    if families.is_empty() {
+        BTreeSet::from([IpFamily::V4])
+    } else {
+        families
+    }
+}
+
+/// Every (group, endpoint, address) of a service.
+pub(super) fn endpoints<'a>(
+    config: &'a Config,
+    service: &'a BackendService,
+) -> impl Iterator<Item = (&'a Group, &'a Endpoint, IpAddr)> {
+    let families = probed_families(config, service);
+    let groups = service
+        .backends
+        .iter()
+        .filter_map(|backend| config.groups.get(&backend.group));
+    groups.flat_map(move |group| {
+        let families = families.clone();
+        group.endpoints.iter().flat_map(move |endpoint| {
+            let addresses: BTreeSet<IpAddr> = families
+                .iter()
+                .map(|family| address_of(endpoint, *family))
+                .collect();
+            addresses
+                .into_iter()
+                .map(move |address| (group, endpoint, address))
+        })
+    })
+}
+
+/// Every address that packets may be delivered to.
+pub(super) fn addresses(config: &Config) -> BTreeSet<IpAddr> {
+    let services = config.services.values();
+    services
+        .flat_map(|service| endpoints(config, service).map(|(_, _, address)| address))
+        .collect()
+}
+
+pub(super) fn health_targets(config: &Config, index: &Index) -> BTreeMap<TargetId, Arc<HealthCheck>> {
+    let checks: BTreeMap<&ResourcePath, Arc<HealthCheck>> = config
+        .health_checks
+        .iter()
+        .map(|(path, check)| (path, Arc::new(check.clone())))
+        .collect();
+    let targets = index.targets.keys();
+    targets
+        .filter_map(|target| Some((target.clone(), checks.get(&target.check)?.clone())))
+        .collect()
+}

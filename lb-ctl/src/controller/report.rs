@@ -1,0 +1,327 @@
+//! What the controller tells: status, counters, flows, health.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use lb_common::hash;
+use lb_common::layout::{Pool, TupleRecord};
+use lb_common::policy::Tuple;
+use lb_common::tick::TICK_SECONDS;
+
+use super::{Controller, index};
+use crate::control::ControlError;
+use crate::dataplane::{FlowEntry, now_tick};
+use crate::health::TargetId;
+use crate::model::{BackendService, Probe, ResourcePath};
+use crate::net::Links;
+use crate::plan::{EndpointId, MemberPlan, MemberStatus, ServiceKey, ServicePlan};
+use crate::resources::Kind;
+use crate::views;
+
+fn internal(error: impl std::fmt::Display) -> ControlError {
+    ControlError::Internal(format!("{error:#}"))
+}
+
+fn pool_name(pool: Pool) -> String {
+    match pool {
+        Pool::Primary => "primary",
+        Pool::Failover => "failover",
+    }
+    .to_owned()
+}
+
+/// A member of the plan, with the service that it is of.
+type Owner<'a> = (&'a ServiceKey, &'a EndpointId, &'a MemberPlan, &'a ServicePlan);
+
+impl Controller {
+    fn members(&self) -> impl Iterator<Item = Owner<'_>> {
+        self.plan.services.iter().flat_map(|(key, service)| {
+            service
+                .members
+                .iter()
+                .map(move |(id, member)| (key, id, member, &**service))
+        })
+    }
+
+    pub(super) async fn status(&self) -> Result<views::Status, ControlError> {
+        let attached: Vec<_> = self
+            .members()
+            .filter(|(_, _, member, _)| member.status == MemberStatus::Attached)
+            .collect();
+        let count = |kind: Kind| (kind.collection().to_owned(), self.resources.of_kind(kind).count());
+        Ok(views::Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            layout_version: lb_common::layout::LAYOUT_VERSION,
+            pid: std::process::id(),
+            uptime_sec: self.started.elapsed().as_secs(),
+            state_dir: self.settings.state_dir.display().to_string(),
+            interfaces: self.interfaces().await?,
+            resources: Kind::ALL.iter().copied().map(count).collect(),
+            endpoints: attached.len(),
+            healthy_endpoints: attached.iter().filter(|(_, _, member, _)| member.healthy).count(),
+            flow_slots: self.program.maps.flows.slots(),
+            warnings: self.warnings(),
+        })
+    }
+
+    async fn interfaces(&self) -> Result<Vec<views::InterfaceStatus>, ControlError> {
+        let links = Links::new().map_err(internal)?.list().await.map_err(internal)?;
+        let ours = links.iter().filter(|link| {
+            self.settings
+                .interfaces
+                .iter()
+                .any(|(_, index)| *index == link.index)
+        });
+        let status = ours.map(|link| {
+            let xdp = link.xdp.first().filter(|_| self.attached);
+            views::InterfaceStatus {
+                name: link.name.clone(),
+                index: link.index,
+                xdp_mode: xdp.map_or("none", |xdp| xdp.mode.as_str()).to_owned(),
+                program_id: xdp.map_or(0, |xdp| xdp.program_id),
+            }
+        });
+        Ok(status.collect())
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let unresolved = self.members().filter_map(|(key, id, member, _)| {
+            let reason = member.unresolved.as_ref()?;
+            Some(format!(
+                "{}: endpoint {} can't be delivered to: {reason}",
+                key.service.name(),
+                id.address
+            ))
+        });
+        let mut warnings: Vec<String> = unresolved.collect();
+        if !self.attached {
+            warnings.push("not attached to any interface: no packet is forwarded".to_owned());
+        }
+        warnings.sort();
+        warnings.dedup();
+        warnings
+    }
+
+    pub(super) fn stats(&self) -> Result<views::Stats, ControlError> {
+        let verdicts = self.program.maps.verdicts().map_err(internal)?;
+        let verdicts = verdicts.iter().map(|(reason, counter)| views::VerdictStats {
+            name: reason.name().to_owned(),
+            action: reason.action().name().to_owned(),
+            packets: counter.packets,
+            bytes: counter.bytes,
+        });
+        let flows = self.flows_by_member();
+        let services = self
+            .plan
+            .services
+            .iter()
+            .map(|(key, service)| self.service_stats(key, service, &flows));
+        Ok(views::Stats {
+            verdicts: verdicts.collect(),
+            services: services.collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn service_stats(
+        &self,
+        key: &ServiceKey,
+        service: &ServicePlan,
+        flows: &BTreeMap<u32, u64>,
+    ) -> Result<views::ServiceStats, ControlError> {
+        let backend = |(id, member): (&EndpointId, &MemberPlan)| {
+            let counter = self
+                .program
+                .maps
+                .member_counter(member.number)
+                .map_err(internal)?;
+            Ok(views::BackendStats {
+                group: id.group.clone(),
+                instance: id.instance.clone(),
+                ip_address: id.address,
+                pool: pool_name(member.pool),
+                healthy: member.healthy,
+                draining: member.status != MemberStatus::Attached,
+                weight: member.weight,
+                delivery: member.delivery.to_owned(),
+                packets: counter.packets,
+                bytes: counter.bytes,
+                new_flows: counter.new_flows,
+                persisted_packets: counter.persisted,
+                flows: Some(flows.get(&member.number).copied().unwrap_or(0)),
+            })
+        };
+        Ok(views::ServiceStats {
+            service: key.service.clone(),
+            ip_version: key.family.as_api().to_owned(),
+            active_pool: pool_name(service.active),
+            backends: service
+                .members
+                .iter()
+                .map(backend)
+                .collect::<Result<_, ControlError>>()?,
+        })
+    }
+
+    fn flows_by_member(&self) -> BTreeMap<u32, u64> {
+        let mut counts = BTreeMap::new();
+        for (_, slot) in self.program.maps.flows.alive_slots(now_tick()) {
+            *counts.entry(slot.member()).or_default() += 1;
+        }
+        counts
+    }
+
+    pub(super) fn flow_count(&self) -> views::FlowCount {
+        let owners = self.owners_by_number();
+        let mut count = views::FlowCount {
+            slots: self.program.maps.flows.slots(),
+            ..Default::default()
+        };
+        let mut services: BTreeMap<&ResourcePath, u64> = BTreeMap::new();
+        for (_, slot) in self.program.maps.flows.alive_slots(now_tick()) {
+            count.live += 1;
+            count.confirmed += u64::from(slot.is_confirmed());
+            if let Some((key, ..)) = owners.get(&slot.member()) {
+                *services.entry(&key.service).or_default() += 1;
+            }
+        }
+        let services = services.into_iter();
+        count.services = services
+            .map(|(service, live)| views::ServiceFlowCount {
+                service: service.clone(),
+                live,
+            })
+            .collect();
+        count
+    }
+
+    fn owners_by_number(&self) -> BTreeMap<u32, Owner<'_>> {
+        self.members().map(|owner| (owner.2.number, owner)).collect()
+    }
+
+    pub(super) fn flows(
+        &self,
+        limit: usize,
+        service: Option<&ResourcePath>,
+    ) -> Result<views::FlowList, ControlError> {
+        if let Some(path) = service
+            && !self.config.services.contains_key(path)
+        {
+            return Err(ControlError::not_found(path));
+        }
+        let now = now_tick();
+        let owners = self.owners_by_number();
+        let mut list = views::FlowList::default();
+        for entry in self.program.maps.flows.alive(now) {
+            let Some(owner) = owners.get(&entry.slot.member()) else {
+                continue;
+            };
+            if service.is_some_and(|path| *path != owner.0.service) {
+                continue;
+            }
+            if list.flows.len() == limit {
+                list.truncated = true;
+                break;
+            }
+            list.flows.push(self.flow_row(&entry, owner, now));
+        }
+        Ok(list)
+    }
+
+    fn flow_row(&self, entry: &FlowEntry, owner: &Owner<'_>, now: u32) -> views::FlowRow {
+        let (key, id, member, service) = owner;
+        let tuple = Some(&entry.tuple).filter(|tuple| self.is_of_slot(tuple, entry, service.number));
+        let kind = tuple.map_or(0, TupleRecord::tuple);
+        let has = |tuples: &[Tuple]| tuples.iter().any(|tuple| *tuple as u32 == kind);
+        let with_ports = tuple.filter(|_| has(&[Tuple::Five]));
+        views::FlowRow {
+            service: key.service.clone(),
+            source: tuple.map(|tuple| address(tuple, tuple.source)),
+            destination: tuple
+                .filter(|_| has(&[Tuple::Two, Tuple::Three, Tuple::Five]))
+                .map(|tuple| address(tuple, tuple.destination)),
+            protocol: tuple
+                .filter(|_| has(&[Tuple::Three, Tuple::Five]))
+                .map(TupleRecord::protocol),
+            source_port: with_ports.map(|tuple| port(tuple, 0)),
+            destination_port: with_ports.map(|tuple| port(tuple, 2)),
+            tuple_known: tuple.is_some(),
+            group: id.group.clone(),
+            instance: id.instance.clone(),
+            ip_address: id.address,
+            backend_healthy: member.healthy,
+            confirmed: entry.slot.is_confirmed(),
+            expires_in_sec: entry.slot.remaining(now) * TICK_SECONDS,
+        }
+    }
+
+    /// A tuple is written after its slot: a reader may catch an older flow's.
+    fn is_of_slot(&self, tuple: &TupleRecord, entry: &FlowEntry, service: u32) -> bool {
+        let hash = hash::flow_of_record(&self.hash_keys(), service, tuple);
+        let place = lb_common::flow::Place::of(hash, self.program.maps.flows.bucket_count());
+        place.tag == entry.slot.tag() && place.bucket == entry.index / lb_common::layout::BUCKET_SLOTS
+    }
+
+    fn hash_keys(&self) -> hash::HashKeys {
+        hash::HashKeys::from_seed(self.settings.seed)
+    }
+
+    pub(super) fn endpoint_health(
+        &self,
+        service: &ResourcePath,
+        group: Option<&ResourcePath>,
+    ) -> Result<Vec<views::EndpointHealth>, ControlError> {
+        let service = self
+            .config
+            .services
+            .get(service)
+            .ok_or_else(|| ControlError::not_found(service))?;
+        let known = self.checker.snapshot();
+        let endpoints = index::endpoints(&self.config, service);
+        let of_group = endpoints.filter(|(of, _, _)| group.is_none_or(|group| of.path == *group));
+        let health = of_group.map(|(group, endpoint, address)| {
+            let check = service.health_check.clone();
+            let state = check
+                .clone()
+                .and_then(|check| known.get(&TargetId { check, address }));
+            views::EndpointHealth {
+                group: group.path.clone(),
+                instance: endpoint.instance.clone(),
+                ip_address: address,
+                port: self.probe_port(service),
+                healthy: check.is_none() || state.is_some_and(|state| state.healthy),
+                weight: state
+                    .filter(|_| service.locality.is_weighted())
+                    .map(|state| state.weight.value),
+                weight_error: state
+                    .filter(|_| service.locality.is_weighted())
+                    .and_then(|state| Some(state.weight.error?.as_str().to_owned())),
+                detail: state.and_then(|state| state.detail.clone()),
+            }
+        });
+        Ok(health.collect())
+    }
+
+    fn probe_port(&self, service: &BackendService) -> Option<u16> {
+        let check = self.config.health_checks.get(service.health_check.as_ref()?)?;
+        Some(match &check.probe {
+            Probe::Tcp { port, .. } | Probe::Http { port, .. } | Probe::Grpc { port, .. } => *port,
+        })
+    }
+}
+
+fn address(tuple: &TupleRecord, words: [u32; 4]) -> IpAddr {
+    if !tuple.is_ipv6() {
+        return Ipv4Addr::from(words[0].to_ne_bytes()).into();
+    }
+    let mut octets = [0; 16];
+    for (chunk, word) in octets.chunks_exact_mut(4).zip(words) {
+        chunk.copy_from_slice(&word.to_ne_bytes());
+    }
+    Ipv6Addr::from(octets).into()
+}
+
+/// The port whose first byte is at `at` of the packet's ports.
+fn port(tuple: &TupleRecord, at: usize) -> u16 {
+    let bytes = tuple.ports.to_ne_bytes();
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}
