@@ -1,13 +1,15 @@
 //! XDP programs that only the laboratory loads.
 //!
 //! `lab_pass` makes a veth end native, without which frames that its peer sends by XDP_TX or redirect are counted as
-//! sent and never arrive. `lab_decap` stands in for the tunnel device of a backend: it strips one outer IPv4 or IPv6
+//! sent and never arrive. `lab_forward` sends every frame back out to one MAC address: the smallest balancer, which proves
+//! that the laboratory carries what XDP sends. `lab_decap` stands in for the tunnel device of a backend: it strips one outer IPv4 or IPv6
 //! header from IPv4-in-IPv4, IPv6-in-IPv6 and the mixed families, and passes everything else untouched.
 
 #![no_std]
 #![no_main]
 
-use aya_ebpf::bindings::xdp_action::XDP_PASS;
+use aya_ebpf::Global;
+use aya_ebpf::bindings::xdp_action::{XDP_PASS, XDP_TX};
 use aya_ebpf::helpers::bpf_xdp_adjust_head;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
@@ -23,6 +25,23 @@ const PROTOCOL_IPV6: u8 = 41;
 #[xdp]
 fn lab_pass(_ctx: XdpContext) -> u32 {
     XDP_PASS
+}
+
+/// Where `lab_forward` sends; set before loading.
+#[unsafe(no_mangle)]
+static FORWARD_TO: Global<u64> = Global::new(0);
+
+#[xdp]
+fn lab_forward(ctx: XdpContext) -> u32 {
+    let [a, b, c, d, e, f, ..] = FORWARD_TO.load().to_ne_bytes();
+    match read::<[u8; 6]>(&ctx, 0) {
+        // A group address is a neighbour's question, which the host answers.
+        Some(own) if own[0] & 1 == 0 => match write(&ctx, 0, [[a, b, c, d, e, f], own]) {
+            Some(()) => XDP_TX,
+            None => XDP_PASS,
+        },
+        _ => XDP_PASS,
+    }
 }
 
 #[xdp]
