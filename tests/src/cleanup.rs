@@ -6,20 +6,26 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{LazyLock, Mutex, MutexGuard, Once, PoisonError};
 
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::signal::unix::{SignalKind, signal};
 
 const PREFIX: &str = "lbt-";
 const NAMED_NAMESPACES: &str = "/run/netns";
+const DIRECTORIES: &str = "/run/lbt";
+/// The mount inside a working directory.
+const BPF_MOUNT: &str = "bpf";
 const INTERRUPTED: i32 = 130;
 
 #[derive(Default)]
 struct Registry {
     namespaces: BTreeSet<String>,
+    directories: BTreeSet<PathBuf>,
     processes: BTreeSet<i32>,
 }
 
@@ -43,6 +49,26 @@ pub(crate) fn claim_namespace(label: &str) -> String {
 pub(crate) fn remove_namespace(name: &str) {
     delete(name);
     registry().namespaces.remove(name);
+}
+
+/// A working directory with a bpf file system of its own in `bpf`, registered.
+pub(crate) fn make_directory(label: &str) -> PathBuf {
+    prepare();
+    let directory = Path::new(DIRECTORIES).join(format!("{PREFIX}{}-{label}", identity()));
+    assert!(
+        registry().directories.insert(directory.clone()),
+        "two balancers are called {label}"
+    );
+    let bpf = directory.join(BPF_MOUNT);
+    fs::create_dir_all(&bpf).unwrap_or_else(|error| panic!("making {}: {error}", bpf.display()));
+    mount(Some("bpf"), &bpf, Some("bpf"), MsFlags::empty(), None::<&str>)
+        .unwrap_or_else(|error| panic!("mounting a bpf file system on {}: {error}", bpf.display()));
+    directory
+}
+
+pub(crate) fn remove_directory(directory: &Path) {
+    unmake(directory);
+    registry().directories.remove(directory);
 }
 
 pub(crate) fn register_process(pid: i32) {
@@ -93,18 +119,27 @@ fn clean_up_when_interrupted() {
     for name in &registry.namespaces {
         delete(name);
     }
+    for directory in &registry.directories {
+        unmake(directory);
+    }
     eprintln!("interrupted; the laboratory is gone");
     std::process::exit(INTERRUPTED);
 }
 
 fn remove_leftovers() {
-    let names = fs::read_dir(NAMED_NAMESPACES).into_iter().flatten().flatten();
-    for name in names.map(|entry| entry.file_name().to_string_lossy().into_owned()) {
-        if is_leftover(&name) {
-            kill_inhabitants(&name);
-            delete(&name);
-        }
+    for name in leftovers_in(NAMED_NAMESPACES) {
+        kill_inhabitants(&name);
+        delete(&name);
     }
+    for name in leftovers_in(DIRECTORIES) {
+        unmake(&Path::new(DIRECTORIES).join(name));
+    }
+}
+
+fn leftovers_in(directory: &str) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| is_leftover(name)).collect()
 }
 
 fn is_leftover(name: &str) -> bool {
@@ -137,6 +172,12 @@ fn delete(name: &str) {
         .args(["netns", "delete", name])
         .stderr(std::process::Stdio::null())
         .status();
+}
+
+/// Unmounting is what frees the maps, and detaches the program, that a daemon pinned there.
+fn unmake(directory: &Path) {
+    let _ = umount2(&directory.join(BPF_MOUNT), MntFlags::MNT_DETACH);
+    let _ = fs::remove_dir_all(directory);
 }
 
 #[cfg(test)]

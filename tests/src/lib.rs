@@ -4,12 +4,12 @@
 //! a client sees. Everything panics with a sentence instead of returning errors, and everything that was made goes away
 //! on drop, on panic, on Ctrl-C, and at the latest when the next laboratory is made.
 
-//pub mod balanced;
+pub mod balanced;
 pub mod capture;
 mod cleanup;
 pub mod condition;
-//pub mod daemon;
-//pub mod documents;
+pub mod daemon;
+pub mod documents;
 pub mod netns;
 pub mod packet;
 pub mod process;
