@@ -12,7 +12,7 @@ pub fn eventually<T>(bound: Duration, mut condition: impl FnMut() -> Result<T, S
         match condition() {
             Ok(value) => return value,
             Err(why) if start.elapsed() >= bound => panic!("not within {bound:?}: {why}"),
-            Err(_) => std::thread::sleep(INTERVAL),
+            Err(_) => pause(),
         }
     }
 }
@@ -25,8 +25,13 @@ pub fn throughout(period: Duration, mut condition: impl FnMut() -> Result<(), St
         if let Err(why) = condition() {
             panic!("no longer after {:?}: {why}", start.elapsed());
         }
-        std::thread::sleep(INTERVAL);
+        pause();
     }
+}
+
+/// The interval between two looks, for a loop that has more to do than to wait.
+pub(crate) fn pause() {
+    std::thread::sleep(INTERVAL);
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ use crate::process::{Process, binary};
 use crate::topology::Lab;
 
 const START: Duration = Duration::from_secs(20);
+/// Few, so that many laboratories fit into one machine.
+const FLOW_SLOTS: &str = "65536";
 const STOP: Duration = Duration::from_secs(10);
 
 pub struct Daemon<'lab> {
@@ -33,13 +35,17 @@ pub struct Daemon<'lab> {
 impl<'lab> Daemon<'lab> {
     /// Answers on its socket on return.
     pub fn start(lab: &'lab Lab, documents: &Documents) -> Self {
+        Self::start_with(lab, &documents.json())
+    }
+
+    pub fn start_with(lab: &'lab Lab, json: &str) -> Self {
         let directory = cleanup::make_directory(lab.lb().name());
         let mut daemon = Self {
             lab,
             directory,
             process: None,
         };
-        daemon.write("config.json", &documents.json());
+        daemon.write("config.json", json);
         daemon.start_again();
         daemon
     }
@@ -54,6 +60,7 @@ impl<'lab> Daemon<'lab> {
         let mut command = self.command();
         command
             .args(["run", "--interface", "eth0", "--xdp-mode", "native"])
+            .args(["--flow-slots", FLOW_SLOTS])
             .arg("--config")
             .arg(self.directory.join("config.json"))
             .arg("--state-dir")
@@ -197,6 +204,10 @@ impl<'lab> Daemon<'lab> {
     fn command(&self) -> Command {
         let program = std::env::var_os("LB_CTL").map_or_else(|| binary("lb-ctl"), PathBuf::from);
         let mut command = self.lab.lb().command(program);
+        command
+            .env_remove("LB_ENDPOINT")
+            .env_remove("LB_HASH_SEED")
+            .env_remove("JOURNAL_STREAM");
         show_as_bpf_file_system(&mut command, &self.directory.join("bpf"));
         command
     }

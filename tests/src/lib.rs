@@ -9,6 +9,7 @@ pub mod capture;
 mod cleanup;
 pub mod condition;
 pub mod daemon;
+pub mod demo;
 pub mod documents;
 pub mod netns;
 pub mod packet;

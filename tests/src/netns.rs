@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
 
 use nix::sched::{CloneFlags, setns};
 
@@ -46,6 +47,19 @@ impl Namespace {
             thread.join()
         });
         outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// Starts a thread that lives in this namespace.
+    pub fn spawn(&self, inside: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+        let handle = self
+            .handle
+            .try_clone()
+            .expect("another descriptor of the namespace");
+        std::thread::spawn(move || {
+            setns(handle, CloneFlags::CLONE_NEWNET)
+                .unwrap_or_else(|error| panic!("entering a namespace: {error}"));
+            inside();
+        })
     }
 
     /// A command that will run in this namespace.

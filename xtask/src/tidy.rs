@@ -30,7 +30,7 @@ const RULES: [Rule; 7] = [
     Rule {
         texts: &["thread::sleep", "time::sleep("],
         within: &["tests/", "lb-ctl/tests/"],
-        except: &["tests/src/harness/condition.rs"],
+        except: &["tests/src/condition.rs"],
         why: "tests wait for a condition with a bound",
     },
     Rule {

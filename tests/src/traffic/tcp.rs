@@ -59,7 +59,12 @@ impl Connection {
     }
 
     pub fn open_within(client: &Namespace, to: SocketAddr, patience: Duration) -> Result<Self, Broken> {
-        let stream = client.run(|| TcpStream::connect_timeout(&to, patience))?;
+        client.run(|| Self::open_here(to, patience))
+    }
+
+    /// From the namespace of the calling thread.
+    pub fn open_here(to: SocketAddr, patience: Duration) -> Result<Self, Broken> {
+        let stream = TcpStream::connect_timeout(&to, patience)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(patience))?;
