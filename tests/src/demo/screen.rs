@@ -144,12 +144,8 @@ fn active_pool(stats: &Stats) -> &str {
 /// At most 79 columns: a line that wraps could not be redrawn.
 fn render_table(out: &mut impl Write, stats: &Stats, crowd: &Crowd) -> io::Result<()> {
     let seen = crowd.seen();
-    writeln!(
-        out,
-        "\n  {:<49}the client: {}",
-        format!("active pool: {}", active_pool(stats)),
-        "now, and newcomers"
-    )?;
+    let pool = format!("active pool: {}", active_pool(stats));
+    writeln!(out, "\n  {pool:<49}the client: now, and newcomers")?;
     writeln!(
         out,
         "  {:<10} {:<8} {:<9} {:>9} {:>8} {:>9} {:>5} {:>4} {:>6}",
