@@ -48,20 +48,43 @@ impl fmt::Display for Count {
     }
 }
 
+/// Who ran the tests, and so how the count is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Runner {
+    CargoTest,
+    /// It repeats the output of failed tests, in which other counts occur.
+    Nextest,
+}
+
 /// The count of one test run: its output's own summary lines, set right by its exit status.
-pub(crate) fn of_run(output: &str, succeeded: bool) -> Count {
-    let mut count = Count::default();
-    for line in output.lines().map(str::trim) {
-        if let Some(rest) = line.strip_prefix("test result: ") {
-            count += of_cargo_test(rest);
-        } else if line.starts_with("Summary [") {
-            count += of_nextest(line);
-        }
-    }
+pub(crate) fn of_run(runner: Runner, output: &str, succeeded: bool) -> Count {
+    let mut count = match runner {
+        Runner::CargoTest => of_cargo_test_run(output),
+        Runner::Nextest => of_nextest_run(output),
+    };
     if !succeeded && count.failed == 0 {
         count.failed = 1;
     }
     count
+}
+
+fn of_cargo_test_run(output: &str) -> Count {
+    let mut total = Count::default();
+    for rest in output
+        .lines()
+        .filter_map(|line| line.strip_prefix("test result: "))
+    {
+        total += of_cargo_test(rest);
+    }
+    total
+}
+
+fn of_nextest_run(output: &str) -> Count {
+    let summary = output
+        .lines()
+        .rev()
+        .find(|line| line.trim_start().starts_with("Summary ["));
+    summary.map_or_else(Count::default, of_nextest)
 }
 
 /// `ok. 5 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.00s`
@@ -110,7 +133,7 @@ mod tests {
             test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
             test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 4 filtered out; finished in 0.00s\n";
         assert_eq!(
-            of_run(output, false),
+            of_run(Runner::CargoTest, output, false),
             Count {
                 passed: 4,
                 failed: 2,
@@ -124,7 +147,7 @@ mod tests {
         let line =
             "     Summary [   0.005s] 5 tests run: 2 passed (1 slow), 1 failed, 2 timed out, 3 skipped\n";
         assert_eq!(
-            of_run(line, false),
+            of_run(Runner::Nextest, line, false),
             Count {
                 passed: 2,
                 failed: 3,
@@ -135,10 +158,13 @@ mod tests {
 
     #[test]
     fn a_run_that_failed_without_a_failed_test_counts_as_one() {
-        assert_eq!(of_run("error: could not compile", false), Count::FAILED);
+        assert_eq!(
+            of_run(Runner::Nextest, "error: could not compile", false),
+            Count::FAILED
+        );
         let crashed = "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n";
         assert_eq!(
-            of_run(crashed, false),
+            of_run(Runner::CargoTest, crashed, false),
             Count {
                 passed: 3,
                 failed: 1,

@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::build::{self, Objects};
-use crate::report::{self, Count};
+use crate::report::{self, Count, Runner};
 use crate::{machine, sh, tidy, toolchain};
 
 #[derive(clap::Args, Default)]
@@ -60,11 +60,15 @@ fn builds(phases: &mut Phases, all: bool) -> Option<Objects> {
 }
 
 fn tests(phases: &mut Phases, objects: &Objects, filter: Option<&str>) {
-    let nextest = has_nextest();
+    let runner = if has_nextest() {
+        Runner::Nextest
+    } else {
+        Runner::CargoTest
+    };
     let mut run = |name: &str, selection: &[&str]| {
-        let mut command = test_command(nextest, selection, filter);
+        let mut command = test_command(runner, selection, filter);
         objects.announce(&mut command);
-        phases.tests(name, &mut command);
+        phases.tests(name, runner, &mut command);
     };
     run(
         "unit tests",
@@ -110,9 +114,9 @@ fn has_nextest() -> bool {
     quiet(sh::cargo().args(["nextest", "--version"])).is_ok_and(|status| status.success())
 }
 
-fn test_command(nextest: bool, selection: &[&str], filter: Option<&str>) -> Command {
+fn test_command(runner: Runner, selection: &[&str], filter: Option<&str>) -> Command {
     let mut cargo = sh::cargo();
-    if nextest {
+    if runner == Runner::Nextest {
         cargo.args([
             "nextest",
             "run",
@@ -150,9 +154,9 @@ impl Phases {
         });
     }
 
-    fn tests(&mut self, name: &str, command: &mut Command) {
+    fn tests(&mut self, name: &str, runner: Runner, command: &mut Command) {
         self.timed(name, || match streamed(command) {
-            Ok((output, succeeded)) => report::of_run(&output, succeeded),
+            Ok((output, succeeded)) => report::of_run(runner, &output, succeeded),
             Err(error) => {
                 println!("error: {error:#}");
                 Count::FAILED
