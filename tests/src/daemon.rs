@@ -39,7 +39,7 @@ impl<'lab> Daemon<'lab> {
     }
 
     pub fn start_with(lab: &'lab Lab, json: &str) -> Self {
-        let directory = cleanup::make_directory(lab.lb().name());
+        let directory = cleanup::make_directory(&lab.label);
         let mut daemon = Self {
             lab,
             directory,

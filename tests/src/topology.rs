@@ -4,6 +4,10 @@
 //!   flat                                   routed
 //!   client   lb   backend-1 … backend-9    client   lb                backend-1 … backend-9
 //!     └───────┴───────┴─── front             └───────┴── front ─ router ─ back ──┴── (decapsulating)
+//!
+//!   two-armed
+//!   client        lb            backend-1 … backend-9
+//!     └── front ──┴── back ─────────┴── router ── front
 //! ```
 //! Every backend owns the VIPs on its loopback, keeps silent about them, and answers the client directly. In the routed
 //! laboratory the balancer reaches backends only by encapsulation, and this kernel need not have tunnel devices: the
@@ -33,6 +37,7 @@ const ENCAPSULATION_MTU: u32 = 1600;
 pub enum Shape {
     Flat,
     Routed,
+    TwoArmed,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -96,6 +101,7 @@ impl Host {
 
 /// Everything is gone when this is dropped.
 pub struct Lab {
+    pub label: String,
     pub shape: Shape,
     hosts: BTreeMap<String, Host>,
     // Dropped after the hosts: nothing is left that could send.
@@ -120,6 +126,11 @@ impl Lab {
         Self::new(label, Shape::Routed, INTERNET_MTU)
     }
 
+    /// Clients on one interface of the balancer, backends on the other.
+    pub fn two_armed(label: &str) -> Self {
+        Self::new(label, Shape::TwoArmed, INTERNET_MTU)
+    }
+
     fn new(label: &str, shape: Shape, mtu: u32) -> Self {
         let programs = Programs::load();
         let switch = Namespace::new(&format!("{label}-switch"));
@@ -129,6 +140,7 @@ impl Lab {
         ]);
         switch.ip(&bridges(shape));
         let mut lab = Self {
+            label: label.to_owned(),
             shape,
             hosts: BTreeMap::new(),
             switch,
@@ -137,14 +149,16 @@ impl Lab {
         };
         let mut names = vec![CLIENT, LB];
         names.extend(BACKENDS);
-        if shape == Shape::Routed {
+        if shape != Shape::Flat {
             names.push(ROUTER);
         }
         for name in names {
             let host = lab.host_of(label, name, mtu);
             lab.hosts.insert(name.to_owned(), host);
         }
-        lab.programs.pass(&lab.switch, &port_of(LB, 0));
+        for index in 0..segments(shape, LB).len() {
+            lab.programs.pass(&lab.switch, &port_of(LB, index));
+        }
         if shape == Shape::Routed {
             for name in BACKENDS {
                 lab.programs.decapsulate(&lab.hosts[name].namespace, "eth0");
@@ -239,8 +253,9 @@ fn shown(mac: [u8; 6]) -> String {
 
 fn segments(shape: Shape, host: &str) -> Vec<Segment> {
     match (shape, host) {
-        (Shape::Routed, ROUTER) => vec![Segment::Front, Segment::Back],
-        (Shape::Routed, name) if BACKENDS.contains(&name) => vec![Segment::Back],
+        (Shape::Flat, _) => vec![Segment::Front],
+        (_, ROUTER) | (Shape::TwoArmed, LB) => vec![Segment::Front, Segment::Back],
+        (_, name) if BACKENDS.contains(&name) => vec![Segment::Back],
         _ => vec![Segment::Front],
     }
 }
@@ -248,7 +263,7 @@ fn segments(shape: Shape, host: &str) -> Vec<Segment> {
 fn bridges(shape: Shape) -> Vec<String> {
     let segments: &[Segment] = match shape {
         Shape::Flat => &[Segment::Front],
-        Shape::Routed => &[Segment::Front, Segment::Back],
+        Shape::Routed | Shape::TwoArmed => &[Segment::Front, Segment::Back],
     };
     segments
         .iter()
@@ -299,7 +314,7 @@ fn addresses_and_routes(shape: Shape, host: &str, segments: &[Segment]) -> Vec<S
         lines.push(format!("address add {VIP4}/32 dev lo"));
         lines.push(format!("address add {VIP6}/128 dev lo nodad"));
     }
-    if shape == Shape::Routed && host != ROUTER {
+    if shape != Shape::Flat && host != ROUTER {
         lines.push(format!(
             "route add default via {}",
             segments[0].ipv4(ROUTER_NUMBER)

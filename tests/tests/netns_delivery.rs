@@ -56,6 +56,15 @@ fn on_link_backends_get_the_packet_itself() {
 }
 
 #[test]
+fn backends_on_another_interface_are_reached_by_redirect() {
+    let lab = Lab::two_armed("redirect");
+    let balanced = Balanced::start(&lab, &documents(&lab));
+    assert_delivery(&balanced, "l2");
+    assert_traffic(&balanced, &VIPS);
+    balanced.daemon.assert_quiet(&[]);
+}
+
+#[test]
 fn routed_backends_get_the_packet_inside_another() {
     let lab = Lab::routed("ipip");
     let balanced = Balanced::start(&lab, &documents(&lab));

@@ -194,3 +194,22 @@ fn nothing_is_left_behind() {
         "{name} is still there"
     );
 }
+
+#[test]
+fn every_shape_is_connected() {
+    let labs = [
+        Lab::flat("connected"),
+        Lab::routed("connected-routed"),
+        Lab::two_armed("connected-two-armed"),
+    ];
+    for lab in labs {
+        let _backend = Backend::start(&lab, "backend-3");
+        for like in VIPS {
+            let health = SocketAddr::new(lab.host("backend-3").address(like), HEALTH_PORT);
+            for from in [CLIENT, LB] {
+                let answer = lb_tests::traffic::health_of(&lab.host(from).namespace, health);
+                assert!(answer.is_ok(), "{:?}: {from} to {health}: {answer:?}", lab.shape);
+            }
+        }
+    }
+}
