@@ -21,42 +21,42 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     machine::ensure_laboratory("test")?;
+    let everything = options.filter.is_none();
     let mut phases = Phases {
         total: Count::default(),
         failed: Vec::new(),
     };
-    if options.filter.is_none() {
-        checks(&mut phases)?;
+    if everything {
+        toolchain::ensure_checkers()?;
+        phases.check("format", || {
+            sh::run(sh::cargo().args(["fmt", "--all", "--check"]))
+        });
+        phases.check("tidy", tidy::check);
     }
-    if let Some(objects) = builds(&mut phases, options.filter.is_none()) {
-        tests(&mut phases, &objects, options.filter.as_deref());
-    }
-    phases.summary()
-}
-
-fn checks(phases: &mut Phases) -> Result<()> {
-    toolchain::ensure_checkers()?;
-    phases.check("format", || {
-        sh::run(sh::cargo().args(["fmt", "--all", "--check"]))
-    });
-    phases.check("tidy", tidy::check);
-    phases.check("clippy", || {
-        sh::run(sh::cargo().args(["clippy", "--quiet", "--all-targets", "--", "-D", "warnings"]))
-    });
-    phases.check("clippy of the kernel programs", build::clippy);
-    Ok(())
-}
-
-fn builds(phases: &mut Phases, all: bool) -> Option<Objects> {
     let mut objects = None;
     phases.check("build", || {
         objects = Some(build::run(&build::Options::default())?);
         Ok(())
     });
-    if all {
-        phases.check("portable kernel build", build::portable);
+    if let Some(objects) = objects {
+        if everything {
+            lints(&mut phases, &objects);
+        }
+        tests(&mut phases, &objects, options.filter.as_deref());
     }
-    objects
+    phases.summary()
+}
+
+fn lints(phases: &mut Phases, objects: &Objects) {
+    phases.check("clippy", || {
+        let mut clippy = sh::cargo();
+        clippy.args(["clippy", "--quiet", "--all-targets", "--", "-D", "warnings"]);
+        // The daemon's build script runs again whenever this changes.
+        objects.announce(&mut clippy);
+        sh::run(&mut clippy)
+    });
+    phases.check("clippy of the kernel programs", build::clippy);
+    phases.check("portable kernel build", build::portable);
 }
 
 fn tests(phases: &mut Phases, objects: &Objects, filter: Option<&str>) {
