@@ -77,7 +77,7 @@ impl<'lab> Daemon<'lab> {
         eventually(START, || {
             let process = self.process.as_mut().expect("started above");
             if let Some(status) = process.exited() {
-                panic!("lb-ctl run ended with {status}:\n{}", self.log());
+                panic!("lb-ctl run ended with {status} before it was ready");
             }
             let output = self.run_ctl(&["status", "--format", "json"]);
             if output.status.success() {

@@ -138,6 +138,11 @@ impl Crowd {
             .count()
     }
 
+    /// How often each flow was answered.
+    pub(super) fn answers(&self) -> Vec<u64> {
+        self.flows.iter().map(|flow| flow.record().answered).collect()
+    }
+
     pub(super) fn moves(&self) -> u64 {
         self.flows.iter().map(|flow| flow.record().moves).sum()
     }

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use lb_ctl::views::Stats;
+
 use super::crowd::{Crowd, Seen};
 use super::promises::Promises;
 use super::screen::Screen;
@@ -35,6 +37,7 @@ impl Story<'_> {
         self.a_backend_becomes_unhealthy();
         self.a_backend_dies_and_the_pool_fails_over();
         self.they_recover_and_the_pool_fails_back();
+        self.the_balancer_saw_it_too();
     }
 
     /// The summary; true when every promise was kept.
@@ -90,6 +93,22 @@ impl Story<'_> {
         self.promise(&format!("only the connections of {DYING} broke"), |crowd| {
             only_broken(&crowd.seen(), DYING, doomed)
         });
+        let answered = self.crowd.answers();
+        self.promise("every UDP flow is answered by a healthy backend", |crowd| {
+            let lost = crowd
+                .answers()
+                .iter()
+                .zip(&answered)
+                .filter(|(now, before)| now <= before)
+                .count();
+            match (lost, crowd.flows_on(FAILING) + crowd.flows_on(DYING)) {
+                (0, 0) => Ok(format!("{} flows", answered.len())),
+                (lost, stuck) => Err(format!(
+                    "{lost} of {} unanswered, {stuck} not moved",
+                    answered.len()
+                )),
+            }
+        });
         for _ in 0..3 {
             self.crowd.keep_another(self.lab.client());
         }
@@ -119,6 +138,22 @@ impl Story<'_> {
         );
         self.promise("no other connection ever broke", |crowd| {
             only_broken(&crowd.seen(), DYING, doomed)
+        });
+    }
+
+    fn the_balancer_saw_it_too(&mut self) {
+        let daemon = self.daemon;
+        self.promise("the balancer's own counters agree", |crowd| {
+            let totals = Totals::of(&daemon.stats(), FAILING);
+            let begun = crowd.seen().newcomers_ever + (crowd.seen().held.len() + crowd.flows.len()) as u64;
+            let evidence = format!(
+                "{} new flows for at least {begun} begun, {} packets persisted on {FAILING}, {} elsewhere",
+                totals.new_flows, totals.persisted, totals.persisted_elsewhere
+            );
+            // A client that just began may be counted before or after.
+            let agrees =
+                totals.new_flows + 1 >= begun && totals.persisted > 0 && totals.persisted_elsewhere == 0;
+            if agrees { Ok(evidence) } else { Err(evidence) }
         });
     }
 
@@ -195,6 +230,30 @@ impl Story<'_> {
             self.screen.update(&stats, &self.crowd);
         }
         pause();
+    }
+}
+
+/// Over all services.
+#[derive(Default)]
+struct Totals {
+    new_flows: u64,
+    persisted: u64,
+    persisted_elsewhere: u64,
+}
+
+impl Totals {
+    fn of(stats: &Stats, unhealthy: &str) -> Self {
+        let mut totals = Self::default();
+        for backend in stats.services.iter().flat_map(|service| &service.backends) {
+            totals.new_flows += backend.new_flows;
+            match backend.instance.as_deref() {
+                Some(name) if name == unhealthy => totals.persisted += backend.persisted_packets,
+                // Retransmissions to the killed backend persist too, until their senders hear that it is gone.
+                Some(DYING) => {}
+                _ => totals.persisted_elsewhere += backend.persisted_packets,
+            }
+        }
+        totals
     }
 }
 
