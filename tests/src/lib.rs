@@ -1,1 +1,19 @@
-//! Laboratory of network namespaces, and the tests that need a kernel.
+//! The laboratory: network namespaces joined by a bridge, real kernel stacks in them, and traffic between them.
+//!
+//! A test makes a [`topology::Lab`], starts [`traffic::backend::Backend`]s and a [`daemon::Daemon`], and looks at what
+//! a client sees. Everything panics with a sentence instead of returning errors, and everything that was made goes away
+//! on drop, on panic, on Ctrl-C, and at the latest when the next laboratory is made.
+
+pub mod balanced;
+pub mod capture;
+mod cleanup;
+pub mod condition;
+pub mod daemon;
+pub mod demo;
+pub mod documents;
+pub mod netns;
+pub mod packet;
+pub mod process;
+pub mod topology;
+pub mod traffic;
+mod xdp;

@@ -1,1 +1,66 @@
-fn main() {}
+//! The project's own commands: everything that a contributor or a continuous build runs.
+//!
+//! Each command installs or names what it needs, so that a machine with only rustup, a C compiler and Debian's base is
+//! enough. Nothing is fetched beside cargo's registry, rustup's components and Debian's packages.
+
+#![allow(clippy::print_stdout, reason = "xtask reports to the person who started it")]
+
+mod build;
+mod demo;
+mod machine;
+mod object;
+mod report;
+mod sh;
+mod test;
+mod tidy;
+mod toolchain;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Build, test and show the load balancer",
+    version
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the kernel programs, then everything that runs on the host
+    Build(build::Options),
+    /// Run every test there is, with set-up (root)
+    Test(test::Options),
+    /// Show the balancer at work in a laboratory of network namespaces (root)
+    Demo(demo::Options),
+    /// Check the house rules that a machine can see
+    Tidy,
+    /// What the continuous build runs: `test` with nothing left out
+    Ci,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Build(options) => build::run(&options).map(|_| ExitCode::SUCCESS),
+        Command::Test(options) => test::run(&options),
+        Command::Demo(options) => demo::run(&options),
+        Command::Tidy => tidy::run(),
+        Command::Ci => test::run(&test::Options::default()),
+    }
+}

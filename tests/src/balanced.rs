@@ -1,0 +1,85 @@
+//! A laboratory in which everything runs: backends, the balancer, and a client to ask.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::daemon::Daemon;
+use crate::documents::Documents;
+use crate::topology::{BACKENDS, Lab};
+use crate::traffic::backend::Backend;
+use crate::traffic::flow::UdpFlow;
+use crate::traffic::tcp::{Broken, Connection};
+use crate::traffic::{TCP_PORT, UDP_PORT};
+
+const FLOW_INTERVAL: Duration = Duration::from_millis(20);
+
+pub struct Balanced<'lab> {
+    pub lab: &'lab Lab,
+    pub daemon: Daemon<'lab>,
+    pub backends: BTreeMap<String, Backend>,
+}
+
+impl<'lab> Balanced<'lab> {
+    /// All backends of the laboratory serve, and those that the documents name are healthy, on return.
+    pub fn start(lab: &'lab Lab, documents: &Documents) -> Self {
+        let backends = Backend::all(lab, &BACKENDS);
+        let backends = backends
+            .into_iter()
+            .map(|backend| (backend.name.clone(), backend))
+            .collect();
+        let daemon = Daemon::start(lab, documents);
+        let json = documents.json();
+        for name in BACKENDS.iter().filter(|name| json.contains(*name)) {
+            daemon.wait_for_health(name, true);
+        }
+        Self {
+            lab,
+            daemon,
+            backends,
+        }
+    }
+
+    pub fn backend(&mut self, name: &str) -> &mut Backend {
+        self.backends
+            .get_mut(name)
+            .unwrap_or_else(|| panic!("no backend is called {name}"))
+    }
+
+    /// The balancer knows it on return. The backend serves on.
+    #[track_caller]
+    pub fn set_health(&mut self, name: &str, healthy: bool) {
+        self.backend(name).set_health(if healthy { 200 } else { 503 });
+        self.daemon.wait_for_health(name, healthy);
+    }
+
+    pub fn connect(&self, vip: impl Into<IpAddr>) -> Result<Connection, Broken> {
+        Connection::open(self.lab.client(), SocketAddr::new(vip.into(), TCP_PORT))
+    }
+
+    #[track_caller]
+    pub fn connect_many(&self, vip: impl Into<IpAddr>, count: usize) -> Vec<Connection> {
+        Connection::open_many(self.lab.client(), SocketAddr::new(vip.into(), TCP_PORT), count)
+    }
+
+    pub fn flow(&self, vip: impl Into<IpAddr>) -> UdpFlow {
+        UdpFlow::start(
+            self.lab.client(),
+            SocketAddr::new(vip.into(), UDP_PORT),
+            FLOW_INTERVAL,
+        )
+    }
+
+    pub fn flows(&self, vip: impl Into<IpAddr>, count: usize) -> Vec<UdpFlow> {
+        let vip = vip.into();
+        (0..count).map(|_| self.flow(vip)).collect()
+    }
+}
+
+/// Who accepted these connections.
+pub fn backends_of(connections: &[Connection]) -> BTreeSet<&str> {
+    connections
+        .iter()
+        .map(|connection| connection.backend.as_str())
+        .collect()
+}

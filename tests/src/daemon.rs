@@ -1,0 +1,297 @@
+//! `lb-ctl` in the balancer's namespace, from start to a silent end.
+//!
+//! Every daemon sees a bpf file system of its own on `/sys/fs/bpf`, which outlives the process (so a killed daemon
+//! leaves its pins, as in life) and goes away with this handle. Tests may therefore run side by side.
+
+use std::ffi::CString;
+use std::fs::{self, OpenOptions};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use lb_ctl::views::{Stats, Status};
+use nix::sys::signal::Signal;
+use serde::de::DeserializeOwned;
+
+use crate::cleanup;
+use crate::condition::eventually;
+use crate::documents::Documents;
+use crate::process::{Process, binary};
+use crate::topology::Lab;
+
+const START: Duration = Duration::from_secs(20);
+/// Few, so that many laboratories fit into one machine.
+const FLOW_SLOTS: &str = "65536";
+const STOP: Duration = Duration::from_secs(10);
+
+pub struct Daemon<'lab> {
+    lab: &'lab Lab,
+    directory: PathBuf,
+    process: Option<Process>,
+}
+
+impl<'lab> Daemon<'lab> {
+    /// Answers on its socket on return.
+    pub fn start(lab: &'lab Lab, documents: &Documents) -> Self {
+        Self::start_with(lab, &documents.json())
+    }
+
+    pub fn start_with(lab: &'lab Lab, json: &str) -> Self {
+        let directory = cleanup::make_directory(&lab.label);
+        let mut daemon = Self {
+            lab,
+            directory,
+            process: None,
+        };
+        daemon.write("config.json", json);
+        daemon.start_again();
+        daemon
+    }
+
+    /// Starts the process after it ended, on the same files and pins.
+    pub fn start_again(&mut self) {
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+            .expect("opening the log");
+        let mut command = self.command();
+        command
+            .args(["run", "--interface", "eth0", "--xdp-mode", "native"])
+            .args(["--flow-slots", FLOW_SLOTS])
+            .arg("--config")
+            .arg(self.directory.join("config.json"))
+            .arg("--state-dir")
+            .arg(self.directory.join("state"))
+            .args(["--listen", &self.endpoint()])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("sharing the log"))
+            .stderr(log);
+        self.process = Some(Process::start("lb-ctl", &mut command));
+        self.wait_until_ready();
+    }
+
+    fn wait_until_ready(&mut self) {
+        eventually(START, || {
+            let process = self.process.as_mut().expect("started above");
+            if let Some(status) = process.exited() {
+                panic!("lb-ctl run ended with {status} before it was ready");
+            }
+            let output = self.run_ctl(&["status", "--format", "json"]);
+            if output.status.success() {
+                Ok(())
+            } else {
+                Err(self.log())
+            }
+        });
+    }
+
+    /// Runs a verb of `lb-ctl` against this daemon; the exit status is the caller's to judge.
+    pub fn run_ctl(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command();
+        command
+            .args(arguments)
+            .args(["--endpoint", &self.endpoint()])
+            .stdin(Stdio::null());
+        command.output().expect("starting lb-ctl")
+    }
+
+    /// What a verb prints; it has to succeed.
+    #[track_caller]
+    pub fn ctl(&self, arguments: &[&str]) -> String {
+        let output = self.run_ctl(arguments);
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "lb-ctl {arguments:?}: {}: {complaint}",
+            output.status
+        );
+        String::from_utf8(output.stdout).expect("lb-ctl prints text")
+    }
+
+    pub fn apply(&self, documents: &Documents) {
+        let path = self.write("applied.json", &documents.json());
+        self.ctl(&["apply", "-f", path.to_str().expect("a path in ASCII")]);
+    }
+
+    pub fn status(&self) -> Status {
+        self.json(&["status", "--format", "json"])
+    }
+
+    pub fn stats(&self) -> Stats {
+        self.json(&["stats", "--format", "json"])
+    }
+
+    #[track_caller]
+    fn json<T: DeserializeOwned>(&self, arguments: &[&str]) -> T {
+        let text = self.ctl(arguments);
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("lb-ctl {arguments:?}: {error}: {text}"))
+    }
+
+    /// Packets that ended in the verdict of this name.
+    pub fn verdict_packets(&self, name: &str) -> u64 {
+        let stats = self.stats();
+        let verdict = stats.verdicts.iter().find(|verdict| verdict.name == name);
+        verdict
+            .unwrap_or_else(|| panic!("no verdict is called {name}: {:?}", stats.verdicts))
+            .packets
+    }
+
+    /// Waits until every service agrees about this backend's health.
+    #[track_caller]
+    pub fn wait_for_health(&self, backend: &str, healthy: bool) {
+        eventually(Duration::from_secs(10), || {
+            let stats = self.stats();
+            let rows = stats.services.iter().flat_map(|service| &service.backends);
+            let of_backend = rows.filter(|row| row.instance.as_deref() == Some(backend));
+            let seen: Vec<bool> = of_backend.map(|row| row.healthy).collect();
+            let agreed = !seen.is_empty() && seen.iter().all(|seen| *seen == healthy);
+            if agreed {
+                Ok(())
+            } else {
+                Err(format!("{backend} healthy? {seen:?}"))
+            }
+        });
+    }
+
+    /// SIGKILL: what is pinned stays.
+    pub fn kill(&mut self) {
+        self.process.take().expect("a running daemon").kill();
+    }
+
+    /// SIGTERM, and the end that follows.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let mut process = self.process.take().expect("a running daemon");
+        process.signal(Signal::SIGTERM);
+        process.wait(STOP)
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// No warning and no error was logged, apart from lines that contain one of `expected`.
+    #[track_caller]
+    pub fn assert_quiet(&self, expected: &[&str]) {
+        let log = self.log();
+        let loud = log.lines().filter(|line| is_loud(line));
+        let surprises: Vec<&str> = loud
+            .filter(|line| !expected.iter().any(|known| line.contains(known)))
+            .collect();
+        assert!(
+            surprises.is_empty(),
+            "lb-ctl complained:\n{}",
+            surprises.join("\n")
+        );
+    }
+
+    fn endpoint(&self) -> String {
+        format!("unix:{}", self.directory.join("lb.sock").display())
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.directory.join("daemon.log")
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.directory.join(name);
+        fs::write(&path, text).unwrap_or_else(|error| panic!("writing {}: {error}", path.display()));
+        path
+    }
+
+    fn command(&self) -> Command {
+        let program = std::env::var_os("LB_CTL").map_or_else(|| binary("lb-ctl"), PathBuf::from);
+        let mut command = self.lab.lb().command(program);
+        command
+            .env_remove("LB_ENDPOINT")
+            .env_remove("LB_HASH_SEED")
+            .env_remove("JOURNAL_STREAM");
+        show_as_bpf_file_system(&mut command, &self.directory.join("bpf"));
+        command
+    }
+}
+
+impl Drop for Daemon<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!(
+                "the daemon's log:\n{}\nlook inside with {}",
+                self.log(),
+                self.lab.lb().shell_hint()
+            );
+        }
+        drop(self.process.take());
+        cleanup::remove_directory(&self.directory);
+    }
+}
+
+/// A warning or an error, as `tracing` writes its level, coloured or not.
+fn is_loud(line: &str) -> bool {
+    let is_level = |word: &str| word.ends_with("WARN") || word.ends_with("ERROR");
+    let words = line.split(|c: char| c.is_whitespace() || c == '\u{1b}');
+    words
+        .map(|word| word.trim_start_matches(|c: char| !c.is_ascii_uppercase()))
+        .any(is_level)
+        || line.contains("panicked at")
+}
+
+/// The command will find the file system that is mounted on `source` on `/sys/fs/bpf`, in mounts of its own.
+fn show_as_bpf_file_system(command: &mut Command, source: &Path) {
+    let source = CString::new(source.as_os_str().as_bytes()).expect("a path without a zero byte");
+    // SAFETY: unshare and mount are async-signal-safe, and every pointer outlives its call.
+    unsafe {
+        command.pre_exec(move || {
+            let none = std::ptr::null();
+            let done = libc::unshare(libc::CLONE_NEWNS) == 0
+                && libc::mount(
+                    none,
+                    c"/".as_ptr(),
+                    none,
+                    libc::MS_REC | libc::MS_SLAVE,
+                    none.cast(),
+                ) == 0
+                && libc::mount(
+                    source.as_ptr(),
+                    c"/sys/fs/bpf".as_ptr(),
+                    none,
+                    libc::MS_BIND,
+                    none.cast(),
+                ) == 0;
+            if done {
+                Ok(())
+            } else {
+                Err(std::io::Error::last_os_error())
+            }
+        })
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_and_errors_are_loud_and_the_rest_is_not() {
+        assert!(is_loud("2026-01-01T00:00:00Z  WARN lb_ctl: something"));
+        assert!(is_loud("\u{1b}[31mERROR\u{1b}[0m lb_ctl: something"));
+        assert!(is_loud("thread 'main' panicked at lb-ctl/src/main.rs:1"));
+        assert!(!is_loud(
+            "2026-01-01T00:00:00Z  INFO lb_ctl: 0 errors, 0 warnings"
+        ));
+    }
+
+    #[test]
+    fn pins_of_a_child_land_in_its_own_file_system() {
+        let directory = cleanup::make_directory("pins");
+        let bpf = directory.join("bpf");
+        let mut command = Command::new("mkdir");
+        show_as_bpf_file_system(command.arg("/sys/fs/bpf/pinned-by-a-child"), &bpf);
+        assert!(command.status().unwrap().success());
+        assert!(bpf.join("pinned-by-a-child").is_dir());
+        assert!(!Path::new("/sys/fs/bpf/pinned-by-a-child").exists());
+        cleanup::remove_directory(&directory);
+        assert!(!directory.exists());
+    }
+}

@@ -1,0 +1,328 @@
+//! The standard laboratory: a client, the balancer, three primary backends and a failover backend around one switch.
+//!
+//! ```text
+//!   flat                                   routed
+//!   client   lb   backend-1 … backend-9    client   lb                backend-1 … backend-9
+//!     └───────┴───────┴─── front             └───────┴── front ─ router ─ back ──┴── (decapsulating)
+//!
+//!   two-armed
+//!   client        lb            backend-1 … backend-9
+//!     └── front ──┴── back ─────────┴── router ── front
+//! ```
+//! Every backend owns the VIPs on its loopback, keeps silent about them, and answers the client directly. In the routed
+//! laboratory the balancer reaches backends only by encapsulation, and this kernel need not have tunnel devices: the
+//! backends' XDP program strips the outer header.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::netns::{self, Namespace};
+use crate::xdp::Programs;
+
+pub const CLIENT: &str = "client";
+pub const LB: &str = "lb";
+pub const ROUTER: &str = "router";
+pub const PRIMARIES: [&str; 3] = ["backend-1", "backend-2", "backend-3"];
+pub const FAILOVER: &str = "backend-9";
+pub const BACKENDS: [&str; 4] = ["backend-1", "backend-2", "backend-3", FAILOVER];
+
+pub const VIP4: Ipv4Addr = Ipv4Addr::new(10, 66, 0, 100);
+pub const VIP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x66, 0, 0, 0, 0, 0x100);
+
+const INTERNET_MTU: u32 = 1500;
+/// Room for the largest packet of [`INTERNET_MTU`] inside an outer IPv6 header.
+const ENCAPSULATION_MTU: u32 = 1600;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    Flat,
+    Routed,
+    TwoArmed,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Segment {
+    Front,
+    Back,
+}
+
+impl Segment {
+    fn bridge(self) -> &'static str {
+        match self {
+            Self::Front => "front",
+            Self::Back => "back",
+        }
+    }
+
+    fn ipv4(self, host: u8) -> Ipv4Addr {
+        Ipv4Addr::new(10, 66, self as u8, host)
+    }
+
+    fn ipv6(self, host: u8) -> Ipv6Addr {
+        // Read as decimal in both families: host 11 ends in .11 and in ::11.
+        let written = u16::from(host / 10) * 16 + u16::from(host % 10);
+        Ipv6Addr::new(0x2001, 0xdb8, 0x66, self as u16, 0, 0, 0, written)
+    }
+}
+
+const ROUTER_NUMBER: u8 = 1;
+
+fn number(host: &str) -> u8 {
+    match host {
+        ROUTER => ROUTER_NUMBER,
+        CLIENT => 2,
+        LB => 3,
+        "backend-1" => 11,
+        "backend-2" => 12,
+        "backend-3" => 13,
+        FAILOVER => 19,
+        other => panic!("the laboratory has no host {other}"),
+    }
+}
+
+pub struct Host {
+    pub name: String,
+    pub namespace: Namespace,
+    pub ipv4: Ipv4Addr,
+    pub ipv6: Ipv6Addr,
+    /// Of `eth0`.
+    pub mac: [u8; 6],
+}
+
+impl Host {
+    pub fn address(&self, like: IpAddr) -> IpAddr {
+        if like.is_ipv4() {
+            self.ipv4.into()
+        } else {
+            self.ipv6.into()
+        }
+    }
+}
+
+/// Everything is gone when this is dropped.
+pub struct Lab {
+    pub label: String,
+    pub shape: Shape,
+    hosts: BTreeMap<String, Host>,
+    // Dropped after the hosts: nothing is left that could send.
+    switch: Namespace,
+    programs: Programs,
+    forwarder: Option<Programs>,
+}
+
+impl Lab {
+    /// All hosts on one segment: delivery by MAC address.
+    pub fn flat(label: &str) -> Self {
+        Self::new(label, Shape::Flat, INTERNET_MTU)
+    }
+
+    /// Backends behind a router, on links with room for an outer header.
+    pub fn routed(label: &str) -> Self {
+        Self::new(label, Shape::Routed, ENCAPSULATION_MTU)
+    }
+
+    /// Backends behind a router, on links where a full packet doesn't fit any more after encapsulation.
+    pub fn routed_and_narrow(label: &str) -> Self {
+        Self::new(label, Shape::Routed, INTERNET_MTU)
+    }
+
+    /// Clients on one interface of the balancer, backends on the other.
+    pub fn two_armed(label: &str) -> Self {
+        Self::new(label, Shape::TwoArmed, INTERNET_MTU)
+    }
+
+    fn new(label: &str, shape: Shape, mtu: u32) -> Self {
+        let programs = Programs::load();
+        let switch = Namespace::new(&format!("{label}-switch"));
+        switch.sysctl(&[
+            ("ipv6/conf/all/disable_ipv6", "1"),
+            ("ipv6/conf/default/disable_ipv6", "1"),
+        ]);
+        switch.ip(&bridges(shape));
+        let mut lab = Self {
+            label: label.to_owned(),
+            shape,
+            hosts: BTreeMap::new(),
+            switch,
+            programs,
+            forwarder: None,
+        };
+        let mut names = vec![CLIENT, LB];
+        names.extend(BACKENDS);
+        if shape != Shape::Flat {
+            names.push(ROUTER);
+        }
+        for name in names {
+            let host = lab.host_of(label, name, mtu);
+            lab.hosts.insert(name.to_owned(), host);
+        }
+        for index in 0..segments(shape, LB).len() {
+            lab.programs.pass(&lab.switch, &port_of(LB, index));
+        }
+        if shape == Shape::Routed {
+            for name in BACKENDS {
+                lab.programs.decapsulate(&lab.hosts[name].namespace, "eth0");
+            }
+        }
+        lab
+    }
+
+    pub fn host(&self, name: &str) -> &Host {
+        self.hosts
+            .get(name)
+            .unwrap_or_else(|| panic!("the laboratory has no host {name}"))
+    }
+
+    pub fn client(&self) -> &Namespace {
+        &self.host(CLIENT).namespace
+    }
+
+    pub fn lb(&self) -> &Namespace {
+        &self.host(LB).namespace
+    }
+
+    pub fn switch(&self) -> &Namespace {
+        &self.switch
+    }
+
+    /// Makes the client send to the VIPs by this host's MAC address, whoever answers for them otherwise.
+    pub fn point_vips_at(&self, name: &str) {
+        let mac = shown(self.host(name).mac);
+        let vips = [IpAddr::from(VIP4), IpAddr::from(VIP6)];
+        let lines = vips.map(|vip| format!("neigh replace {vip} lladdr {mac} dev eth0 nud permanent"));
+        self.client().ip(&lines);
+    }
+
+    /// Puts the smallest balancer in place of the real one: everything goes to this backend. The VIPs are pointed at it.
+    pub fn forward_everything_to(&mut self, name: &str) {
+        let mut forwarder = Programs::load_forwarder(self.host(name).mac);
+        forwarder.forward(self.lb(), "eth0");
+        self.forwarder = Some(forwarder);
+        self.point_vips_at(LB);
+    }
+
+    fn host_of(&mut self, label: &str, name: &str, mtu: u32) -> Host {
+        let namespace = Namespace::new(&format!("{label}-{name}"));
+        namespace.sysctl(&settings(name));
+        let segments = segments(self.shape, name);
+        // The client keeps to the internet's MTU: what grows by encapsulation is not its business.
+        let mtu = if name == CLIENT { INTERNET_MTU } else { mtu };
+        for (index, segment) in segments.iter().enumerate() {
+            self.plug(&namespace, name, index, *segment, mtu);
+        }
+        namespace.ip(&addresses_and_routes(self.shape, name, &segments));
+        let home = segments[0];
+        let number = number(name);
+        let (ipv4, ipv6) = (home.ipv4(number), home.ipv6(number));
+        Host {
+            name: name.to_owned(),
+            namespace,
+            ipv4,
+            ipv6,
+            mac: mac(number, 0),
+        }
+    }
+
+    /// A cable from the host to the switch.
+    fn plug(&self, namespace: &Namespace, host: &str, index: usize, segment: Segment, mtu: u32) {
+        let (port, mac) = (port_of(host, index), shown(mac(number(host), index)));
+        netns::ip(&[format!(
+            "link add eth{index} netns {} mtu {mtu} address {mac} type veth peer name {port} netns {} mtu {mtu}",
+            namespace.name(),
+            self.switch.name(),
+        )]);
+        self.switch
+            .ip(&[format!("link set {port} master {} up", segment.bridge())]);
+        self.switch.disable_tx_offload(&port);
+        namespace.disable_tx_offload(&format!("eth{index}"));
+        namespace.ip(&[format!("link set eth{index} up")]);
+    }
+}
+
+fn port_of(host: &str, index: usize) -> String {
+    format!("p-{host}-{index}")
+}
+
+fn mac(number: u8, index: usize) -> [u8; 6] {
+    [0x02, 0, 0, 0, index as u8, number]
+}
+
+fn shown(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+fn segments(shape: Shape, host: &str) -> Vec<Segment> {
+    match (shape, host) {
+        (Shape::Flat, _) => vec![Segment::Front],
+        (_, ROUTER) | (Shape::TwoArmed, LB) => vec![Segment::Front, Segment::Back],
+        (_, name) if BACKENDS.contains(&name) => vec![Segment::Back],
+        _ => vec![Segment::Front],
+    }
+}
+
+fn bridges(shape: Shape) -> Vec<String> {
+    let segments: &[Segment] = match shape {
+        Shape::Flat => &[Segment::Front],
+        Shape::Routed | Shape::TwoArmed => &[Segment::Front, Segment::Back],
+    };
+    segments
+        .iter()
+        .flat_map(|segment| {
+            let name = segment.bridge();
+            // Without snooping, neighbour solicitations reach everybody at once.
+            [
+                format!("link add {name} type bridge stp_state 0 mcast_snooping 0"),
+                format!("link set {name} up"),
+            ]
+        })
+        .collect()
+}
+
+fn settings(host: &str) -> Vec<(&'static str, &'static str)> {
+    let mut settings = vec![
+        ("ipv4/conf/all/rp_filter", "0"),
+        ("ipv4/conf/default/rp_filter", "0"),
+        ("ipv4/icmp_ratelimit", "0"),
+        ("ipv6/icmp/ratelimit", "0"),
+        ("ipv6/conf/default/accept_dad", "0"),
+        ("ipv6/conf/default/accept_ra", "0"),
+        ("ipv4/ip_forward", "0"),
+    ];
+    if BACKENDS.contains(&host) {
+        settings.extend([
+            ("ipv4/conf/all/arp_ignore", "1"),
+            ("ipv4/conf/all/arp_announce", "2"),
+        ]);
+    }
+    if host == ROUTER {
+        settings.extend([("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")]);
+    }
+    settings
+}
+
+fn addresses_and_routes(shape: Shape, host: &str, segments: &[Segment]) -> Vec<String> {
+    let mut lines = vec!["link set lo up".to_owned()];
+    for (index, segment) in segments.iter().enumerate() {
+        let number = number(host);
+        lines.push(format!("address add {}/24 dev eth{index}", segment.ipv4(number)));
+        lines.push(format!(
+            "address add {}/64 dev eth{index} nodad",
+            segment.ipv6(number)
+        ));
+    }
+    if BACKENDS.contains(&host) {
+        lines.push(format!("address add {VIP4}/32 dev lo"));
+        lines.push(format!("address add {VIP6}/128 dev lo nodad"));
+    }
+    if shape != Shape::Flat && host != ROUTER {
+        lines.push(format!(
+            "route add default via {}",
+            segments[0].ipv4(ROUTER_NUMBER)
+        ));
+        lines.push(format!(
+            "route add default via {}",
+            segments[0].ipv6(ROUTER_NUMBER)
+        ));
+    }
+    lines
+}

@@ -1,0 +1,84 @@
+//! The laboratory's own XDP programs, loaded from the object that `cargo xtask build` leaves.
+
+use std::path::PathBuf;
+
+use aya::programs::{Xdp, XdpMode};
+use aya::{Ebpf, EbpfLoader};
+
+use crate::netns::Namespace;
+
+/// Attached as long as this lives, and then only while the interfaces exist.
+pub(crate) struct Programs {
+    object: Ebpf,
+}
+
+impl Programs {
+    pub(crate) fn load() -> Self {
+        Self::load_with(0, &["lab_pass", "lab_decap"])
+    }
+
+    /// A program that sends all that an interface hears to one MAC address.
+    pub(crate) fn load_forwarder(to: [u8; 6]) -> Self {
+        let [a, b, c, d, e, f] = to;
+        Self::load_with(u64::from_ne_bytes([a, b, c, d, e, f, 0, 0]), &["lab_forward"])
+    }
+
+    fn load_with(forward_to: u64, names: &[&str]) -> Self {
+        let path = object_path();
+        let loaded = EbpfLoader::new()
+            .override_global("FORWARD_TO", &forward_to, true)
+            .load_file(&path);
+        let mut object = loaded.unwrap_or_else(|error| {
+            panic!(
+                "loading {} (made by `cargo xtask build`): {error:?}",
+                path.display()
+            )
+        });
+        for name in names {
+            program(&mut object, name)
+                .load()
+                .unwrap_or_else(|error| panic!("verifying {name}: {error:?}"));
+        }
+        Self { object }
+    }
+
+    /// Makes a veth end native, so that its peer may send to it from XDP.
+    pub(crate) fn pass(&mut self, namespace: &Namespace, interface: &str) {
+        self.attach("lab_pass", namespace, interface);
+    }
+
+    /// Makes an interface strip one outer IP header.
+    pub(crate) fn decapsulate(&mut self, namespace: &Namespace, interface: &str) {
+        self.attach("lab_decap", namespace, interface);
+    }
+
+    pub(crate) fn forward(&mut self, namespace: &Namespace, interface: &str) {
+        self.attach("lab_forward", namespace, interface);
+    }
+
+    fn attach(&mut self, name: &str, namespace: &Namespace, interface: &str) {
+        let program = program(&mut self.object, name);
+        // Interface names and numbers mean something else in every namespace.
+        namespace.run(|| {
+            program
+                .attach(interface, XdpMode::Driver)
+                .unwrap_or_else(|error| panic!("attaching {name} to {interface}: {error:?}"));
+        });
+    }
+}
+
+fn program<'a>(object: &'a mut Ebpf, name: &str) -> &'a mut Xdp {
+    let program = object
+        .program_mut(name)
+        .unwrap_or_else(|| panic!("the object has no program {name}"));
+    program
+        .try_into()
+        .unwrap_or_else(|error| panic!("{name}: {error:?}"))
+}
+
+fn object_path() -> PathBuf {
+    std::env::var_os("LB_TESTS_BPF_OBJECT").map_or_else(
+        || concat!(env!("CARGO_MANIFEST_DIR"), "/../target/lb-tests-ebpf.o").into(),
+        PathBuf::from,
+    )
+}

@@ -1,0 +1,200 @@
+//! How packets get from the balancer to a backend, and what stays when the daemon doesn't.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use lb_tests::balanced::{Balanced, backends_of};
+use lb_tests::capture::Capture;
+use lb_tests::documents::{Documents, Families};
+use lb_tests::topology::{LB, Lab, PRIMARIES, VIP4, VIP6};
+use lb_tests::traffic::tcp::Connection;
+
+const VIPS: [IpAddr; 2] = [IpAddr::V4(VIP4), IpAddr::V6(VIP6)];
+const MANY: usize = 30;
+
+fn documents(lab: &Lab) -> Documents {
+    Documents::new(lab, &PRIMARIES).both_protocols(|service| service)
+}
+
+#[track_caller]
+fn assert_delivery(balanced: &Balanced, expected: &str) {
+    for service in balanced.daemon.stats().services {
+        for backend in service.backends {
+            assert_eq!(
+                backend.delivery, expected,
+                "of {:?} in {}",
+                backend.instance, service.service
+            );
+        }
+    }
+}
+
+/// Connections, flows and a transfer to every VIP, with every checksum right.
+#[track_caller]
+fn assert_traffic(balanced: &Balanced, vips: &[IpAddr]) {
+    let capture = Capture::start(&balanced.lab.host("backend-1").namespace, "eth0");
+    for &vip in vips {
+        let mut connections = balanced.connect_many(vip, MANY);
+        assert_eq!(backends_of(&connections), BTreeSet::from(PRIMARIES));
+        for connection in &mut connections {
+            assert_eq!(connection.ask().as_deref(), Ok(connection.backend.as_str()));
+        }
+        assert_eq!(connections[0].upload(10_000_000, |_| {}), Ok(true));
+        assert_eq!(connections[1].download(10_000_000), Ok(true));
+        assert!(PRIMARIES.contains(&balanced.flow(vip).answered_by().as_str()));
+    }
+    capture.finish().assert_checksums();
+}
+
+#[test]
+fn on_link_backends_get_the_packet_itself() {
+    let lab = Lab::flat("l2");
+    let balanced = Balanced::start(&lab, &documents(&lab));
+    assert_delivery(&balanced, "l2");
+    assert_traffic(&balanced, &VIPS);
+    balanced.daemon.assert_quiet(&[]);
+}
+
+#[test]
+fn backends_on_another_interface_are_reached_by_redirect() {
+    let lab = Lab::two_armed("redirect");
+    let balanced = Balanced::start(&lab, &documents(&lab));
+    assert_delivery(&balanced, "l2");
+    assert_traffic(&balanced, &VIPS);
+    balanced.daemon.assert_quiet(&[]);
+}
+
+#[test]
+fn routed_backends_get_the_packet_inside_another() {
+    let lab = Lab::routed("ipip");
+    let balanced = Balanced::start(&lab, &documents(&lab));
+    assert_delivery(&balanced, "ipip");
+    assert_traffic(&balanced, &VIPS);
+    balanced.daemon.assert_quiet(&[]);
+}
+
+#[test]
+fn ipv6_packets_travel_inside_ipv4() {
+    let lab = Lab::routed("6in4");
+    let documents = Documents::with_families(&lab, &PRIMARIES, Families::Ipv4);
+    let balanced = Balanced::start(
+        &lab,
+        &documents.both_protocols(|service| service.vips(&[VIP6.into()])),
+    );
+    assert_delivery(&balanced, "ipip");
+    assert_traffic(&balanced, &[VIP6.into()]);
+}
+
+#[test]
+fn ipv4_packets_travel_inside_ipv6() {
+    let lab = Lab::routed("4in6");
+    let documents = Documents::with_families(&lab, &PRIMARIES, Families::Ipv6);
+    let balanced = Balanced::start(
+        &lab,
+        &documents.both_protocols(|service| service.vips(&[VIP4.into()])),
+    );
+    assert_delivery(&balanced, "ipip");
+    assert_traffic(&balanced, &[VIP4.into()]);
+}
+
+#[test]
+fn the_program_runs_in_the_driver() {
+    let lab = Lab::flat("native");
+    let balanced = Balanced::start(&lab, &documents(&lab));
+    let interfaces = balanced.daemon.status().interfaces;
+    assert_eq!(interfaces.len(), 1);
+    assert_eq!(
+        (interfaces[0].name.as_str(), interfaces[0].xdp_mode.as_str()),
+        ("eth0", "native")
+    );
+
+    let links: serde_json::Value =
+        serde_json::from_str(&lab.lb().ip_output(&["-j", "-d", "link", "show", "eth0"])).unwrap();
+    const NATIVE: u64 = 1;
+    assert_eq!(
+        links[0]["xdp"]["mode"], NATIVE,
+        "the kernel says {}",
+        links[0]["xdp"]
+    );
+}
+
+#[test]
+fn the_balancer_answers_for_the_vips() {
+    let lab = Lab::flat("neighbours");
+    let balanced = Balanced::start(&lab, &documents(&lab));
+    let mac = lab.host(LB).mac.map(|byte| format!("{byte:02x}")).join(":");
+    for vip in VIPS {
+        balanced.connect(vip).unwrap();
+        let known = lab.client().ip_output(&["neigh", "show", &vip.to_string()]);
+        assert!(
+            known.contains(&mac),
+            "the client knows {vip} by {known:?}, not by {mac}"
+        );
+    }
+}
+
+#[test]
+fn a_packet_too_big_for_its_outer_header_is_answered() {
+    let lab = Lab::routed_and_narrow("path-mtu");
+    let balanced = Balanced::start(&lab, &documents(&lab));
+    for (vip, path_mtu) in [(VIPS[0], 1500 - 20), (VIPS[1], 1500 - 40)] {
+        let mut connection = balanced.connect(vip).unwrap();
+        assert_eq!(connection.upload(5_000_000, |_| {}), Ok(true));
+        let route = lab.client().ip_output(&["route", "get", &vip.to_string()]);
+        assert!(
+            route.contains(&format!(" mtu {path_mtu} ")),
+            "the client learnt {route:?}"
+        );
+    }
+}
+
+#[test]
+fn a_killed_daemon_leaves_the_packets_flowing() {
+    let lab = Lab::flat("killed");
+    let mut balanced = Balanced::start(&lab, &documents(&lab));
+    let mut connections = balanced.connect_many(VIP4, MANY);
+
+    balanced.daemon.kill();
+    assert_all_answer(&mut connections);
+    connections.extend(balanced.connect_many(VIP4, MANY));
+    assert_eq!(backends_of(&connections), BTreeSet::from(PRIMARIES));
+
+    balanced.daemon.start_again();
+    assert_all_answer(&mut connections);
+    assert_eq!(balanced.daemon.status().interfaces[0].xdp_mode, "native");
+}
+
+#[test]
+fn a_terminated_daemon_leaves_the_packets_flowing() {
+    let lab = Lab::flat("terminated");
+    let mut balanced = Balanced::start(&lab, &documents(&lab));
+    let mut connections = balanced.connect_many(VIP4, MANY);
+    assert!(balanced.daemon.terminate().success());
+    assert_all_answer(&mut connections);
+    connections.extend(balanced.connect_many(VIP4, MANY));
+    balanced.daemon.assert_quiet(&[]);
+}
+
+#[test]
+fn detaching_stops_the_forwarding() {
+    let lab = Lab::flat("detach");
+    let balanced = Balanced::start(&lab, &documents(&lab));
+    let mut connection = balanced.connect(VIP4).unwrap();
+    balanced.daemon.ctl(&["detach"]);
+    assert!(
+        connection.ask().is_err(),
+        "a packet still reaches {}",
+        connection.backend
+    );
+    assert!(
+        !lab.lb().ip_output(&["link", "show", "eth0"]).contains("xdp"),
+        "the program is still attached"
+    );
+}
+
+#[track_caller]
+fn assert_all_answer(connections: &mut [Connection]) {
+    for connection in connections {
+        assert_eq!(connection.ask().as_deref(), Ok(connection.backend.as_str()));
+    }
+}
