@@ -188,7 +188,7 @@ fn ipv4<P: Packet>(packet: &P, l3: usize) -> Result<Network, Reason> {
     let length = usize::from(be16(header, 2));
     let fault = if header[0] >> 4 != 4 || header_length < IPV4_HEADER || length < header_length {
         Some(Reason::DropMalformed)
-    } else if l3 + length > packet.len() {
+    } else if l3 + length > packet.length() {
         Some(Reason::DropTruncated)
     } else {
         None
@@ -222,7 +222,7 @@ fn ipv6<P: Packet>(packet: &P, l3: usize) -> Result<Network, Reason> {
     let length = IPV6_HEADER + usize::from(be16(header, 4));
     let fault = if header[0] >> 4 != 6 {
         Some(Reason::DropMalformed)
-    } else if l3 + length > packet.len() {
+    } else if l3 + length > packet.length() {
         Some(Reason::DropTruncated)
     } else {
         None

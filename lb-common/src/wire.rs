@@ -9,7 +9,7 @@ pub trait Packet {
     fn window<const N: usize>(&self, offset: usize) -> Option<&[u8; N]>;
 
     /// Bytes in the frame.
-    fn len(&self) -> usize;
+    fn length(&self) -> usize;
 
     /// The same value. In the kernel, one that the verifier knows nothing of: it follows every combination of
     /// constants that it knows apart, and merges what it does not.
@@ -25,8 +25,8 @@ impl Packet for &[u8] {
         self.get(offset..)?.first_chunk()
     }
 
-    fn len(&self) -> usize {
-        <[u8]>::len(self)
+    fn length(&self) -> usize {
+        self.len()
     }
 }
 

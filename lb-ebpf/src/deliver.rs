@@ -238,7 +238,7 @@ fn too_big_v6<const L3: usize>(ctx: &XdpContext, network: &Network, mtu: u32) ->
 /// Shortens the packet to `length` bytes behind the Ethernet header and tags.
 #[inline(always)]
 fn cut<const L3: usize>(ctx: &XdpContext, length: usize) -> Result<(), Reason> {
-    let surplus = Frame::of(ctx).len() as i32 - (L3 + length) as i32;
+    let surplus = Frame::of(ctx).length() as i32 - (L3 + length) as i32;
     // SAFETY: the context is the one that the kernel handed us.
     if unsafe { bpf_xdp_adjust_tail(ctx.ctx, -surplus) } != 0 {
         return Err(Reason::DropNoRoom);

@@ -44,14 +44,14 @@ impl Packet for Frame {
     }
 
     #[inline(always)]
-    fn len(&self) -> usize {
+    fn length(&self) -> usize {
         self.end - self.start
     }
 
     #[inline(always)]
     fn forget(&self, value: u32) -> u32 {
         // The verifier does not see that the length cancels out; the compiler must not see it either.
-        let length = self.len() as u32;
+        let length = self.length() as u32;
         hide(u64::from(value ^ length)) as u32 ^ length
     }
 }

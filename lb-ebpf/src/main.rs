@@ -28,7 +28,7 @@ use crate::kernel::KernelTables;
 #[xdp]
 fn lb(ctx: XdpContext) -> u32 {
     let frame = Frame::of(&ctx);
-    let length = frame.len() as u64;
+    let length = frame.length() as u64;
     let (verdict, action) = match parse::network(&frame) {
         Ok(network) => handle(&ctx, &frame, &network),
         Err(reason) => (Verdict::without_member(reason, 0), xdp_action::XDP_PASS),

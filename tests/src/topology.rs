@@ -27,7 +27,7 @@ pub const FAILOVER: &str = "backend-9";
 pub const BACKENDS: [&str; 4] = ["backend-1", "backend-2", "backend-3", FAILOVER];
 
 pub const VIP4: Ipv4Addr = Ipv4Addr::new(10, 66, 0, 100);
-pub const VIP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x66, 0, 0, 0, 0, 0x100);
+pub const VIP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x66, 0, 0, 1, 0, 0x100);
 
 const INTERNET_MTU: u32 = 1500;
 /// Room for the largest packet of [`INTERNET_MTU`] inside an outer IPv6 header.

@@ -84,7 +84,7 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// `statfs` magic of the BPF file system.
-const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
+const BPF_FS_MAGIC: nix::sys::statfs::FsType = nix::sys::statfs::FsType(libc::BPF_FS_MAGIC);
 const BPF_FS: &str = "/sys/fs/bpf";
 
 /// Mounts the BPF file system at its usual place if `root` lies there and it is not mounted yet.
@@ -110,7 +110,7 @@ fn ensure_bpf_file_system(root: &Path) -> Result<()> {
 }
 
 fn is_bpf_file_system(path: &Path) -> bool {
-    nix::sys::statfs::statfs(path).is_ok_and(|stat| stat.filesystem_type().0 as i64 == BPF_FS_MAGIC)
+    nix::sys::statfs::statfs(path).is_ok_and(|stat| stat.filesystem_type() == BPF_FS_MAGIC)
 }
 
 /// Stops forwarding without a daemon: removing the link pins detaches the program, removing the map pins frees the

@@ -108,10 +108,10 @@ fn put_service(
         operations,
         Operation::PutMember,
     );
-    if let Some((offset, slots)) = &desired.table {
-        if actual.table.as_ref() != Some(&(*offset, slots.clone())) {
-            operations.push(Operation::WriteTable(*offset, slots.clone()));
-        }
+    if let Some((offset, slots)) = &desired.table
+        && actual.table.as_ref() != Some(&(*offset, slots.clone()))
+    {
+        operations.push(Operation::WriteTable(*offset, slots.clone()));
     }
     if actual.record != desired.record {
         operations.push(Operation::PutService(number, desired.record));
