@@ -19,6 +19,11 @@ pub fn object_is_embedded() -> bool {
     !OBJECT.is_empty()
 }
 
+/// The kernel program as an object file; empty if it is not inside.
+pub fn object() -> &'static [u8] {
+    OBJECT
+}
+
 /// How many entries the maps have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
