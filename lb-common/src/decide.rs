@@ -77,13 +77,13 @@ impl<T: Tables> Flow<'_, T> {
         let row = self.service.policy().row(self.transport.class());
         let now = self.tables.now();
         let tracked = self.look_up(row, now);
-        if let (Some(bucket), entry) = (tracked.bucket, &tracked.found) {
-            if entry.is_some() && !self.is_always_new() {
-                if let Some(reason) = self.usable(row, &entry.member, now) {
-                    flow::refresh(bucket, entry, self.expiry(now));
-                    return self.forward(reason, entry.slot.member(), &entry.member);
-                }
-            }
+        if let (Some(bucket), entry) = (tracked.bucket, &tracked.found)
+            && entry.is_some()
+            && !self.is_always_new()
+            && let Some(reason) = self.usable(row, &entry.member, now)
+        {
+            flow::refresh(bucket, entry, self.expiry(now));
+            return self.forward(reason, entry.slot.member(), &entry.member);
         }
         let (number, member) = match self.select(row) {
             Ok(selected) => selected,

@@ -46,10 +46,10 @@ fn rule<T: Tables>(tables: &T, network: &Network, transport: &Transport) -> Resu
     let blocks = vip.port_blocks(protocol);
     let mut bits = 1;
     while hide(bits) <= u64::from(RuleKey::ALL_PORTS) {
-        if blocks & (1 << bits) != 0 {
-            if let Some(rule) = tables.rule(&RuleKey::new(address, protocol, port, bits as u8)) {
-                return Ok(rule);
-            }
+        if blocks & (1 << bits) != 0
+            && let Some(rule) = tables.rule(&RuleKey::new(address, protocol, port, bits as u8))
+        {
+            return Ok(rule);
         }
         bits += 1;
     }
