@@ -110,12 +110,13 @@ pub const fn expiry(now: u32, idle_ticks: u32) -> u32 {
     now.wrapping_add(idle_ticks).wrapping_add(1)
 }
 
-/// An entry of this flow: the tag is its own, and the member belongs to its service.
+/// An entry of this flow: the tag is its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
     /// 8 is none. Not an `Option`, whose absent payload the compiler leaves undefined and the verifier refuses.
     pub index: usize,
     pub slot: Slot,
+    /// Not in use if the entry names no endpoint of the packet's service, such as one that has gone.
     pub member: Member,
 }
 
@@ -132,10 +133,11 @@ impl Found {
     }
 }
 
-/// The living entry with this tag whose member belongs to `service`.
+/// The living entry with this tag, and its member if that belongs to `service`.
 ///
 /// Of several slots with one tag only the first is looked at: the service is part of the hash, so the others are
-/// another flow's about once in 2^47.
+/// another flow's about once in 2^47. For the same reason an entry without a member is still this flow's, to be
+/// written over: left in place, it would hide what each packet records behind it.
 #[inline(always)]
 pub fn find<B: FlowBucket>(
     bucket: &B,
@@ -153,14 +155,11 @@ pub fn find<B: FlowBucket>(
     if slot.tag() != tag || !slot.is_alive(now) {
         return Found::NONE;
     }
-    match member(slot.member()) {
-        Some(record) if record.service() == service && record.in_use() => Found {
-            index,
-            slot,
-            member: record,
-        },
-        _ => Found::NONE,
-    }
+    let member = match member(slot.member()) {
+        Some(record) if record.service() == service && record.in_use() => record,
+        _ => Found::NONE.member,
+    };
+    Found { index, slot, member }
 }
 
 /// The first slot with this tag, or 8. Without branches: all eight are compared anyway, and the verifier would

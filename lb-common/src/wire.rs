@@ -4,6 +4,7 @@
 //! its window, which the compiler proves to be in range. Nothing here panics for any packet.
 
 /// The bytes of one frame, from the Ethernet header on.
+#[allow(clippy::len_without_is_empty, reason = "no frame is empty")]
 pub trait Packet {
     /// `N` bytes from `offset` on, or nothing if the frame ends before.
     fn window<const N: usize>(&self, offset: usize) -> Option<&[u8; N]>;

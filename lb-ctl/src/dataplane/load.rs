@@ -33,6 +33,11 @@ pub fn object_can_trace() -> bool {
     OBJECT.windows(record.len()).any(|window| window == record)
 }
 
+/// The kernel program as an object file; empty if it is not inside.
+pub fn object() -> &'static [u8] {
+    OBJECT
+}
+
 /// How many entries the maps have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {

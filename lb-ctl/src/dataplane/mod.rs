@@ -10,7 +10,7 @@ mod pin;
 pub use attach::{AttachError, Attached, XdpMode};
 pub use flows::{FlowEntry, FlowTable};
 pub use kernel::MapSet;
-pub use load::{LoadError, LoadOptions, Program, Sizes, object_can_trace, object_is_embedded};
+pub use load::{LoadError, LoadOptions, Program, Sizes, object, object_can_trace, object_is_embedded};
 pub use pin::{PinDirectory, detach_offline};
 
 /// Now, on the data plane's clock.

@@ -1,0 +1,4 @@
+pub(crate) mod expect;
+pub(crate) mod packet;
+pub(crate) mod random;
+pub(crate) mod world;

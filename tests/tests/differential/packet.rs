@@ -1,0 +1,279 @@
+//! Random frames: mostly for a VIP, mostly of few flows, some cut short or damaged.
+
+use etherparse::{
+    EtherType, Ethernet2Header, IpDscp, IpEcn, IpFragOffset, IpNumber, Ipv4Header, Ipv4Options,
+    Ipv6FragmentHeader, Ipv6Header, SingleVlanHeader, TcpHeader, UdpHeader, VlanId,
+};
+
+use super::random::Random;
+use super::world::{Address, Target, World};
+
+/// The kernel refuses a test run of less than an Ethernet header.
+const SHORTEST: u64 = 14;
+/// What fits a page beside headroom and tailroom.
+const LONGEST: usize = 3400;
+
+pub(crate) struct Generator {
+    recent: Vec<Vec<u8>>,
+}
+
+impl Generator {
+    pub(crate) fn new() -> Self {
+        Self { recent: Vec::new() }
+    }
+
+    pub(crate) fn next(&mut self, random: &mut Random, world: &World) -> Vec<u8> {
+        let mut frame = if self.recent.is_empty() || random.chance(60) {
+            let fresh = frame(random, world);
+            if self.recent.len() < 40 {
+                self.recent.push(fresh.clone());
+            } else {
+                let place = random.below(40) as usize;
+                self.recent[place].clone_from(&fresh);
+            }
+            fresh
+        } else {
+            let place = random.below(self.recent.len() as u64) as usize;
+            self.recent[place].clone()
+        };
+        if random.chance(6) {
+            frame.truncate(random.between(SHORTEST, frame.len() as u64) as usize);
+        }
+        if random.chance(6) {
+            for _ in 0..random.between(1, 3) {
+                let place = random.below(frame.len().min(100) as u64) as usize;
+                frame[place] = random.next() as u8;
+            }
+        }
+        frame.truncate(LONGEST);
+        frame
+    }
+}
+
+fn frame(random: &mut Random, world: &World) -> Vec<u8> {
+    let target = &world.targets[random.below(world.targets.len() as u64) as usize];
+    let (source, destination) = addresses(random, world, target);
+    let mut bytes = Vec::new();
+    let ethertype = match destination {
+        _ if random.chance(1) => EtherType::ARP,
+        Address::V4(_) => EtherType::IPV4,
+        Address::V6(_) => EtherType::IPV6,
+    };
+    link(random, ethertype, &mut bytes);
+    match (source, destination) {
+        (Address::V4(source), Address::V4(destination)) => {
+            ipv4(random, target, source, destination, &mut bytes)
+        }
+        (Address::V6(source), Address::V6(destination)) => {
+            ipv6(random, target, source, destination, &mut bytes)
+        }
+        _ => unreachable!("the source is of the destination's family"),
+    }
+    if random.chance(10) {
+        // Ethernet padding, or what a neighbour left in its buffer.
+        let mut padding = vec![0; random.between(1, 40) as usize];
+        random.fill(&mut padding);
+        bytes.extend(padding);
+    }
+    bytes
+}
+
+fn addresses(random: &mut Random, world: &World, target: &Target) -> (Address, Address) {
+    let same_family =
+        |source: &&Address| std::mem::discriminant(*source) == std::mem::discriminant(&target.address);
+    let sources: Vec<Address> = world.sources.iter().filter(same_family).copied().collect();
+    let source = random.pick(&sources);
+    let destination = match target.address {
+        Address::V4(_) if random.chance(4) => Address::V4([192, 0, 2, random.next() as u8]),
+        Address::V6(mut bytes) => {
+            // Anywhere in the /96, or just outside.
+            let free = 12 + random.below(4) as usize;
+            random.fill(&mut bytes[free..]);
+            if random.chance(4) {
+                bytes[11] = 1;
+            }
+            Address::V6(bytes)
+        }
+        address => address,
+    };
+    (source, destination)
+}
+
+fn link(random: &mut Random, ethertype: EtherType, bytes: &mut Vec<u8>) {
+    let tags = match random.below(50) {
+        0..=29 => 0,
+        30..=39 => 1,
+        40..=48 => 2,
+        _ => 3,
+    };
+    let tag_type = |random: &mut Random| {
+        if random.chance(70) {
+            EtherType::VLAN_TAGGED_FRAME
+        } else {
+            EtherType::PROVIDER_BRIDGING
+        }
+    };
+    let mut source = [0; 6];
+    random.fill(&mut source);
+    let mut next = if tags == 0 { ethertype } else { tag_type(random) };
+    let header = Ethernet2Header {
+        source,
+        destination: [2, 0, 0, 0, 0, 1],
+        ether_type: next,
+    };
+    header.write(bytes).expect("writing to memory");
+    for left in (0..tags).rev() {
+        next = if left == 0 { ethertype } else { tag_type(random) };
+        let tag = SingleVlanHeader {
+            vlan_id: VlanId::try_new(random.below(4096) as u16).expect("12 bits"),
+            ether_type: next,
+            ..SingleVlanHeader::default()
+        };
+        tag.write(bytes).expect("writing to memory");
+    }
+}
+
+fn ipv4(random: &mut Random, target: &Target, source: [u8; 4], destination: [u8; 4], bytes: &mut Vec<u8>) {
+    let (protocol, payload) = transport(random, target, false);
+    let mut header = Ipv4Header::new(
+        payload.len() as u16,
+        random.pick(&[64, 64, 64, 64, 255, 2, 1, 0]),
+        IpNumber(protocol),
+        source,
+        destination,
+    )
+    .expect("the payload is short");
+    header.dscp = IpDscp::try_new(random.below(64) as u8).expect("6 bits");
+    header.ecn = IpEcn::try_new(random.below(4) as u8).expect("2 bits");
+    header.dont_fragment = random.chance(50);
+    if random.chance(5) {
+        header.more_fragments = true;
+    }
+    if random.chance(3) {
+        header.fragment_offset = IpFragOffset::try_new(random.below(8192) as u16).expect("13 bits");
+    }
+    if random.chance(15) {
+        let mut options = vec![1; 4 * random.between(1, 10) as usize];
+        options[0] = 0;
+        header.options = Ipv4Options::try_from(options.as_slice()).expect("whole words");
+        header
+            .set_payload_len(payload.len())
+            .expect("the payload is short");
+    }
+    header.header_checksum = header.calc_header_checksum();
+    header.write_raw(bytes).expect("writing to memory");
+    bytes.extend(payload);
+}
+
+fn ipv6(random: &mut Random, target: &Target, source: [u8; 16], destination: [u8; 16], bytes: &mut Vec<u8>) {
+    let (protocol, payload) = transport(random, target, true);
+    let extensions = if random.chance(20) {
+        random.between(1, 8)
+    } else {
+        0
+    };
+    let mut next = protocol;
+    let mut chain: Vec<u8> = Vec::new();
+    for _ in 0..extensions {
+        let (number, mut header) = extension(random, next);
+        header.extend(chain);
+        chain = header;
+        next = number;
+    }
+    let header = Ipv6Header {
+        traffic_class: random.next() as u8,
+        payload_length: (chain.len() + payload.len()) as u16,
+        next_header: IpNumber(next),
+        hop_limit: random.pick(&[64, 64, 64, 255, 255, 2, 1, 0]),
+        source,
+        destination,
+        ..Ipv6Header::default()
+    };
+    header.write(bytes).expect("writing to memory");
+    bytes.extend(chain);
+    bytes.extend(payload);
+}
+
+fn extension(random: &mut Random, next: u8) -> (u8, Vec<u8>) {
+    if random.chance(25) {
+        let offset = if random.chance(30) {
+            random.below(8192) as u16
+        } else {
+            0
+        };
+        let header = Ipv6FragmentHeader::new(
+            IpNumber(next),
+            IpFragOffset::try_new(offset).expect("13 bits"),
+            random.chance(60),
+            random.next() as u32,
+        );
+        return (44, header.to_bytes().to_vec());
+    }
+    let length = random.below(3) as u8;
+    let mut header = vec![0; 8 * (usize::from(length) + 1)];
+    random.fill(&mut header);
+    header[0] = next;
+    header[1] = length;
+    (random.pick(&[0, 43, 60]), header)
+}
+
+const PROTOCOLS: [u8; 16] = [6, 6, 6, 6, 17, 17, 17, 132, 1, 58, 50, 51, 47, 0, 59, 99];
+
+fn transport(random: &mut Random, target: &Target, v6: bool) -> (u8, Vec<u8>) {
+    let source_port = 40_000 + random.below(6) as u16;
+    let any = (random.pick(&PROTOCOLS), random.next() as u16);
+    let (protocol, port) = match random.below(100) {
+        0..=84 if !target.claims.is_empty() => random.pick(&target.claims),
+        _ => any,
+    };
+    let protocol = match protocol {
+        0 => any.0,
+        1 if v6 => 58,
+        protocol => protocol,
+    };
+    let mut bytes = Vec::new();
+    match protocol {
+        6 => {
+            let mut header = TcpHeader::new(source_port, port, random.next() as u32, 1000);
+            (header.syn, header.ack) =
+                random.pick(&[(true, false), (true, true), (false, true), (false, false)]);
+            (header.fin, header.rst) = (random.chance(10), random.chance(5));
+            if random.chance(20) {
+                header.set_options_raw(&[1; 20]).expect("whole words");
+            }
+            header.write(&mut bytes).expect("writing to memory");
+        }
+        17 => {
+            let header = UdpHeader {
+                source_port,
+                destination_port: port,
+                ..UdpHeader::default()
+            };
+            header.write(&mut bytes).expect("writing to memory");
+        }
+        132 => {
+            bytes.extend(source_port.to_be_bytes());
+            bytes.extend(port.to_be_bytes());
+            bytes.extend([0; 8]);
+        }
+        58 => bytes.extend([
+            random.pick(&[128, 1, 2, 133, 134, 135, 136, 137]),
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+        ]),
+        1 => bytes.extend([random.pick(&[8, 0, 3]), 0, 0, 0, 0, 0, 0, 0]),
+        _ => {}
+    }
+    let length = match random.below(10) {
+        0 => random.between(500, 1700),
+        1 => random.between(0, 600),
+        _ => random.between(0, 40),
+    };
+    bytes.resize(bytes.len() + length as usize, 0x5a);
+    (protocol, bytes)
+}

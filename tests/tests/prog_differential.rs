@@ -1,0 +1,377 @@
+//! The loaded program against the decision on ordinary memory: the same random packets and states through both.
+//!
+//! Needs root. Everything happens in a network namespace of its own, and no map is pinned.
+
+mod differential;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::process::Command;
+
+use aya::programs::{TestRun as _, TestRunOptions};
+use lb_common::hash::HashKeys;
+use lb_common::layout::{MemberCounter, VerdictCounter};
+use lb_common::testing::MemoryTables;
+use lb_common::verdict::Reason;
+use lb_ctl::dataplane::{LoadOptions, Program};
+use lb_ctl::plan::contents::Contents;
+use lb_ctl::plan::diff::diff;
+
+use differential::expect::{self, Outcome, Surroundings};
+use differential::packet::Generator;
+use differential::random::Random;
+use differential::world::{BUCKETS, SIZES, World};
+
+const STEPS: u32 = 120_000;
+const STEPS_PER_PHASE: u32 = 400;
+
+/// A clock is a constant of a loaded program, so time passes by going on with the next program. These are where
+/// a service's idle time, a drain or the flow table's 15 bits end.
+const TICKS: [&[u32]; 3] = [
+    &[1000, 1001, 1002, 1015, 1016, 1017, 1166],
+    &[0x7ff0, 0x7ff1, 0x7fff, 0x8000, 0x8001, 0x8011],
+    &[0x3fff_fffe, 0x3fff_ffff, 0x4000_0000, 0x4000_0010],
+];
+
+/// The programs that share one seed, in the order of their clocks.
+struct Laboratory {
+    keys: HashKeys,
+    programs: Vec<Loaded>,
+}
+
+struct Loaded {
+    program: Program,
+    tick: u32,
+    contents: Contents,
+    /// What the counters must show.
+    verdicts: BTreeMap<Reason, (u64, u64)>,
+    members: BTreeMap<u32, MemberCounter>,
+}
+
+impl Laboratory {
+    fn new(seed: u128, ticks: &[u32]) -> Self {
+        let programs = ticks.iter().map(|tick| Loaded::new(seed, *tick)).collect();
+        Self {
+            keys: HashKeys::from_seed(seed),
+            programs,
+        }
+    }
+}
+
+impl Loaded {
+    fn new(seed: u128, tick: u32) -> Self {
+        let options = LoadOptions {
+            sizes: SIZES,
+            seed,
+            test_tick: tick,
+        };
+        Self {
+            program: Program::load(&options, None).unwrap_or_else(|error| panic!("loading: {error}")),
+            tick,
+            contents: Contents::default(),
+            verdicts: Reason::ALL.iter().map(|reason| (*reason, (0, 0))).collect(),
+            members: BTreeMap::new(),
+        }
+    }
+
+    /// Brings the maps from the world before to this one, with nothing in between: numbers mean something else there.
+    fn enter(&mut self, contents: &Contents, tables: &MemoryTables) {
+        let nothing = Contents::default();
+        for operations in [diff(&self.contents, &nothing), diff(&nothing, contents)] {
+            self.program.maps.apply(&operations).expect("applying operations");
+        }
+        self.contents = contents.clone();
+        self.restore_flows(tables);
+        // Counters of a member that was cleared start again.
+        self.members = (1..SIZES.members)
+            .map(|number| (number, self.member_counter(number)))
+            .collect();
+    }
+
+    fn restore_flows(&mut self, tables: &MemoryTables) {
+        for (index, bucket) in tables.buckets.iter().enumerate() {
+            self.program
+                .maps
+                .flows
+                .set_bucket(index as u32, bucket.snapshot().slots);
+        }
+    }
+
+    fn member_counter(&self, number: u32) -> MemberCounter {
+        self.program
+            .maps
+            .member_counter(number)
+            .expect("reading a counter")
+    }
+
+    fn run(&mut self, packet: &[u8]) -> (u32, Vec<u8>) {
+        let mut frame = vec![0; 4096];
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(packet);
+        options.data_out = Some(&mut frame);
+        let result = self.program.xdp().test_run(options).expect("a test run");
+        frame.truncate(result.data_size_out as usize);
+        (result.return_value, frame)
+    }
+
+    /// Counts an expected outcome.
+    fn expect(&mut self, outcome: &Outcome, length: usize) {
+        let (packets, bytes) = self
+            .verdicts
+            .get_mut(&outcome.reason)
+            .expect("every reason is there");
+        *packets += 1;
+        *bytes += length as u64;
+        if outcome.member != 0 {
+            let counter = self.members.entry(outcome.member).or_default();
+            counter.packets += 1;
+            counter.bytes += length as u64;
+            let new = [Reason::ForwardNew, Reason::ForwardDiverted].contains(&outcome.reason);
+            counter.new_flows += u64::from(new);
+            counter.persisted += u64::from(outcome.reason == Reason::ForwardPersisted);
+        }
+    }
+
+    /// Every verdict's counter, and the one of the member, against the expectation; takes over what it finds.
+    fn compare_counters(&mut self, outcome: &Outcome, differences: &mut String) {
+        let counters = self.program.maps.verdicts().expect("reading the counters");
+        for (reason, VerdictCounter { packets, bytes }) in counters {
+            let expected = self.verdicts.insert(reason, (packets, bytes));
+            if expected != Some((packets, bytes)) {
+                let _ = writeln!(
+                    differences,
+                    "counter {}: {expected:?} expected, {packets} packets {bytes} bytes found",
+                    reason.name()
+                );
+            }
+        }
+        if outcome.member != 0 {
+            self.compare_member(outcome.member, differences);
+        }
+    }
+
+    fn compare_member(&mut self, number: u32, differences: &mut String) {
+        let found = self.member_counter(number);
+        let expected = self.members.insert(number, found).unwrap_or_default();
+        if found != expected {
+            let _ = writeln!(
+                differences,
+                "member {number}: {expected:?} expected, {found:?} found"
+            );
+        }
+    }
+
+    fn compare_flows(&self, tables: &MemoryTables, differences: &mut String) {
+        for index in 0..BUCKETS {
+            let expected = tables.buckets[index as usize].snapshot().slots;
+            let found = self.program.maps.flows.bucket(index);
+            if expected != found {
+                let _ = writeln!(
+                    differences,
+                    "bucket {index}: {expected:x?} expected, {found:x?} found"
+                );
+            }
+        }
+    }
+
+    fn compare_tuples(&self, tables: &MemoryTables, differences: &mut String) {
+        for (index, expected) in tables.tuples.lock().expect("no holder panics").iter() {
+            let found = self.program.maps.flows.tuple(*index);
+            if found != *expected {
+                let _ = writeln!(
+                    differences,
+                    "tuple {index}: {expected:x?} expected, {found:x?} found"
+                );
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Report {
+    steps: u32,
+    outcomes: BTreeMap<Reason, u32>,
+    actions: BTreeMap<(Reason, u32), u32>,
+    differences: Vec<String>,
+    worlds: u32,
+}
+
+impl Report {
+    fn step(&mut self, outcome: &Outcome) {
+        self.steps += 1;
+        *self.outcomes.entry(outcome.reason).or_default() += 1;
+        *self.actions.entry((outcome.reason, outcome.action)).or_default() += 1;
+    }
+}
+
+/// One world, through all clocks of a laboratory.
+fn explore(laboratory: &mut Laboratory, seed: u64, report: &mut Report) {
+    let mut random = Random::new(seed);
+    let first = laboratory.programs[0].tick;
+    let mut world = World::random(&mut random, first, &DEVICES);
+    let mut tables = world.tables(laboratory.keys);
+    let mut packets = Generator::new();
+    report.worlds += 1;
+    for loaded in &mut laboratory.programs {
+        tables.now = loaded.tick;
+        tables.tuples.lock().expect("no holder panics").clear();
+        loaded.enter(&world.contents, &tables);
+        for step in 0..STEPS_PER_PHASE {
+            let packet = packets.next(&mut random, &world);
+            let mut differences = String::new();
+            let before = tables_text(&tables, &packet);
+            let around = Surroundings {
+                backends: &world.contents.backends,
+                devices: &world.contents.devices,
+            };
+            let expected = expect::outcome(&tables, &around, &packet);
+            loaded.expect(&expected, packet.len());
+            report.step(&expected);
+            let (action, frame) = loaded.run(&packet);
+            if action != expected.action {
+                let _ = writeln!(differences, "action {} expected, {action} found", expected.action);
+            } else if let Some(expected) = &expected.frame
+                && *expected != frame
+            {
+                let _ = writeln!(
+                    differences,
+                    "frame {}\nexpected, {}\nfound",
+                    hex(expected),
+                    hex(&frame)
+                );
+            }
+            loaded.compare_counters(&expected, &mut differences);
+            loaded.compare_flows(&tables, &mut differences);
+            if !differences.is_empty() {
+                loaded.restore_flows(&tables);
+                let (tick, packet) = (loaded.tick, hex(&packet));
+                report.differences.push(format!(
+                    "world {seed:x}, tick {tick}, step {step}: {} of member {} expected\n\
+                     {differences}packet {packet}\n{before}",
+                    expected.reason.name(),
+                    expected.member
+                ));
+            }
+        }
+        let mut differences = String::new();
+        for number in 1..SIZES.members {
+            loaded.compare_member(number, &mut differences);
+        }
+        loaded.compare_tuples(&tables, &mut differences);
+        if !differences.is_empty() {
+            let tick = loaded.tick;
+            report
+                .differences
+                .push(format!("world {seed:x}, tick {tick}, at the end: {differences}"));
+        }
+        world.change(&mut random);
+        world.copy_to(&mut tables);
+    }
+}
+
+/// The state that a packet meets, for a report.
+fn tables_text(tables: &MemoryTables, packet: &[u8]) -> String {
+    let Ok(network) = lb_common::parse::network(&packet) else {
+        return String::new();
+    };
+    let key = lb_common::rules::vip_key(&network);
+    let Some(vip) = lb_common::tables::Tables::vip(tables, &key) else {
+        return String::new();
+    };
+    let rules: Vec<_> = tables
+        .rules
+        .iter()
+        .filter(|(rule, _)| rule.address == key)
+        .collect();
+    if std::env::var_os("LB_DIFFERENTIAL_VERBOSE").is_none() {
+        return format!("{vip:?} {rules:x?}");
+    }
+    format!(
+        "{vip:?} {rules:x?}\n{:x?}\n{:x?}",
+        tables.services, tables.members
+    )
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The two ends of a veth pair, made first in a new namespace.
+const DEVICES: [u32; 2] = [2, 3];
+
+/// A namespace of this thread's own, in which only loopback and the two devices exist.
+fn enter_namespace() {
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("a network namespace (needs root)");
+    let status = Command::new("ip")
+        .args([
+            "link", "add", "lb0", "index", "2", "type", "veth", "peer", "name", "lb1", "index", "3",
+        ])
+        .status()
+        .expect("running ip");
+    assert!(status.success(), "making a veth pair");
+}
+
+fn regressions() -> impl Iterator<Item = u64> {
+    include_str!("differential/regressions.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .map(|line| u64::from_str_radix(line, 16).expect("a hexadecimal seed"))
+}
+
+/// Outcomes that need another CPU at the same moment, or a kernel without memory.
+const UNREACHABLE: [Reason; 2] = [Reason::ForwardInsertRaced, Reason::DropNoRoom];
+
+#[test]
+fn the_loaded_program_and_the_decision_agree() {
+    enter_namespace();
+    let mut laboratories: Vec<Laboratory> = TICKS
+        .iter()
+        .enumerate()
+        .map(|(index, ticks)| Laboratory::new(0x5eed_0000_0000_0000_0000_0001 * (index as u128 + 1), ticks))
+        .collect();
+    let mut report = Report::default();
+    for seed in regressions() {
+        for laboratory in &mut laboratories {
+            explore(laboratory, seed, &mut report);
+        }
+    }
+    let mut seed = 0x1b00;
+    while report.steps < STEPS {
+        for laboratory in &mut laboratories {
+            explore(laboratory, seed, &mut report);
+            seed += 1;
+        }
+    }
+    eprintln!(
+        "{} steps in {} worlds, {} differences",
+        report.steps,
+        report.worlds,
+        report.differences.len()
+    );
+    for (reason, count) in &report.outcomes {
+        eprintln!("{count:8} {}", reason.name());
+    }
+    let shown: Vec<_> = report.differences.iter().take(5).map(String::as_str).collect();
+    assert!(
+        shown.is_empty(),
+        "the first of {} differences:\n{}",
+        report.differences.len(),
+        shown.join("\n\n")
+    );
+    for reason in Reason::ALL {
+        let reached = report.outcomes.contains_key(reason);
+        assert_eq!(
+            reached,
+            !UNREACHABLE.contains(reason),
+            "{}: the packets no longer cover what they should",
+            reason.name()
+        );
+    }
+    for action in [expect::XDP_TX, expect::XDP_REDIRECT] {
+        let forwarded = report.actions.get(&(Reason::ForwardTracked, action));
+        assert!(forwarded.is_some_and(|count| *count > 1000), "action {action}");
+    }
+}
