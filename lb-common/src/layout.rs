@@ -26,6 +26,9 @@ pub mod map {
     pub const TABLES: &str = "LB_TABLES";
     pub const FLOWS: &str = "LB_FLOWS";
     pub const TUPLES: &str = "LB_TUPLES";
+    pub const ZONES: &str = "LB_ZONES";
+    pub const ZONE_TABLES: &str = "LB_ZONE_TABLES";
+    pub const FRAGMENTS: &str = "LB_FRAGMENTS";
     pub const DEVICES: &str = "LB_DEVICES";
     pub const VERDICTS: &str = "LB_VERDICTS";
     pub const MEMBER_STATS: &str = "LB_MEMBER_STATS";
@@ -33,6 +36,9 @@ pub mod map {
     pub const ALL: &[&str] = &[
         RULES,
         VIPS,
+        ZONES,
+        ZONE_TABLES,
+        FRAGMENTS,
         STEERING,
         SERVICES,
         MEMBERS,
@@ -56,6 +62,12 @@ pub mod size {
     pub const BACKENDS: u32 = 1 << 17;
     pub const TABLE_SLOTS: u32 = 1 << 23;
     pub const FLOW_SLOTS: u32 = 1 << 22;
+    /// Prefixes of client zones.
+    pub const ZONES: u32 = 1 << 14;
+    /// Zones of all services with zonal affinity together.
+    pub const ZONE_TABLES: u32 = 1 << 16;
+    /// Datagrams in fragments at a time.
+    pub const FRAGMENTS: u32 = 1 << 14;
     pub const DEVICES: u32 = 64;
 }
 
@@ -152,6 +164,7 @@ pub struct Service {
     pub selection: u64,
     pub pools: u64,
     pub leader: u64,
+    pub zones: u64,
 }
 
 impl Service {
@@ -162,10 +175,7 @@ impl Service {
 
     #[inline(always)]
     pub const fn selection(&self) -> Selection {
-        Selection {
-            offset: self.selection as u32,
-            size: (self.selection >> 32) as u32,
-        }
+        Selection::from_word(self.selection)
     }
 
     #[inline(always)]
@@ -176,6 +186,30 @@ impl Service {
     #[inline(always)]
     pub const fn leader(&self) -> Leader {
         Leader(self.leader)
+    }
+
+    #[inline(always)]
+    pub const fn zones(&self) -> ZoneTables {
+        ZoneTables {
+            first: self.zones as u32,
+            count: (self.zones >> 32) as u32,
+        }
+    }
+}
+
+/// Zonal affinity: the selections of clients in a zone, in the zone-table array. Entry `first + zone - 1` is the
+/// [`Selection`] word of zone `zone` (from 1 on); 0 means the service's own selection, and so does a zone that is
+/// greater than `count`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ZoneTables {
+    pub first: u32,
+    /// 0 without zonal affinity.
+    pub count: u32,
+}
+
+impl ZoneTables {
+    pub const fn to_word(self) -> u64 {
+        self.first as u64 | ((self.count as u64) << 32)
     }
 }
 
@@ -189,6 +223,14 @@ pub struct Selection {
 }
 
 impl Selection {
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self {
+            offset: word as u32,
+            size: (word >> 32) as u32,
+        }
+    }
+
     pub const fn to_word(self) -> u64 {
         self.offset as u64 | ((self.size as u64) << 32)
     }
@@ -341,7 +383,9 @@ pub struct Backend {
     /// Outer source and destination, network order; IPv4 uses the first word.
     pub outer_source: [u32; 4],
     pub outer_destination: [u32; 4],
-    pub reserved: [u32; 2],
+    /// GUE: the UDP destination port, host order.
+    pub port: u32,
+    pub reserved: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -353,6 +397,10 @@ pub enum DeliveryMode {
     Ipv4 = 2,
     /// In an IPv6 packet (next header 4 or 41).
     Ipv6 = 3,
+    /// In UDP over IPv4, GUE variant 1: the IP packet follows the UDP header.
+    GueIpv4 = 4,
+    /// The same over IPv6.
+    GueIpv6 = 5,
 }
 
 impl DeliveryMode {
@@ -362,6 +410,8 @@ impl DeliveryMode {
             1 => Some(Self::L2),
             2 => Some(Self::Ipv4),
             3 => Some(Self::Ipv6),
+            4 => Some(Self::GueIpv4),
+            5 => Some(Self::GueIpv6),
             _ => None,
         }
     }
@@ -404,6 +454,37 @@ impl TupleRecord {
     }
 }
 
+/// Names the fragments of one datagram (RFC 791 §3.2, RFC 8200 §4.5).
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct FragmentKey {
+    /// As packets have them: IPv4 in the first word.
+    pub source: [u32; 4],
+    pub destination: [u32; 4],
+    /// As it lies in the packet; IPv4 in the low 16 bits.
+    pub identification: u32,
+    /// Protocol (8) · 1 if IPv6 (8), from the low bits up.
+    pub kind: u32,
+}
+
+/// Where a datagram's first fragment went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct FragmentRecord {
+    pub member: u32,
+    /// The tick from which on it is forgotten.
+    pub deadline: u32,
+}
+
+/// How long a first fragment is remembered, in seconds (semantics §8; RFC 791 leaves up to 255, RFC 8200 asks for 60
+/// at the receiver).
+pub const FRAGMENT_LIFETIME_SEC: u32 = 30;
+
+/// Subsetting: how many slots, and so at most how many endpoints, one client's packets choose among (semantics §6).
+pub const SUBSET_SIZE: u32 = 25;
+
 /// Per-CPU counters of one verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -427,7 +508,9 @@ const _: () = {
     assert!(size_of::<Rule>() == 8);
     assert!(size_of::<Vip>() == 16);
     assert!(size_of::<SteeringKey>() == 20);
-    assert!(size_of::<Service>() == 32);
+    assert!(size_of::<Service>() == 40);
+    assert!(size_of::<FragmentKey>() == 40);
+    assert!(size_of::<FragmentRecord>() == 8);
     assert!(size_of::<Member>() == 16);
     assert!(size_of::<Backend>() == 64);
     assert!(size_of::<Bucket>() == 64 && align_of::<Bucket>() == 64);

@@ -146,6 +146,8 @@ pub struct Policy {
     pub affinity: SessionAffinity,
     pub mode: TrackingMode,
     pub persistence: Persistence,
+    /// `subsetting.policy: CONSISTENT_HASH_SUBSETTING`.
+    pub subsetting: bool,
     /// Idle timeout of an entry, in ticks.
     pub idle_ticks: u16,
 }
@@ -242,7 +244,7 @@ const fn five_or_three(class: Class) -> Tuple {
 /// [`Class`] and packed, so that a packet looks its row up with a shift instead of a chain of comparisons.
 ///
 /// Bits 8·c to 8·c+7 of class c: tracking tuple (3), selection tuple (3), persists (1), symmetric (1).
-/// Bit 40: a SYN is always new. Bits 48 to 62: idle timeout in ticks. Bit 63: the record is in use.
+/// Bit 40: a SYN is always new. Bit 41: subsetting. Bits 48 to 62: idle timeout in ticks. Bit 63: the record is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PolicyWord(pub u64);
 
@@ -264,6 +266,7 @@ impl PolicyWord {
             index += 1;
         }
         word |= (policy.syn_is_new() as u64) << 40;
+        word |= (policy.subsetting as u64) << 41;
         word |= ((policy.idle_ticks & 0x7fff) as u64) << 48;
         Self(word)
     }
@@ -282,6 +285,11 @@ impl PolicyWord {
     #[inline(always)]
     pub const fn syn_is_new(self) -> bool {
         self.0 & (1 << 40) != 0
+    }
+
+    #[inline(always)]
+    pub const fn subsetting(self) -> bool {
+        self.0 & (1 << 41) != 0
     }
 
     #[inline(always)]

@@ -4,10 +4,10 @@ use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::xdp::DevMapHash;
-use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use lb_common::layout::{
-    AddressKey, BUCKET_SLOTS, Backend, Member, MemberCounter, Rule, RuleKey, Service, SteeringKey,
-    TupleRecord, VerdictCounter, Vip, size,
+    AddressKey, BUCKET_SLOTS, Backend, FragmentKey, FragmentRecord, Member, MemberCounter, Rule, RuleKey,
+    Service, SteeringKey, TupleRecord, VerdictCounter, Vip, size,
 };
 use lb_common::verdict::{REASON_SLOTS, Reason, Verdict};
 
@@ -36,6 +36,13 @@ pub(crate) static LB_FLOWS: Array<KernelBucket> =
 #[map]
 pub(crate) static LB_TUPLES: Array<TupleRecord> = Array::with_max_entries(size::FLOW_SLOTS, BPF_F_MMAPABLE);
 #[map]
+static LB_ZONES: LpmTrie<AddressKey, u32> = LpmTrie::with_max_entries(size::ZONES, BPF_F_NO_PREALLOC);
+#[map]
+pub(crate) static LB_ZONE_TABLES: Array<u64> = Array::with_max_entries(size::ZONE_TABLES, BPF_F_MMAPABLE);
+#[map]
+pub(crate) static LB_FRAGMENTS: LruHashMap<FragmentKey, FragmentRecord> =
+    LruHashMap::with_max_entries(size::FRAGMENTS, 0);
+#[map]
 pub(crate) static LB_DEVICES: DevMapHash = DevMapHash::with_max_entries(size::DEVICES, 0);
 #[map]
 static LB_VERDICTS: PerCpuArray<VerdictCounter> = PerCpuArray::with_max_entries(REASON_SLOTS, 0);
@@ -47,6 +54,12 @@ pub(crate) fn steering(key: &SteeringKey) -> Option<u32> {
     LB_STEERING
         .get(Key::new(SteeringKey::SCOPE_BITS + 128, *key))
         .copied()
+}
+
+/// The zone of a client; 0 is none.
+#[inline(always)]
+pub(crate) fn zone(client: &AddressKey) -> u32 {
+    LB_ZONES.get(Key::new(128, *client)).map_or(0, |zone| *zone)
 }
 
 #[inline(always)]

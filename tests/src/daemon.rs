@@ -29,25 +29,36 @@ const STOP: Duration = Duration::from_secs(10);
 pub struct Daemon<'lab> {
     lab: &'lab Lab,
     directory: PathBuf,
+    /// Resources by `--config`, which owns them; else they are applied.
+    config: Option<PathBuf>,
     process: Option<Process>,
 }
 
 impl<'lab> Daemon<'lab> {
-    /// Answers on its socket on return.
+    /// Answers on its socket on return, and holds the documents.
     pub fn start(lab: &'lab Lab, documents: &Documents) -> Self {
-        Self::start_with(lab, &documents.json())
+        let mut daemon = Self::new(lab);
+        daemon.start_again();
+        daemon.apply(documents);
+        daemon
     }
 
+    /// The same with the documents in a file that is given by `--config`.
     pub fn start_with(lab: &'lab Lab, json: &str) -> Self {
-        let directory = cleanup::make_directory(&lab.label);
-        let mut daemon = Self {
-            lab,
-            directory,
-            process: None,
-        };
-        daemon.write("config.json", json);
+        let mut daemon = Self::new(lab);
+        daemon.config = Some(daemon.write("config.json", json));
         daemon.start_again();
         daemon
+    }
+
+    fn new(lab: &'lab Lab) -> Self {
+        let directory = cleanup::make_directory(&lab.label);
+        Self {
+            lab,
+            directory,
+            config: None,
+            process: None,
+        }
     }
 
     /// Starts the process after it ended, on the same files and pins.
@@ -61,8 +72,7 @@ impl<'lab> Daemon<'lab> {
         command
             .args(["run", "--interface", "eth0", "--xdp-mode", "native"])
             .args(["--flow-slots", FLOW_SLOTS])
-            .arg("--config")
-            .arg(self.directory.join("config.json"))
+            .args(self.config.iter().flat_map(|path| [Path::new("--config"), path]))
             .arg("--state-dir")
             .arg(self.directory.join("state"))
             .args(["--listen", &self.endpoint()])

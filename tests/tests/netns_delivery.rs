@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use lb_tests::balanced::{Balanced, backends_of};
 use lb_tests::capture::Capture;
+use lb_tests::condition::eventually;
 use lb_tests::documents::{Documents, Families};
 use lb_tests::topology::{LB, Lab, PRIMARIES, VIP4, VIP6};
 use lb_tests::traffic::tcp::Connection;
@@ -16,17 +18,17 @@ fn documents(lab: &Lab) -> Documents {
     Documents::new(lab, &PRIMARIES).both_protocols(|service| service)
 }
 
+/// Every backend is delivered to in this way, once its next hop is known.
 #[track_caller]
 fn assert_delivery(balanced: &Balanced, expected: &str) {
-    for service in balanced.daemon.stats().services {
-        for backend in service.backends {
-            assert_eq!(
-                backend.delivery, expected,
-                "of {:?} in {}",
-                backend.instance, service.service
-            );
+    eventually(Duration::from_secs(10), || {
+        let services = balanced.daemon.stats().services;
+        let backends = services.iter().flat_map(|service| &service.backends);
+        match backends.clone().find(|backend| backend.delivery != expected) {
+            Some(other) => Err(format!("{:?} by {}", other.instance, other.delivery)),
+            None => Ok(()),
         }
-    }
+    });
 }
 
 /// Connections, flows and a transfer to every VIP, with every checksum right.

@@ -63,6 +63,7 @@ impl Loaded {
         let options = LoadOptions {
             sizes: SIZES,
             seed,
+            trace_packets: false,
             test_tick: tick,
         };
         Self {

@@ -19,6 +19,7 @@ fn the_verifier_accepts_the_program_with_room_to_spare() {
             backends: 64,
         },
         seed: 1,
+        trace_packets: false,
         test_tick: 0,
     };
     let mut program = Program::load(&options, None).unwrap_or_else(|error| panic!("loading: {error}"));

@@ -109,10 +109,10 @@ impl MapSet {
                 self.clear_member_stats(*number)?;
             }
             Operation::PutService(number, service) => {
-                let words: [u64; 4] = transmute!(*service);
+                let words: [u64; 5] = transmute!(*service);
                 self.services.store(*number as usize, &words);
             }
-            Operation::ClearService(number) => self.services.store(*number as usize, &[0; 4]),
+            Operation::ClearService(number) => self.services.store(*number as usize, &[0; 5]),
             Operation::PutSteering(key, bits, service) => {
                 self.steering.insert(&prefix(key, *bits), service, 0)?;
             }
@@ -150,7 +150,7 @@ impl MapSet {
     pub fn read(&self) -> Result<Contents> {
         let mut services: BTreeMap<u32, ServiceContents> = BTreeMap::new();
         for number in 1..self.services.len() {
-            let record: Service = transmute!(self.services.load::<4>(number));
+            let record: Service = transmute!(self.services.load::<5>(number));
             if record != Service::default() {
                 let table = self.read_table(&record);
                 services.insert(

@@ -49,7 +49,8 @@ pub(super) fn record(address: IpAddr, wish: Delivery, next_hop: Option<&NextHop>
         ethernet,
         outer_source,
         outer_destination,
-        reserved: [0; 2],
+        port: 0,
+        reserved: 0,
     })
 }
 
@@ -84,6 +85,7 @@ pub(super) fn name(record: Option<&Backend>) -> &'static str {
     match record.and_then(|record| DeliveryMode::from_u32(record.mode)) {
         Some(DeliveryMode::L2) => "l2",
         Some(DeliveryMode::Ipv4 | DeliveryMode::Ipv6) => "ipip",
+        Some(DeliveryMode::GueIpv4 | DeliveryMode::GueIpv6) => "gue",
         None => "unresolved",
     }
 }

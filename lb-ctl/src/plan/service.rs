@@ -411,6 +411,7 @@ fn contents(
         affinity: service.affinity,
         mode: service.tracking,
         persistence: service.persistence,
+        subsetting: service.subsetting,
         idle_ticks: next.idle_ticks as u16,
     };
     let drops = service
@@ -434,6 +435,7 @@ fn contents(
         )
         .0,
         leader: leader(service, next).map_or(0, |leader| leader.0),
+        zones: 0,
     };
     let mut members: std::collections::BTreeMap<u32, Member> = Default::default();
     for (id, member) in &next.members {

@@ -86,7 +86,8 @@ impl World {
             devices: devices.iter().copied().collect(),
             backends: (1..=24)
                 .map(|number| (number, backend(random, devices)))
-                .collect(),
+                .collect::<BTreeMap<_, _>>()
+                .into(),
             ..Contents::default()
         };
         let numbers: Vec<u32> = (1..SIZES.services).filter(|_| random.chance(60)).collect();
@@ -127,7 +128,7 @@ impl World {
         let number = random.between(1, 24) as u32;
         let devices: Vec<u32> = self.contents.devices.iter().copied().collect();
         let replaced = backend(random, &devices);
-        self.contents.backends.insert(number, replaced);
+        Arc::make_mut(&mut self.contents.backends).insert(number, replaced);
     }
 
     /// The same state in ordinary memory. Buckets are those of the world's start.
