@@ -125,6 +125,7 @@ impl Space {
     pub(super) fn backend(&mut self, inputs: &Inputs<'_>, address: IpAddr, wish: Delivery) -> Option<u32> {
         let record = delivery::record(address, wish, inputs.next_hops.get(&address)).ok()?;
         if let Some(number) = self.backends.get(&record) {
+            self.retired_backends.retain(|(retired, _)| *retired != record);
             return Some(*number);
         }
         let number = self.backend_numbers.take(inputs.limits.backends)?;
