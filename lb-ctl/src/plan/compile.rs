@@ -290,18 +290,17 @@ impl Plan {
     fn compile_rules(&mut self, inputs: &Inputs<'_>) {
         let steered: BTreeSet<ResourcePath> = rules::steered(inputs.config).cloned().collect();
         let space = &mut self.space;
-        self.steering.retain(|path, number| {
-            let stays = steered.contains(path);
-            if !stays {
-                space.steering.release(*number);
-            }
-            stays
-        });
+        let (stay, gone): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.steering)
+            .into_iter()
+            .partition(|(path, _)| steered.contains(path));
+        self.steering = stay;
         for path in steered {
             self.steering
                 .entry(path)
                 .or_insert_with(|| space.steering.take(u32::MAX).unwrap_or(0));
         }
+        // After the new ones: while the maps change, a set's number must not mean another set.
+        gone.values().for_each(|number| space.steering.release(*number));
         let number = |key: &ServiceKey| self.services.get(key).map(|service| service.number);
         let rules: RuleContents = rules::compile(inputs.config, number, &self.steering);
         if *self.contents.rules != rules {
