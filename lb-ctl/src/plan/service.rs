@@ -19,7 +19,7 @@ use super::members::{Departure, EndedMember, EndpointId, MemberPlan, MemberStatu
 use super::regions::Region;
 use super::selection::{Recipe, identity};
 use crate::health::{HealthState, TargetId, WeightError};
-use crate::model::{BackendService, Config, Endpoint, HaLeader, ResourcePath};
+use crate::model::{Backend, BackendService, Config, Endpoint, HaLeader, ResourcePath};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum IpFamily {
@@ -148,7 +148,7 @@ pub(super) fn compile(
     };
     release_ended(&mut next, space, now);
     depart(inputs.config, key, service, previous, &mut next, now);
-    attach(inputs, key, service, previous, &mut next, space)?;
+    attach(inputs, key, service, previous, &mut next, space, now)?;
     judge(inputs, service, &mut next);
     let eligible = eligible(&judged(&next), service.failover.as_ref());
     flip(service, previous, &eligible, &mut next, now);
@@ -173,21 +173,24 @@ fn attached(config: &Config, service: &BackendService, family: IpFamily) -> Vec<
         let Some(group) = config.groups.get(&backend.group) else {
             continue;
         };
-        let pool = if backend.failover {
-            Pool::Failover
-        } else {
-            Pool::Primary
-        };
         all.extend(group.endpoints.iter().map(|endpoint| Attached {
             id: EndpointId {
                 group: group.path.clone(),
                 address: address_of(endpoint, family),
                 instance: endpoint.instance.clone(),
             },
-            pool,
+            pool: pool_of(backend),
         }));
     }
     all
+}
+
+fn pool_of(backend: &Backend) -> Pool {
+    if backend.failover {
+        Pool::Failover
+    } else {
+        Pool::Primary
+    }
 }
 
 /// Members that are no longer configured drain or end.
@@ -204,14 +207,15 @@ fn depart(
         .map(|endpoint| endpoint.id)
         .collect();
     for (id, member) in &previous.members {
-        if configured.contains(id) {
+        if configured.contains(id) && !member.status.has_ended(now) {
             continue;
         }
-        let group_attached = service.backends.iter().any(|backend| backend.group == id.group);
-        match departure(member.status, group_attached, service.draining_timeout_sec, now) {
+        let group = service.backends.iter().find(|backend| backend.group == id.group);
+        match departure(member.status, group.is_some(), service.draining_timeout_sec, now) {
             Departure::Draining(deadline) => {
                 let draining = MemberPlan {
                     status: MemberStatus::Draining(deadline),
+                    pool: group.map_or(member.pool, pool_of),
                     ..member.clone()
                 };
                 next.members.insert(id.clone(), draining);
@@ -226,7 +230,8 @@ fn depart(
     }
 }
 
-/// Configured endpoints keep their number, a draining one too, whose drain is thereby cancelled; new ones get one.
+/// Configured endpoints keep their number, a draining one too, whose drain is thereby cancelled; new ones get one, and
+/// so do those whose drain has ended.
 fn attach(
     inputs: &Inputs<'_>,
     key: &ServiceKey,
@@ -234,11 +239,12 @@ fn attach(
     previous: &ServicePlan,
     next: &mut ServicePlan,
     space: &mut Space,
+    now: u32,
 ) -> Result<(), PlanError> {
     for endpoint in attached(inputs.config, service, key.family) {
         let number = match previous.members.get(&endpoint.id) {
-            Some(member) => member.number,
-            None => space
+            Some(member) if !member.status.has_ended(now) => member.number,
+            _ => space
                 .members
                 .take(inputs.limits.members)
                 .ok_or(PlanError::Members(inputs.limits.members))?,
