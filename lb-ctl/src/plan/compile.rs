@@ -345,7 +345,7 @@ impl RemovedService {
         let present = service
             .members
             .values()
-            .map(|member| EndedMember::new(member.number, now, service.idle_ticks));
+            .map(|member| service.end(member.number, now));
         let members: Vec<_> = present.chain(service.ended.iter().copied()).collect();
         let free_at = members
             .iter()

@@ -34,6 +34,7 @@ struct SavedService {
     failover_active: bool,
     failover_deadline: u32,
     idle_ticks: u32,
+    longer_idle_until: u32,
     table: Option<Region>,
 }
 
@@ -63,6 +64,7 @@ impl Plan {
             failover_active: service.active == Pool::Failover,
             failover_deadline: service.failover_deadline,
             idle_ticks: service.idle_ticks,
+            longer_idle_until: service.longer_idle_until,
             table: service.table.as_ref().map(|table| table.region),
         });
         let removed = self.removed.iter().map(|service| SavedRemoved {
@@ -193,6 +195,7 @@ impl SavedService {
             table,
             contents,
             idle_ticks: self.idle_ticks,
+            longer_idle_until: self.longer_idle_until,
         };
         (self.key, plan)
     }

@@ -88,6 +88,8 @@ pub struct ServicePlan {
     pub(super) table: Option<Table>,
     pub(super) contents: Arc<ServiceContents>,
     pub(super) idle_ticks: u32,
+    /// The first tick at which no entry is left that was made under a longer idle timeout.
+    pub(super) longer_idle_until: u32,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -113,6 +115,16 @@ impl ServicePlan {
             table: None,
             contents: Arc::default(),
             idle_ticks: 0,
+            longer_idle_until: 0,
+        }
+    }
+
+    /// `number`, which no entry can use from `last_use` on.
+    pub(super) fn end(&self, number: u32, last_use: u32) -> EndedMember {
+        let ended = EndedMember::new(number, last_use, self.idle_ticks);
+        EndedMember {
+            free_at: ended.free_at.max(self.longer_idle_until),
+            ..ended
         }
     }
 
@@ -143,6 +155,7 @@ pub(super) fn compile(
     let idle_ticks = tick::from_seconds(service.idle_timeout_sec);
     let mut next = ServicePlan {
         idle_ticks,
+        longer_idle_until: longer_idle_until(previous, idle_ticks, now),
         members: Members::new(),
         ..previous.clone()
     };
@@ -155,6 +168,14 @@ pub(super) fn compile(
     select(inputs, key, service, &eligible, &mut next, space, now)?;
     next.contents = contents(inputs, service, &eligible, &next, space, previous);
     Ok(next)
+}
+
+fn longer_idle_until(previous: &ServicePlan, idle_ticks: u32, now: u32) -> u32 {
+    if idle_ticks < previous.idle_ticks {
+        previous.end(0, now).free_at
+    } else {
+        previous.longer_idle_until
+    }
 }
 
 fn release_ended(next: &mut ServicePlan, space: &mut Space, now: u32) {
@@ -221,10 +242,8 @@ fn depart(
                 next.members.insert(id.clone(), draining);
             }
             Departure::Ended { last_use } => {
-                // The idle timeout may just have been shortened: entries made before keep the old one.
-                let idle_ticks = previous.idle_ticks.max(next.idle_ticks);
-                next.ended
-                    .push(EndedMember::new(member.number, last_use, idle_ticks));
+                let ended = next.end(member.number, last_use);
+                next.ended.push(ended);
             }
         }
     }
