@@ -12,6 +12,7 @@ use super::members::{EndedMember, EndpointId};
 use super::numbers::Numbers;
 use super::regions::{Region, Regions};
 use super::service::{self, GRACE_TICKS, ServiceKey, ServicePlan, families_in_use};
+use super::unclaimed::Unclaimed;
 use super::{delivery, rules};
 use crate::dataplane::Sizes;
 use crate::health::{HealthState, TargetId};
@@ -83,6 +84,7 @@ pub struct Plan {
     pub(super) removed: Vec<RemovedService>,
     pub(super) steering: BTreeMap<ResourcePath, u32>,
     pub(super) space: Space,
+    pub(super) unclaimed: Unclaimed,
     /// The delivery records that `contents` was made of.
     pub(super) collected: Arc<BTreeMap<Backend, u32>>,
 }
@@ -188,6 +190,7 @@ pub fn compile(inputs: &Inputs<'_>, previous: &Plan, scope: Scope<'_>, now: u32)
     plan.space.release_retired(now);
     match scope {
         Scope::All => {
+            plan.end_unclaimed(now);
             plan.release_removed(now);
             plan.remove_services(inputs, now);
             for service in inputs.config.services.values() {
@@ -300,7 +303,10 @@ impl Plan {
                 .or_insert_with(|| space.steering.take(u32::MAX).unwrap_or(0));
         }
         // After the new ones: while the maps change, a set's number must not mean another set.
-        gone.values().for_each(|number| space.steering.release(*number));
+        let unclaimed = std::mem::take(&mut self.unclaimed.steering);
+        gone.into_values()
+            .chain(unclaimed)
+            .for_each(|number| space.steering.release(number));
         let number = |key: &ServiceKey| self.services.get(key).map(|service| service.number);
         let rules: RuleContents = rules::compile(inputs.config, number, &self.steering);
         if *self.contents.rules != rules {

@@ -81,6 +81,9 @@ impl Plan {
 
     /// Takes up the history of an earlier run and what the maps hold now. The result says what is known; the first
     /// compilation of everything makes it whole.
+    ///
+    /// What the maps hold and the history does not know is ended by that compilation: without any history every
+    /// service gets new numbers, and every tracked flow is selected anew at its next packet.
     pub fn adopt(saved: SavedPlan, actual: &Contents) -> Self {
         let mut space = Space::default();
         space.services = Numbers::with_used(saved.service_numbers());
@@ -115,6 +118,7 @@ impl Plan {
                 .insert(removed.number, removed.contents.clone());
             plan.removed.push(removed);
         }
+        plan.reserve_unclaimed(actual);
         plan
     }
 }
