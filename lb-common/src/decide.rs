@@ -259,3 +259,6 @@ impl<T: Tables> Flow<'_, T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
