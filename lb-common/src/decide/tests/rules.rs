@@ -4,7 +4,7 @@ use super::world::{judge, packet};
 use crate::frames::{CLIENT, CLIENT6, SYN, VIP, VIP6, frame, ipv4, ipv6, ipv6_with, tcp, udp, words};
 use crate::hash::HashKeys;
 use crate::layout::{
-    AddressKey, Leader, Member, Pool, Rule, RuleKey, Service, SteeringKey, Vip, ipv4_key, ipv6_vip_key,
+    AddressKey, Leader, Member, Pool, Rule, RuleKey, Service, SteeringKey, ipv4_key, ipv6_vip_key,
 };
 use crate::policy::{Persistence, Policy, PolicyWord, Scheme, SessionAffinity, TrackingMode};
 use crate::testing::MemoryTables;
@@ -43,7 +43,7 @@ fn services() -> MemoryTables {
 }
 
 fn put(tables: &mut MemoryTables, address: AddressKey, protocol: u8, port: u16, bits: u8, rule: Rule) {
-    let vip = tables.vips.entry(address).or_insert(Vip::default());
+    let vip = tables.vips.entry(address).or_default();
     match protocol {
         6 => vip.blocks[0] |= 1 << bits,
         17 => vip.blocks[1] |= 1 << bits,
