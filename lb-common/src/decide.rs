@@ -260,3 +260,6 @@ impl<T: Tables> Flow<'_, T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -198,3 +198,6 @@ pub fn identity(seed: u128, name: &[u8]) -> u64 {
     }
     state
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,8 @@
 pub mod checksum;
 pub mod decide;
 pub mod flow;
+#[cfg(test)]
+mod frames;
 pub mod hash;
 pub mod layout;
 pub mod maglev;

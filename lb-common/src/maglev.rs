@@ -90,3 +90,6 @@ impl Walk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

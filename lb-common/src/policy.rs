@@ -326,3 +326,6 @@ impl PolicyRow {
         ((self.0 >> 7) & 1) as u32
     }
 }
+
+#[cfg(test)]
+mod tests;

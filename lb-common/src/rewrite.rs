@@ -158,3 +158,6 @@ pub const fn packet_too_big(mtu: u32) -> [u8; ICMP_HEADER] {
     let mtu = mtu.to_be_bytes();
     [2, 0, 0, 0, mtu[0], mtu[1], mtu[2], mtu[3]]
 }
+
+#[cfg(test)]
+mod tests;

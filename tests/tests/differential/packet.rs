@@ -1,8 +1,8 @@
 //! Random frames: mostly for a VIP, mostly of few flows, some cut short or damaged.
 
 use etherparse::{
-    EtherType, Ethernet2Header, IpDscp, IpEcn, IpFragOffset, IpNumber, Ipv4Header, Ipv4Options,
-    Ipv6FragmentHeader, Ipv6Header, SingleVlanHeader, TcpHeader, UdpHeader, VlanId,
+    EtherType, Ethernet2Header, IpDscp, IpEcn, IpFragOffset, IpNumber, Ipv4Header, Ipv4Options, Ipv6Header,
+    SingleVlanHeader, TcpHeader, UdpHeader, VlanId,
 };
 
 use super::random::Random;
@@ -201,13 +201,9 @@ fn extension(random: &mut Random, next: u8) -> (u8, Vec<u8>) {
         } else {
             0
         };
-        let header = Ipv6FragmentHeader::new(
-            IpNumber(next),
-            IpFragOffset::try_new(offset).expect("13 bits"),
-            random.chance(60),
-            random.next() as u32,
-        );
-        return (44, header.to_bytes().to_vec());
+        // By hand from RFC 8200 §4.5: etherparse 0.19 writes the M flag into the offset.
+        let [high, low] = ((offset << 3) | random.below(2) as u16).to_be_bytes();
+        return (44, vec![next, 0, high, low, 0, 0, 0, random.next() as u8]);
     }
     let length = random.below(3) as u8;
     let mut header = vec![0; 8 * (usize::from(length) + 1)];
