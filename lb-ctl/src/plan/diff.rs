@@ -137,10 +137,10 @@ fn put_service(
             .into_iter()
             .map(|(number, member)| Operation::PutMember(number, member)),
     );
-    if let Some((offset, slots)) = &desired.table {
-        if actual.table.as_ref() != Some(&(*offset, slots.clone())) {
-            operations.push(Operation::WriteTable(*offset, slots.clone()));
-        }
+    if let Some((offset, slots)) = &desired.table
+        && actual.table != desired.table
+    {
+        operations.push(Operation::WriteTable(*offset, slots.clone()));
     }
     if actual.record != desired.record {
         operations.push(Operation::PutService(number, desired.record));

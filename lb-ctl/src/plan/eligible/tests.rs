@@ -51,12 +51,20 @@ fn positions(eligible: &Eligible) -> Vec<usize> {
     eligible.endpoints.iter().map(|(position, _)| *position).collect()
 }
 
+/// Endpoints and policy; which are eligible, and of which pool.
+type Row = (
+    &'static str,
+    Option<FailoverPolicy>,
+    &'static [usize],
+    Option<Pool>,
+);
+
 #[test]
 fn every_row_of_the_table() {
     use Pool::{Failover, Primary};
     let drop = |text| Some(policy(text, true));
     let keep = |text| Some(policy(text, false));
-    let rows: &[(&str, Option<FailoverPolicy>, &[usize], Option<Pool>)] = &[
+    let rows: &[Row] = &[
         // No policy and no failover endpoint.
         ("P+ P- P+", None, &[0, 2], Some(Primary)),
         ("P- P-", None, &[0, 1], Some(Primary)),
@@ -202,9 +210,10 @@ fn literal(all: &[Endpoint], policy: Option<&FailoverPolicy>) -> Vec<(usize, u32
         });
         if hp.is_empty() {
             f
-        } else if hf.is_empty() || r.numerator == 0 {
-            p
-        } else if Fraction::new(hp.len() as u128, p.len() as u128).at_least(r) {
+        } else if hf.is_empty()
+            || r.numerator == 0
+            || Fraction::new(hp.len() as u128, p.len() as u128).at_least(r)
+        {
             p
         } else {
             f

@@ -50,7 +50,7 @@ fn history(plan: &Plan) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn a_restart_changes_nothing(steps in any_life(), next in proptest::collection::vec(any_event(), 1..5)) {

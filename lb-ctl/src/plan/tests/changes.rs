@@ -112,7 +112,7 @@ fn nothing_changes_by_nothing() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn every_step_is_old_or_new(

@@ -6,7 +6,7 @@ use super::events::{Life, any_event, any_health};
 use crate::plan::{Plan, Scope, compile};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
     fn a_health_event_touches_its_services_only(
