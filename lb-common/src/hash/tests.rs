@@ -215,13 +215,13 @@ fn unevenness(counts: &[u32]) -> f64 {
 
 #[test]
 fn similar_clients_spread_evenly_over_slots_buckets_and_tags() {
-    for seed in [1, 2, 3, 0xdead_beef] {
+    for seed in [1, 0xdead_beef] {
         let keys = HashKeys::from_seed(seed);
         for size in [3, 64, 251, 4093, 4096] {
             let mut slots = vec![0; size as usize];
             let mut buckets = slots.clone();
             let mut tags = vec![0; 256];
-            for client in clients(65_536) {
+            for client in clients(32_768) {
                 slots[reduce(client.selection(&keys, Tuple::Five, 0), size) as usize] += 1;
                 let place = crate::flow::Place::of(client.flow(&keys, 1, Tuple::Five), size);
                 buckets[place.bucket as usize] += 1;
