@@ -11,3 +11,4 @@ mod scope;
 mod tables;
 mod weights;
 mod world;
+mod zones;

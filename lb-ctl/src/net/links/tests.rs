@@ -102,6 +102,32 @@ fn links_say_what_the_kernel_knows() {
 }
 
 #[test]
+fn the_hosts_own_addresses_are_those_of_every_interface() {
+    let Some(pair) = Pair::new("own") else { return };
+    pair.here.run(async || {
+        let own = Links::new().unwrap().own_addresses().await.unwrap();
+        assert!(
+            own.iter()
+                .any(|address| "192.0.2.0/24".parse::<IpNet>().unwrap().contains(address)),
+            "{own:?}"
+        );
+        assert!(own.contains(&"127.0.0.1".parse().unwrap()), "{own:?}");
+        assert!(!own.contains(&"192.0.2.255".parse().unwrap()), "{own:?}");
+    });
+}
+
+#[test]
+fn a_point_to_point_address_is_its_own_end() {
+    let mut message = AddressMessage::default();
+    message.attributes = vec![AddressAttribute::Address("192.0.2.9".parse().unwrap())];
+    assert_eq!(own_address(&message), Some("192.0.2.9".parse().unwrap()));
+    message
+        .attributes
+        .push(AddressAttribute::Local("192.0.2.8".parse().unwrap()));
+    assert_eq!(own_address(&message), Some("192.0.2.8".parse().unwrap()));
+}
+
+#[test]
 fn an_attached_program_is_seen_with_its_mode() {
     let Some(pair) = Pair::new("xdp") else { return };
     pair.here.run(async || {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::world::{World, failover, ip, path, resolved, target};
 use crate::health::{WeightError, machine::Weight};
-use crate::model::{LocalityPolicy, Ports, RuleProtocol, Scheme};
+use crate::model::{LocalityPolicy, Ports, Ratio, RuleProtocol, Scheme, ZonalAffinity};
 use crate::net::NextHop;
 
 /// Services, groups and endpoints a group, at most.
@@ -28,6 +28,8 @@ pub(super) enum Event {
     IdleTimeout(u8, u32),
     Policy(u8, Option<(u64, bool, bool)>),
     NextHop(u8, u8, Option<u8>),
+    Zonal(Option<ZonalAffinity>),
+    Zone(u8, u8),
     Time(u32),
 }
 
@@ -56,7 +58,21 @@ pub(super) fn any_event() -> impl Strategy<Value = Event> {
         1 => (0..SERVICES, proptest::option::of((0..=100u64, any::<bool>(), any::<bool>())))
             .prop_map(|(s, policy)| Event::Policy(s, policy)),
         2 => (0..GROUPS, 0..ENDPOINTS, proptest::option::of(1..8u8)).prop_map(|(g, e, mac)| Event::NextHop(g, e, mac)),
+        2 => prop_oneof![Just(None), any_affinity().prop_map(Some)].prop_map(Event::Zonal),
+        1 => (0..GROUPS, 0..GROUPS).prop_map(|(g, z)| Event::Zone(g, z)),
         4 => prop_oneof![Just(0), 1..4u32, 10..30u32, 100..200u32].prop_map(Event::Time),
+    ]
+}
+
+fn any_affinity() -> impl Strategy<Value = ZonalAffinity> {
+    prop_oneof![
+        Just(ZonalAffinity::StayWithinZone),
+        (0..=4u64).prop_map(|numerator| {
+            ZonalAffinity::SpillCrossZone(Ratio {
+                numerator,
+                denominator: 4,
+            })
+        }),
     ]
 }
 
@@ -72,6 +88,10 @@ pub(super) struct Life {
     draining: BTreeMap<u8, u32>,
     idle: BTreeMap<u8, u32>,
     policies: BTreeMap<u8, (u64, bool, bool)>,
+    /// Of the internal service.
+    zonal: Option<ZonalAffinity>,
+    /// Where groups are.
+    zones: BTreeMap<u8, u8>,
 }
 
 impl Life {
@@ -87,7 +107,13 @@ impl Life {
             draining: BTreeMap::from([(0, 20)]),
             idle: BTreeMap::new(),
             policies: BTreeMap::new(),
+            zonal: None,
+            zones: (0..GROUPS).map(|group| (group, group)).collect(),
         };
+        // There are no clients in zone 2.
+        life.world.clients("zone-0", &["198.51.0.0/17", "2001:db8::/112"]);
+        life.world
+            .clients("zone-1", &["198.51.128.0/17", "198.51.4.0/24"]);
         life.configure();
         life
     }
@@ -123,6 +149,8 @@ impl Life {
             Event::Policy(service, Some(policy)) => drop(self.policies.insert(service, policy)),
             Event::Policy(service, None) => drop(self.policies.remove(&service)),
             Event::NextHop(group, endpoint, mac) => self.next_hop(&address(group, endpoint), mac),
+            Event::Zonal(affinity) => self.zonal = affinity,
+            Event::Zone(group, zone) => drop(self.zones.insert(group, zone)),
             Event::Time(ticks) => self.world.now += ticks,
         }
         self.configure();
@@ -148,7 +176,9 @@ impl Life {
                 .map(|(group, endpoint)| address(*group, *endpoint))
                 .collect();
             let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
-            world.group(&format!("group-{group}"), &addresses);
+            let name = format!("group-{group}");
+            world.group(&name, &addresses);
+            world.place(&name, &format!("zone-{}", self.zones[&group]));
         }
         for number in &self.services {
             let name = service_name(*number);
@@ -156,6 +186,7 @@ impl Life {
             if *number == 1 {
                 service.scheme = Scheme::Internal;
                 service.locality = LocalityPolicy::Rendezvous;
+                service.zonal_affinity = self.zonal;
             }
             if *number == 2 {
                 service.locality = LocalityPolicy::WeightedMaglev;

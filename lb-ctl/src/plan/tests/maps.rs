@@ -1,23 +1,26 @@
 //! Maps in memory that take operations one by one, refuse those that leave a reference to nothing, and decide packets.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use etherparse::PacketBuilder;
 use lb_common::decide::decide;
 use lb_common::hash::HashKeys;
-use lb_common::layout::{Backend, Bucket, Member, Service};
+use lb_common::layout::{Backend, Bucket, Member, Selection, Service};
 use lb_common::parse;
 use lb_common::testing::MemoryTables;
 use lb_common::verdict::{Action, Verdict};
 
 use super::world::SEED;
-use crate::plan::contents::{Contents, RuleContents, ServiceContents};
+use crate::plan::contents::{Contents, RuleContents, ServiceContents, ZonePrefix};
 use crate::plan::diff::{Operation, diff};
 
 pub(super) struct FakeMaps {
     pub(super) tables: MemoryTables,
     pub(super) backends: BTreeMap<u32, Backend>,
     pub(super) devices: BTreeSet<u32>,
+    pub(super) zones: BTreeMap<ZonePrefix, u32>,
+    pub(super) zone_words: Vec<u64>,
 }
 
 impl FakeMaps {
@@ -28,6 +31,9 @@ impl FakeMaps {
             tables,
             backends: BTreeMap::new(),
             devices: BTreeSet::new(),
+            zones: BTreeMap::new(),
+            // What no plan wrote is not to be relied upon.
+            zone_words: vec![u64::MAX; super::world::LIMITS.zone_tables as usize],
         }
     }
 
@@ -44,13 +50,16 @@ impl FakeMaps {
     pub(super) fn contents(&self) -> Contents {
         let mut services: BTreeMap<u32, ServiceContents> = BTreeMap::new();
         for (number, record) in &self.tables.services {
-            let slots = self.table(record);
-            let table = (!slots.is_empty()).then(|| (record.selection().offset, slots.into()));
-            let members = BTreeMap::new();
+            let zone_words = self.words(record).to_vec();
+            let tables = zone_words
+                .iter()
+                .filter_map(|word| self.held(Selection::from_word(*word)));
             let service = ServiceContents {
                 record: *record,
-                members,
-                table,
+                members: BTreeMap::new(),
+                table: self.held(record.selection()),
+                zone_tables: tables.collect(),
+                zone_words,
             };
             services.insert(*number, service);
         }
@@ -71,13 +80,40 @@ impl FakeMaps {
             .into(),
             backends: self.backends.clone().into(),
             devices: self.devices.clone(),
+            zones: self.zones.clone().into(),
         }
     }
 
-    fn table(&self, record: &Service) -> Vec<u32> {
-        let selection = record.selection();
+    /// The selection words of a service's zones.
+    pub(super) fn words(&self, record: &Service) -> &[u64] {
+        let zones = record.zones();
+        let first = if zones.count == 0 { 0 } else { zones.first as usize };
+        &self.zone_words[first..first + zones.count as usize]
+    }
+
+    pub(super) fn slots(&self, selection: Selection) -> &[u32] {
         let start = selection.offset as usize;
-        self.tables.slots[start..start + selection.size as usize].to_vec()
+        &self.tables.slots[start..start + selection.size as usize]
+    }
+
+    fn held(&self, selection: Selection) -> Option<(u32, Arc<[u32]>)> {
+        let slots = self.slots(selection);
+        (!slots.is_empty()).then(|| (selection.offset, slots.into()))
+    }
+
+    /// Every table in force of a service.
+    fn selections(&self, record: &Service) -> Vec<Selection> {
+        let words = self.words(record).iter().map(|word| Selection::from_word(*word));
+        words.chain([record.selection()]).collect()
+    }
+
+    /// The members that a service's tables name.
+    fn named(&self, record: &Service) -> BTreeSet<u32> {
+        let selections = self.selections(record);
+        selections
+            .into_iter()
+            .flat_map(|selection| self.slots(selection).iter().copied())
+            .collect()
     }
 
     pub(super) fn apply(&mut self, operation: &Operation) {
@@ -87,6 +123,20 @@ impl FakeMaps {
             Operation::WriteTable(offset, slots) => self.write_table(*offset, slots),
             Operation::PutMember(number, member) => self.put_member(*number, member),
             Operation::PutService(number, service) => self.put_service(*number, service),
+            Operation::PutZoneSelection(index, word) => {
+                let members = self.slots(Selection::from_word(*word));
+                for member in members {
+                    assert!(self.tables.members.contains_key(member), "no member {member}");
+                }
+                self.zone_words[*index as usize] = *word;
+            }
+            Operation::PutZone(key, bits, zone) => {
+                self.zones.insert((*key, *bits), *zone);
+                assert!(self.zones.len() <= super::world::LIMITS.zone_prefixes as usize);
+            }
+            Operation::DeleteZone(key, bits) => {
+                assert!(self.zones.remove(&(*key, *bits)).is_some());
+            }
             Operation::PutSteering(key, bits, service) => {
                 self.expect_service(*service);
                 self.tables.steering.insert((*key, *bits), *service);
@@ -148,12 +198,13 @@ impl FakeMaps {
     fn write_table(&mut self, offset: u32, slots: &[u32]) {
         let end = offset + slots.len() as u32;
         for (number, service) in &self.tables.services {
-            let selection = service.selection();
-            let is_apart = end <= selection.offset || selection.offset + selection.size <= offset;
-            assert!(
-                selection.size == 0 || is_apart,
-                "the table of service {number} is in force"
-            );
+            for selection in self.selections(service) {
+                let is_apart = end <= selection.offset || selection.offset + selection.size <= offset;
+                assert!(
+                    selection.size == 0 || is_apart,
+                    "the table of service {number} is in force"
+                );
+            }
         }
         for slot in slots {
             assert!(self.tables.members.contains_key(slot), "no member {slot}");
@@ -181,7 +232,7 @@ impl FakeMaps {
     fn put_service(&mut self, number: u32, service: &Service) {
         assert_ne!(number, 0);
         assert!(service.policy().in_use());
-        for member in self.table(service).into_iter().collect::<BTreeSet<u32>>() {
+        for member in self.named(service) {
             let record = self
                 .tables
                 .members
@@ -204,7 +255,7 @@ impl FakeMaps {
     }
 
     fn clear_member(&mut self, number: u32) {
-        let is_named = |service: &Service| self.table(service).contains(&number);
+        let is_named = |service: &Service| self.named(service).contains(&number);
         assert!(
             !self.tables.services.values().any(is_named),
             "a table names member {number}"

@@ -10,7 +10,9 @@ use crate::model::{
     SessionAffinity, TrackingMode, Vip,
 };
 use crate::net::{NextHop, NextHops};
-use crate::plan::{Inputs, IpFamily, Limits, Plan, PlanError, Scope, ServiceKey, ServicePlan, compile};
+use crate::plan::{
+    Inputs, IpFamily, Limits, Plan, PlanError, Scope, ServiceKey, ServicePlan, ZonePrefixes, compile,
+};
 
 pub(super) const SEED: u128 = 0x0123_4567_89ab_cdef_1122_3344_5566_7788;
 
@@ -19,6 +21,8 @@ pub(super) const LIMITS: Limits = Limits {
     members: 256,
     backends: 256,
     table_slots: 1 << 18,
+    zone_tables: 64,
+    zone_prefixes: 16,
 };
 
 #[derive(Clone)]
@@ -26,6 +30,8 @@ pub(super) struct World {
     pub(super) config: Config,
     pub(super) health: BTreeMap<TargetId, HealthState>,
     pub(super) next_hops: NextHops,
+    pub(super) zones: ZonePrefixes,
+    pub(super) gue_port: u16,
     pub(super) seed: u128,
     pub(super) limits: Limits,
     pub(super) now: u32,
@@ -59,6 +65,8 @@ impl World {
             config: Config::default(),
             health: BTreeMap::new(),
             next_hops: NextHops::new(),
+            zones: ZonePrefixes::new(),
+            gue_port: 6080,
             seed: SEED,
             limits: LIMITS,
             now: 1000,
@@ -137,6 +145,17 @@ impl World {
         self.health.entry(target(address)).or_insert_with(|| state(true));
     }
 
+    pub(super) fn place(&mut self, group: &str, zone: &str) {
+        let group = self.config.groups.get_mut(&path(group)).expect("a group");
+        zone.clone_into(&mut group.zone);
+    }
+
+    /// Clients of a zone.
+    pub(super) fn clients(&mut self, zone: &str, prefixes: &[&str]) {
+        let prefixes = prefixes.iter().map(|prefix| prefix.parse().expect("a prefix"));
+        self.zones.insert(zone.to_owned(), prefixes.collect());
+    }
+
     pub(super) fn attach(&mut self, service: &str, group: &str, failover: bool) {
         let group = path(group);
         self.service(service).backends.push(Backend { group, failover });
@@ -209,6 +228,8 @@ impl World {
             config: &self.config,
             health: &self.health,
             next_hops: &self.next_hops,
+            zones: &self.zones,
+            gue_port: self.gue_port,
             seed: self.seed,
             limits: self.limits,
         }
