@@ -159,7 +159,7 @@ impl Program {
             .override_global("LB_HASH_KEYS", &key_words, true)
             .override_global("LB_BUCKETS", &buckets, true)
             .override_global("LB_TEST_TICK", &options.test_tick, true)
-            .override_global("LB_ANSWER_ECHO", &answer_echo, false)
+            .override_global("LB_ANSWER_ECHO", &answer_echo, true)
             .override_global(aya_log::LEVEL, &log_level, true);
         for (name, count) in entries {
             loader.map_max_entries(name, count);
