@@ -12,6 +12,7 @@ use super::members::{EndedMember, EndpointId};
 use super::numbers::Numbers;
 use super::regions::{Region, Regions};
 use super::service::{self, GRACE_TICKS, ServiceKey, ServicePlan, families_in_use};
+use super::unclaimed::Unclaimed;
 use super::{delivery, rules};
 use crate::dataplane::Sizes;
 use crate::health::{HealthState, TargetId};
@@ -83,6 +84,7 @@ pub struct Plan {
     pub(super) removed: Vec<RemovedService>,
     pub(super) steering: BTreeMap<ResourcePath, u32>,
     pub(super) space: Space,
+    pub(super) unclaimed: Unclaimed,
     /// The delivery records that `contents` was made of.
     pub(super) collected: Arc<BTreeMap<Backend, u32>>,
 }
@@ -125,6 +127,7 @@ impl Space {
     pub(super) fn backend(&mut self, inputs: &Inputs<'_>, address: IpAddr, wish: Delivery) -> Option<u32> {
         let record = delivery::record(address, wish, inputs.next_hops.get(&address)).ok()?;
         if let Some(number) = self.backends.get(&record) {
+            self.retired_backends.retain(|(retired, _)| *retired != record);
             return Some(*number);
         }
         let number = self.backend_numbers.take(inputs.limits.backends)?;
@@ -187,6 +190,7 @@ pub fn compile(inputs: &Inputs<'_>, previous: &Plan, scope: Scope<'_>, now: u32)
     plan.space.release_retired(now);
     match scope {
         Scope::All => {
+            plan.end_unclaimed(now);
             plan.release_removed(now);
             plan.remove_services(inputs, now);
             for service in inputs.config.services.values() {
@@ -289,18 +293,20 @@ impl Plan {
     fn compile_rules(&mut self, inputs: &Inputs<'_>) {
         let steered: BTreeSet<ResourcePath> = rules::steered(inputs.config).cloned().collect();
         let space = &mut self.space;
-        self.steering.retain(|path, number| {
-            let stays = steered.contains(path);
-            if !stays {
-                space.steering.release(*number);
-            }
-            stays
-        });
+        let (stay, gone): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.steering)
+            .into_iter()
+            .partition(|(path, _)| steered.contains(path));
+        self.steering = stay;
         for path in steered {
             self.steering
                 .entry(path)
                 .or_insert_with(|| space.steering.take(u32::MAX).unwrap_or(0));
         }
+        // After the new ones: while the maps change, a set's number must not mean another set.
+        let unclaimed = std::mem::take(&mut self.unclaimed.steering);
+        gone.into_values()
+            .chain(unclaimed)
+            .for_each(|number| space.steering.release(number));
         let number = |key: &ServiceKey| self.services.get(key).map(|service| service.number);
         let rules: RuleContents = rules::compile(inputs.config, number, &self.steering);
         if *self.contents.rules != rules {
@@ -345,7 +351,7 @@ impl RemovedService {
         let present = service
             .members
             .values()
-            .map(|member| EndedMember::new(member.number, now, service.idle_ticks));
+            .map(|member| service.end(member.number, now));
         let members: Vec<_> = present.chain(service.ended.iter().copied()).collect();
         let free_at = members
             .iter()

@@ -1,7 +1,7 @@
 //! From what the maps hold to what they should: the operations, in an order in which every packet finds either the
 //! old state or the new one (make before break).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lb_common::layout::{AddressKey, Backend, Member, Rule, RuleKey, Service, SteeringKey, Vip};
@@ -44,13 +44,19 @@ pub fn diff(actual: &Contents, desired: &Contents) -> Vec<Operation> {
         &mut operations,
         Operation::PutBackend,
     );
-    for (number, service) in &desired.services {
-        put_service(*number, actual.services.get(number), service, &mut operations);
+    // A service that loses its last rule serves until the rule leads elsewhere.
+    let led_to = services_led_to(desired);
+    let (in_use, left): (Vec<_>, Vec<_>) = changed_services(actual, desired)
+        .into_iter()
+        .partition(|(number, _)| led_to.contains(number));
+    for (number, service) in in_use {
+        put_service(number, actual.services.get(&number), service, &mut operations);
     }
     diff_rules(actual, desired, &mut operations);
-    for (number, service) in &actual.services {
-        clear_service(*number, service, desired.services.get(number), &mut operations);
+    for (number, service) in left {
+        put_service(number, actual.services.get(&number), service, &mut operations);
     }
+    clear_services(actual, desired, &mut operations);
     clear_missing(
         &actual.backends,
         &desired.backends,
@@ -65,6 +71,26 @@ pub fn diff(actual: &Contents, desired: &Contents) -> Vec<Operation> {
             .map(Operation::DeleteDevice),
     );
     operations
+}
+
+fn changed_services<'a>(actual: &Contents, desired: &'a Contents) -> Vec<(u32, &'a Arc<ServiceContents>)> {
+    let is_same = |number: &u32, service: &Arc<ServiceContents>| {
+        actual
+            .services
+            .get(number)
+            .is_some_and(|actual| Arc::ptr_eq(actual, service))
+    };
+    desired
+        .services
+        .iter()
+        .filter(|(number, service)| !is_same(number, service))
+        .map(|(number, service)| (*number, service))
+        .collect()
+}
+
+fn services_led_to(contents: &Contents) -> BTreeSet<u32> {
+    let rules = contents.rules.rules.values().map(|rule| rule.service);
+    rules.chain(contents.rules.steering.values().copied()).collect()
 }
 
 fn put_changed<K: Ord + Copy, V: PartialEq + Copy>(
@@ -92,21 +118,24 @@ fn clear_missing<K: Ord + Copy, V>(
 fn put_service(
     number: u32,
     actual: Option<&Arc<ServiceContents>>,
-    desired: &Arc<ServiceContents>,
+    desired: &ServiceContents,
     operations: &mut Vec<Operation>,
 ) {
-    if actual.is_some_and(|actual| Arc::ptr_eq(actual, desired)) {
-        return;
-    }
     let nothing = ServiceContents::default();
     let actual = actual.map_or(&nothing, |actual| actual);
-    // New members first: the table names them. Their state next: a member that left the eligible set stops being
-    // judged healthy before the table forgets it.
-    put_changed(
-        &actual.members,
-        &desired.members,
-        operations,
-        Operation::PutMember,
+    let changed = desired
+        .members
+        .iter()
+        .filter(|(number, member)| actual.members.get(number) != Some(member));
+    // What the new table may name comes before it. A member that gets fewer packets is one that the old table names,
+    // or whose entries would be selected anew by it: its turn comes when the old table is gone.
+    let (after, before): (Vec<_>, Vec<_>) = changed
+        .map(|(number, member)| (*number, *member))
+        .partition(|(number, member)| actual.members.get(number).is_some_and(|old| loses(old, member)));
+    operations.extend(
+        before
+            .into_iter()
+            .map(|(number, member)| Operation::PutMember(number, member)),
     );
     if let Some((offset, slots)) = &desired.table
         && actual.table.as_ref() != Some(&(*offset, slots.clone()))
@@ -116,26 +145,34 @@ fn put_service(
     if actual.record != desired.record {
         operations.push(Operation::PutService(number, desired.record));
     }
+    operations.extend(
+        after
+            .into_iter()
+            .map(|(number, member)| Operation::PutMember(number, member)),
+    );
 }
 
-fn clear_service(
-    number: u32,
-    actual: &Arc<ServiceContents>,
-    desired: Option<&Arc<ServiceContents>>,
-    operations: &mut Vec<Operation>,
-) {
-    match desired {
-        Some(desired) if Arc::ptr_eq(actual, desired) => {}
-        Some(desired) => clear_missing(
-            &actual.members,
-            &desired.members,
-            operations,
-            Operation::ClearMember,
-        ),
-        None => {
-            operations.push(Operation::ClearService(number));
-            operations.extend(actual.members.keys().copied().map(Operation::ClearMember));
+fn loses(old: &Member, new: &Member) -> bool {
+    let is_attached = |member: &Member| member.serves_entries(u32::MAX);
+    (old.healthy() && !new.healthy()) || (is_attached(old) && !is_attached(new))
+}
+
+/// Services and members that should not be there. A member may have gone to another service by its number.
+fn clear_services(actual: &Contents, desired: &Contents, operations: &mut Vec<Operation>) {
+    let taken: BTreeSet<u32> = changed_services(actual, desired)
+        .into_iter()
+        .flat_map(|(_, service)| service.members.keys().copied())
+        .collect();
+    for (number, service) in &actual.services {
+        let desired = desired.services.get(number);
+        if desired.is_some_and(|desired| Arc::ptr_eq(service, desired)) {
+            continue;
         }
+        if desired.is_none() {
+            operations.push(Operation::ClearService(*number));
+        }
+        let gone = service.members.keys().filter(|member| !taken.contains(member));
+        operations.extend(gone.copied().map(Operation::ClearMember));
     }
 }
 

@@ -39,6 +39,13 @@ pub enum MemberStatus {
     Draining(u32),
 }
 
+impl MemberStatus {
+    /// Whether its entries have become unusable by time alone.
+    pub(super) fn has_ended(self, now: u32) -> bool {
+        matches!(self, Self::Draining(deadline) if deadline <= now)
+    }
+}
+
 /// A member whose entries are unusable; its number waits until no entry may name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

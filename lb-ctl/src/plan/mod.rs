@@ -18,6 +18,7 @@ mod selection;
 mod service;
 #[cfg(test)]
 mod tests;
+mod unclaimed;
 
 pub use compile::{Inputs, Limits, Plan, PlanError, Scope, compile};
 pub use members::{EndpointId, MemberPlan, MemberStatus};

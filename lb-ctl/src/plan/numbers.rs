@@ -29,6 +29,10 @@ impl Numbers {
         Some(number)
     }
 
+    pub(super) fn reserve(&mut self, number: u32) {
+        self.used.insert(number);
+    }
+
     pub(super) fn release(&mut self, number: u32) {
         self.used.remove(&number);
         self.first_free = self.first_free.min(number);

@@ -34,6 +34,7 @@ struct SavedService {
     failover_active: bool,
     failover_deadline: u32,
     idle_ticks: u32,
+    longer_idle_until: u32,
     table: Option<Region>,
 }
 
@@ -63,6 +64,7 @@ impl Plan {
             failover_active: service.active == Pool::Failover,
             failover_deadline: service.failover_deadline,
             idle_ticks: service.idle_ticks,
+            longer_idle_until: service.longer_idle_until,
             table: service.table.as_ref().map(|table| table.region),
         });
         let removed = self.removed.iter().map(|service| SavedRemoved {
@@ -79,6 +81,9 @@ impl Plan {
 
     /// Takes up the history of an earlier run and what the maps hold now. The result says what is known; the first
     /// compilation of everything makes it whole.
+    ///
+    /// What the maps hold and the history does not know is ended by that compilation: without any history every
+    /// service gets new numbers, and every tracked flow is selected anew at its next packet.
     pub fn adopt(saved: SavedPlan, actual: &Contents) -> Self {
         let mut space = Space::default();
         space.services = Numbers::with_used(saved.service_numbers());
@@ -113,6 +118,7 @@ impl Plan {
                 .insert(removed.number, removed.contents.clone());
             plan.removed.push(removed);
         }
+        plan.reserve_unclaimed(actual);
         plan
     }
 }
@@ -193,6 +199,7 @@ impl SavedService {
             table,
             contents,
             idle_ticks: self.idle_ticks,
+            longer_idle_until: self.longer_idle_until,
         };
         (self.key, plan)
     }

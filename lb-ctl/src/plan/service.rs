@@ -19,7 +19,7 @@ use super::members::{Departure, EndedMember, EndpointId, MemberPlan, MemberStatu
 use super::regions::Region;
 use super::selection::{Recipe, identity};
 use crate::health::{HealthState, TargetId, WeightError};
-use crate::model::{BackendService, Config, Endpoint, HaLeader, ResourcePath};
+use crate::model::{Backend, BackendService, Config, Endpoint, HaLeader, ResourcePath};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum IpFamily {
@@ -88,6 +88,8 @@ pub struct ServicePlan {
     pub(super) table: Option<Table>,
     pub(super) contents: Arc<ServiceContents>,
     pub(super) idle_ticks: u32,
+    /// The first tick at which no entry is left that was made under a longer idle timeout.
+    pub(super) longer_idle_until: u32,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -113,6 +115,16 @@ impl ServicePlan {
             table: None,
             contents: Arc::default(),
             idle_ticks: 0,
+            longer_idle_until: 0,
+        }
+    }
+
+    /// `number`, which no entry can use from `last_use` on.
+    pub(super) fn end(&self, number: u32, last_use: u32) -> EndedMember {
+        let ended = EndedMember::new(number, last_use, self.idle_ticks);
+        EndedMember {
+            free_at: ended.free_at.max(self.longer_idle_until),
+            ..ended
         }
     }
 
@@ -143,18 +155,27 @@ pub(super) fn compile(
     let idle_ticks = tick::from_seconds(service.idle_timeout_sec);
     let mut next = ServicePlan {
         idle_ticks,
+        longer_idle_until: longer_idle_until(previous, idle_ticks, now),
         members: Members::new(),
         ..previous.clone()
     };
     release_ended(&mut next, space, now);
     depart(inputs.config, key, service, previous, &mut next, now);
-    attach(inputs, key, service, previous, &mut next, space)?;
+    attach(inputs, key, service, previous, &mut next, space, now)?;
     judge(inputs, service, &mut next);
     let eligible = eligible(&judged(&next), service.failover.as_ref());
     flip(service, previous, &eligible, &mut next, now);
     select(inputs, key, service, &eligible, &mut next, space, now)?;
     next.contents = contents(inputs, service, &eligible, &next, space, previous);
     Ok(next)
+}
+
+fn longer_idle_until(previous: &ServicePlan, idle_ticks: u32, now: u32) -> u32 {
+    if idle_ticks < previous.idle_ticks {
+        previous.end(0, now).free_at
+    } else {
+        previous.longer_idle_until
+    }
 }
 
 fn release_ended(next: &mut ServicePlan, space: &mut Space, now: u32) {
@@ -173,21 +194,24 @@ fn attached(config: &Config, service: &BackendService, family: IpFamily) -> Vec<
         let Some(group) = config.groups.get(&backend.group) else {
             continue;
         };
-        let pool = if backend.failover {
-            Pool::Failover
-        } else {
-            Pool::Primary
-        };
         all.extend(group.endpoints.iter().map(|endpoint| Attached {
             id: EndpointId {
                 group: group.path.clone(),
                 address: address_of(endpoint, family),
                 instance: endpoint.instance.clone(),
             },
-            pool,
+            pool: pool_of(backend),
         }));
     }
     all
+}
+
+fn pool_of(backend: &Backend) -> Pool {
+    if backend.failover {
+        Pool::Failover
+    } else {
+        Pool::Primary
+    }
 }
 
 /// Members that are no longer configured drain or end.
@@ -204,29 +228,29 @@ fn depart(
         .map(|endpoint| endpoint.id)
         .collect();
     for (id, member) in &previous.members {
-        if configured.contains(id) {
+        if configured.contains(id) && !member.status.has_ended(now) {
             continue;
         }
-        let group_attached = service.backends.iter().any(|backend| backend.group == id.group);
-        match departure(member.status, group_attached, service.draining_timeout_sec, now) {
+        let group = service.backends.iter().find(|backend| backend.group == id.group);
+        match departure(member.status, group.is_some(), service.draining_timeout_sec, now) {
             Departure::Draining(deadline) => {
                 let draining = MemberPlan {
                     status: MemberStatus::Draining(deadline),
+                    pool: group.map_or(member.pool, pool_of),
                     ..member.clone()
                 };
                 next.members.insert(id.clone(), draining);
             }
             Departure::Ended { last_use } => {
-                // The idle timeout may just have been shortened: entries made before keep the old one.
-                let idle_ticks = previous.idle_ticks.max(next.idle_ticks);
-                next.ended
-                    .push(EndedMember::new(member.number, last_use, idle_ticks));
+                let ended = next.end(member.number, last_use);
+                next.ended.push(ended);
             }
         }
     }
 }
 
-/// Configured endpoints keep their number, a draining one too, whose drain is thereby cancelled; new ones get one.
+/// Configured endpoints keep their number, a draining one too, whose drain is thereby cancelled; new ones get one, and
+/// so do those whose drain has ended.
 fn attach(
     inputs: &Inputs<'_>,
     key: &ServiceKey,
@@ -234,11 +258,12 @@ fn attach(
     previous: &ServicePlan,
     next: &mut ServicePlan,
     space: &mut Space,
+    now: u32,
 ) -> Result<(), PlanError> {
     for endpoint in attached(inputs.config, service, key.family) {
         let number = match previous.members.get(&endpoint.id) {
-            Some(member) => member.number,
-            None => space
+            Some(member) if !member.status.has_ended(now) => member.number,
+            _ => space
                 .members
                 .take(inputs.limits.members)
                 .ok_or(PlanError::Members(inputs.limits.members))?,

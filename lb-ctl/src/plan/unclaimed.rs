@@ -1,0 +1,124 @@
+//! What the maps hold and the saved history does not know, because it was lost, or the daemon died between the two.
+//!
+//! Packets and entries may still use it, so it is not overwritten: services and members end, and their numbers and
+//! table space wait as if they had just been removed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use lb_common::flow::MAX_IDLE_TICKS;
+use lb_common::layout::Service;
+
+use super::compile::{Plan, RemovedService};
+use super::contents::{Contents, ServiceContents};
+use super::members::EndedMember;
+use super::regions::Region;
+use super::service::GRACE_TICKS;
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Unclaimed {
+    /// Services that the history does not name.
+    services: BTreeMap<u32, Arc<ServiceContents>>,
+    /// Members that the history does not name, by their service, which it names.
+    members: BTreeMap<u32, Vec<u32>>,
+    regions: Vec<Region>,
+    pub(super) steering: BTreeSet<u32>,
+}
+
+impl Plan {
+    /// Finds what `actual` holds beyond the adopted history, and reserves it.
+    pub(super) fn reserve_unclaimed(&mut self, actual: &Contents) {
+        let known = self.known_members();
+        let mut unclaimed = Unclaimed::default();
+        for (number, held) in &actual.services {
+            if !self.contents.services.contains_key(number) {
+                self.space.services.reserve(*number);
+                unclaimed.services.insert(*number, held.clone());
+            }
+            let strangers: Vec<u32> = held
+                .members
+                .keys()
+                .copied()
+                .filter(|member| !known.contains(member))
+                .collect();
+            strangers
+                .iter()
+                .for_each(|member| self.space.members.reserve(*member));
+            unclaimed.members.insert(*number, strangers);
+        }
+        unclaimed.regions = self.strange_regions(actual);
+        for region in &unclaimed.regions {
+            self.space.regions.mark(*region);
+        }
+        let sets = actual.rules.steering.keys().map(|(key, _)| key.steering);
+        let known_sets: BTreeSet<u32> = self.steering.values().copied().collect();
+        unclaimed.steering = sets.filter(|set| !known_sets.contains(set)).collect();
+        unclaimed
+            .steering
+            .iter()
+            .for_each(|set| self.space.steering.reserve(*set));
+        self.unclaimed = unclaimed;
+    }
+
+    /// The first compilation knows the time: from now on what is unclaimed is what was removed now. Steering sets stay
+    /// reserved until the rules are compiled.
+    pub(super) fn end_unclaimed(&mut self, now: u32) {
+        let services = std::mem::take(&mut self.unclaimed.services);
+        let mut members = std::mem::take(&mut self.unclaimed.members);
+        for (number, held) in services {
+            let strangers = members.remove(&number).unwrap_or_default();
+            let removed = ended_service(number, held.record, &strangers, now);
+            self.contents.services.insert(number, removed.contents.clone());
+            self.removed.push(removed);
+        }
+        for service in self.services.values_mut() {
+            for member in members.remove(&service.number).unwrap_or_default() {
+                let ended = service.end(member, now);
+                Arc::make_mut(service).ended.push(ended);
+            }
+        }
+        let regions = std::mem::take(&mut self.unclaimed.regions);
+        let retired = regions.into_iter().map(|region| (region, now + GRACE_TICKS));
+        self.space.retired_regions.extend(retired);
+    }
+
+    fn known_members(&self) -> BTreeSet<u32> {
+        let mut known = BTreeSet::new();
+        for service in self.services.values() {
+            known.extend(service.members.values().map(|member| member.number));
+            known.extend(service.ended.iter().map(|member| member.number));
+        }
+        let removed = self.removed.iter().flat_map(|service| &service.members);
+        known.extend(removed.map(|member| member.number));
+        known
+    }
+
+    /// Tables in force that no adopted service has.
+    fn strange_regions(&self, actual: &Contents) -> Vec<Region> {
+        let tables = self
+            .services
+            .values()
+            .filter_map(|service| service.table.as_ref());
+        let known: BTreeSet<u32> = tables.map(|table| table.region.offset).collect();
+        let held = actual.services.values().filter_map(|held| held.table.as_ref());
+        held.filter(|(offset, _)| !known.contains(offset))
+            .map(|(offset, slots)| Region {
+                offset: *offset,
+                size: slots.len() as u32,
+            })
+            .collect()
+    }
+}
+
+fn ended_service(number: u32, record: Service, members: &[u32], now: u32) -> RemovedService {
+    let policy = record.policy();
+    let idle_ticks = if policy.in_use() {
+        policy.idle_ticks()
+    } else {
+        MAX_IDLE_TICKS
+    };
+    let ended = |member: &u32| EndedMember::new(*member, now, idle_ticks);
+    let members: Vec<_> = members.iter().map(ended).collect();
+    let free_at = EndedMember::new(0, now, idle_ticks).free_at;
+    RemovedService::new(number, record, members, free_at)
+}
