@@ -17,9 +17,10 @@ use crate::net::{Link, Links};
 use crate::plan::Limits;
 use crate::resources::{Document, FileStore, Mode, ResourceStore as _, Resources, Scope};
 use crate::server::{Server, ServerConfig};
+use crate::settings::FileSettings;
 
 /// Runs until SIGTERM or SIGINT, and leaves the data plane forwarding.
-pub fn run(args: RunArgs) -> anyhow::Result<()> {
+pub fn run(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
     preflight::check(args.trace_packets)?;
     preflight::raise_limits();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -27,10 +28,10 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    runtime.block_on(serve(args))
+    runtime.block_on(serve(args, file))
 }
 
-async fn serve(args: RunArgs) -> anyhow::Result<()> {
+async fn serve(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
     let scope = args.place.scope(&Scope::default());
     let store = FileStore::open(&args.state_dir)?;
     let resources = store.load()?;
@@ -49,6 +50,7 @@ async fn serve(args: RunArgs) -> anyhow::Result<()> {
     let options = LoadOptions {
         sizes,
         seed,
+        answer_echo: file.answer_echo,
         trace_packets: args.trace_packets,
         test_tick: 0,
     };
@@ -59,6 +61,8 @@ async fn serve(args: RunArgs) -> anyhow::Result<()> {
         scope,
         seed,
         limits: Limits::from(&sizes),
+        zones: file.zones,
+        gue_port: file.gue_port,
         interfaces: links.iter().map(|link| (link.name.clone(), link.index)).collect(),
         announce: !args.no_announce,
         state_dir: args.state_dir.clone(),

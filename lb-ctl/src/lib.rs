@@ -13,4 +13,5 @@ pub mod output;
 pub mod plan;
 pub mod resources;
 pub mod server;
+pub mod settings;
 pub mod views;

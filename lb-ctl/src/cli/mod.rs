@@ -23,11 +23,12 @@ mod validate;
 use std::ffi::OsString;
 use std::io::Write;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub use self::exit::ExitCode;
 pub use self::logging::init as init_logging;
 pub use self::options::DefaultPlace;
+pub(crate) use self::run::flow_slots;
 pub use self::run::{HashSeed, RunArgs, XdpMode};
 
 use self::exit::Failure;
@@ -91,7 +92,7 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match parse(args) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, out, err),
     };
@@ -101,6 +102,19 @@ where
         Ok(()) => ExitCode::Ok,
         Err(failure) => failure.report(streams.err),
     }
+}
+
+fn parse<I, T>(args: I) -> Result<Cli, clap::Error>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let matches = Cli::command().try_get_matches_from(args)?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    if let (Verb::Run(args), Some((_, matches))) = (&mut cli.verb, matches.subcommand()) {
+        args.note_given(matches);
+    }
+    Ok(cli)
 }
 
 /// Help and the version are data; a wrong usage is not.

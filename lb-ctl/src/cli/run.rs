@@ -1,13 +1,16 @@
 //! `run`: the daemon's arguments.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, ValueEnum};
 
 use super::Failure;
 use super::options::{DEFAULT_ENDPOINT, DefaultPlace};
 use crate::server::ListenAddress;
+use crate::settings::{FileSettings, FlagDefaults};
 
 pub(super) const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/lb";
 
@@ -18,8 +21,11 @@ const MOST_FLOW_SLOTS: u64 = 1 << 30;
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct RunArgs {
     /// Balance packets that arrive on this interface; repeatable.
-    #[arg(long = "interface", short, value_name = "IF", required = true)]
+    #[arg(long = "interface", short, value_name = "IF", required_unless_present = "settings")]
     pub interfaces: Vec<String>,
+    /// Settings that resources can't hold, such as the zones of clients, and defaults for these flags: a TOML file.
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
     /// Resources that the daemon shall hold: a JSON file, or a directory of them; repeatable.
     #[arg(long, value_name = "FILE|DIR")]
     pub config: Vec<PathBuf>,
@@ -50,6 +56,71 @@ pub struct RunArgs {
     /// and kept in the state directory unless given.
     #[arg(long, value_name = "HEX", env = "LB_HASH_SEED", hide_env_values = true)]
     pub hash_seed: Option<HashSeed>,
+    /// The flags that were given, by their names here; the others may come from the settings file.
+    #[arg(skip)]
+    given: BTreeSet<String>,
+}
+
+impl RunArgs {
+    pub(super) fn note_given(&mut self, matches: &ArgMatches) {
+        let is_given = |id: &str| {
+            matches!(
+                matches.value_source(id),
+                Some(ValueSource::CommandLine | ValueSource::EnvVariable)
+            )
+        };
+        let ids = matches.ids().map(clap::Id::as_str);
+        self.given = ids.filter(|id| is_given(id)).map(str::to_owned).collect();
+    }
+
+    /// With the settings file's defaults in the place of flags that are not given.
+    pub(super) fn or_else(self, defaults: &FlagDefaults) -> Self {
+        let FlagDefaults {
+            interfaces,
+            config,
+            state_dir,
+            listen,
+            xdp_mode,
+            flow_slots,
+            place,
+            announce,
+            pin_dir,
+            hash_seed,
+        } = defaults.clone();
+        let given = |id: &str| self.given.contains(id);
+        Self {
+            interfaces: choose(given("interfaces"), self.interfaces, filled(interfaces)),
+            config: choose(given("config"), self.config, filled(config)),
+            state_dir: choose(given("state_dir"), self.state_dir, state_dir),
+            listen: choose(given("listen"), self.listen, filled(listen)),
+            xdp_mode: choose(given("xdp_mode"), self.xdp_mode, xdp_mode),
+            flow_slots: choose(given("flow_slots"), self.flow_slots, flow_slots),
+            place: DefaultPlace {
+                project: self.place.project.or(place.project),
+                region: self.place.region.or(place.region),
+                zone: self.place.zone.or(place.zone),
+            },
+            no_announce: choose(
+                given("no_announce"),
+                self.no_announce,
+                announce.map(|announce| !announce),
+            ),
+            pin_dir: choose(given("pin_dir"), self.pin_dir, pin_dir),
+            hash_seed: self.hash_seed.or(hash_seed),
+            ..self
+        }
+    }
+}
+
+fn filled<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
+}
+
+fn choose<T>(given: bool, value: T, default: Option<T>) -> T {
+    match default {
+        Some(default) if !given => default,
+        _ => value,
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -83,7 +154,7 @@ impl std::fmt::Debug for HashSeed {
     }
 }
 
-fn flow_slots(text: &str) -> Result<u64, String> {
+pub(crate) fn flow_slots(text: &str) -> Result<u64, String> {
     let n: u64 = text.parse().map_err(|_| "expected a number".to_owned())?;
     match n {
         FEWEST_FLOW_SLOTS..=MOST_FLOW_SLOTS if n.is_power_of_two() => Ok(n),
@@ -96,5 +167,14 @@ fn flow_slots(text: &str) -> Result<u64, String> {
 }
 
 pub(super) fn run(args: RunArgs) -> Result<(), Failure> {
-    Ok(crate::daemon::run(args)?)
+    let settings = match &args.settings {
+        Some(path) => FileSettings::read(path)?,
+        None => FileSettings::default(),
+    };
+    let args = args.or_else(&settings.flags);
+    if args.interfaces.is_empty() {
+        let message = "no interface to balance on: give --interface, or `interfaces` in the settings file";
+        return Err(Failure::Usage(message.to_owned()));
+    }
+    Ok(crate::daemon::run(args, settings)?)
 }

@@ -1,7 +1,6 @@
 use std::io;
 use std::path::Path;
 
-use clap::CommandFactory;
 use serde_json::{Value, json};
 
 use super::*;
@@ -68,7 +67,7 @@ fn health_check(name: &str) -> Value {
 
 fn run_args(args: &[&str]) -> Result<RunArgs, clap::Error> {
     let args = ["lb-ctl", "run"].iter().chain(args);
-    match Cli::try_parse_from(args)?.verb {
+    match parse(args)?.verb {
         Verb::Run(args) => Ok(args),
         other => panic!("{other:?}"),
     }

@@ -4,6 +4,7 @@
 //! diff, apply. Nothing else writes the maps.
 
 mod announce;
+mod claims;
 mod handle;
 mod history;
 mod index;
@@ -26,10 +27,10 @@ use crate::control::{ApplyOptions, ApplyReport, ControlError, ResourceMap, resou
 use crate::dataplane::{Program, now_tick};
 use crate::health::{HealthChecker, HealthEvent, HealthState, TargetId};
 use crate::model::{Config, ResourcePath};
-use crate::net::{NetWatcher, NextHops};
+use crate::net::{Links, NetWatcher, NextHops};
 use crate::plan::contents::Contents;
 use crate::plan::diff::diff;
-use crate::plan::{Inputs, Limits, Plan, PlanError, Scope as PlanScope, compile};
+use crate::plan::{Inputs, Limits, Plan, PlanError, Scope as PlanScope, ZonePrefixes, compile};
 use crate::resources::{Applied, Document, Fault, FaultKind, Mode, ResourceStore, Resources, Scope};
 
 /// What the daemon was told at its start.
@@ -38,6 +39,10 @@ pub struct Settings {
     pub scope: Scope,
     pub seed: u128,
     pub limits: Limits,
+    /// Where clients are, for zonal affinity.
+    pub zones: ZonePrefixes,
+    /// UDP port of `gue` delivery.
+    pub gue_port: u16,
     /// Names and indices of the interfaces that packets arrive on.
     pub interfaces: Vec<(String, u32)>,
     pub announce: bool,
@@ -72,6 +77,9 @@ pub struct Controller {
     actual: Contents,
     history: History,
     announcements: Announcements,
+    links: Links,
+    /// Warnings about claimed addresses that the log has.
+    told: BTreeSet<String>,
     attached: bool,
 }
 
@@ -127,6 +135,8 @@ impl Controller {
             actual,
             history,
             announcements,
+            links: Links::new().context("asking for addresses")?,
+            told: BTreeSet::new(),
             attached: false,
             settings,
         };
@@ -160,7 +170,7 @@ impl Controller {
         self.watch_endpoints(&applied.config);
         self.wait_for_next_hops(&applied.config).await;
         self.adopt_config(applied).map_err(anyhow::Error::new)?;
-        self.announcements.update(&self.config).await;
+        self.after_change().await;
         Ok(())
     }
 
@@ -245,7 +255,7 @@ impl Controller {
         let report = ApplyReport::from(&applied);
         if !options.dry_run {
             self.adopt_config(applied)?;
-            self.announcements.update(&self.config).await;
+            self.after_change().await;
         }
         Ok(report)
     }
@@ -260,7 +270,7 @@ impl Controller {
             .map_err(|fault| ControlError::from(*fault))?;
         let (config, _) = resources.config()?;
         self.commit(resources, config)?;
-        self.announcements.update(&self.config).await;
+        self.after_change().await;
         Ok(())
     }
 
@@ -338,6 +348,8 @@ impl Controller {
             config,
             health: &self.health,
             next_hops: &self.next_hops,
+            zones: &self.settings.zones,
+            gue_port: self.settings.gue_port,
             seed: self.settings.seed,
             limits: self.settings.limits,
         };
@@ -421,6 +433,27 @@ impl Controller {
         }
         self.history.save_health(&self.checker.snapshot());
         self.announcements.retry().await;
+    }
+
+    /// What follows the configuration and does not go into the maps.
+    async fn after_change(&mut self) {
+        self.announcements.update(&self.config).await;
+        let claims: BTreeSet<String> = self.claims().await.into_iter().collect();
+        for warning in claims.difference(&self.told) {
+            tracing::warn!("{warning}");
+        }
+        self.told = claims;
+    }
+
+    /// Addresses of others that VIPs claim.
+    async fn claims(&self) -> Vec<String> {
+        match self.links.own_addresses().await {
+            Ok(own) => claims::warnings(&self.config, &own),
+            Err(error) => {
+                tracing::warn!("asking for the host's addresses: {error}");
+                Vec::new()
+            }
+        }
     }
 
     fn detach(&mut self) -> Result<(), ControlError> {

@@ -60,7 +60,7 @@ impl Controller {
             endpoints: attached.len(),
             healthy_endpoints: attached.iter().filter(|(_, _, member, _)| member.healthy).count(),
             flow_slots: self.program.maps.flows.slots(),
-            warnings: self.warnings(),
+            warnings: self.warnings().await,
         })
     }
 
@@ -84,7 +84,7 @@ impl Controller {
         Ok(status.collect())
     }
 
-    fn warnings(&self) -> Vec<String> {
+    async fn warnings(&self) -> Vec<String> {
         let unresolved = self.members().filter_map(|(key, id, member, _)| {
             let reason = member.unresolved.as_ref()?;
             Some(format!(
@@ -94,6 +94,7 @@ impl Controller {
             ))
         });
         let mut warnings: Vec<String> = unresolved.collect();
+        warnings.extend(self.claims().await);
         if !self.attached {
             warnings.push("not attached to any interface: no packet is forwarded".to_owned());
         }

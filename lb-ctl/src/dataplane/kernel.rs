@@ -8,14 +8,16 @@ use aya::Ebpf;
 use aya::maps::lpm_trie::{Key as PrefixKey, LpmTrie};
 use aya::maps::xdp::DevMapHash;
 use aya::maps::{HashMap, MapData, PerCpuArray};
-use lb_common::layout::{Backend, Member, MemberCounter, RuleKey, Service, SteeringKey, VerdictCounter, map};
+use lb_common::layout::{
+    Backend, Member, MemberCounter, RuleKey, Selection, Service, SteeringKey, VerdictCounter, map,
+};
 use lb_common::verdict::Reason;
 use zerocopy::{FromBytes, IntoBytes, transmute};
 
 use super::flows::FlowTable;
 use super::load::{Sizes, data};
 use super::mapped::MappedArray;
-use crate::plan::contents::{Contents, RuleContents, ServiceContents};
+use crate::plan::contents::{Contents, RuleContents, ServiceContents, ZonePrefix};
 use crate::plan::diff::Operation;
 
 /// Handles on every map. Keys and values cross as bytes: their layouts are checked by zerocopy, and aya's own
@@ -24,6 +26,7 @@ pub struct MapSet {
     rules: HashMap<MapData, [u8; 20], [u8; 8]>,
     vips: HashMap<MapData, [u8; 16], [u8; 16]>,
     steering: LpmTrie<MapData, [u8; 20], u32>,
+    zones: LpmTrie<MapData, [u8; 16], u32>,
     devices: DevMapHash<MapData>,
     verdicts: PerCpuArray<MapData, [u64; 2]>,
     member_stats: PerCpuArray<MapData, [u64; 4]>,
@@ -31,6 +34,7 @@ pub struct MapSet {
     members: MappedArray,
     backends: MappedArray,
     tables: MappedArray,
+    zone_tables: MappedArray,
     pub flows: FlowTable,
     flows_map_id: u32,
 }
@@ -62,6 +66,8 @@ impl MapSet {
                 .with_context(kind(map::VIPS))?,
             steering: LpmTrie::try_from(aya::maps::Map::LpmTrie(take(ebpf, map::STEERING)?))
                 .with_context(kind(map::STEERING))?,
+            zones: LpmTrie::try_from(aya::maps::Map::LpmTrie(take(ebpf, map::ZONES)?))
+                .with_context(kind(map::ZONES))?,
             devices: DevMapHash::try_from(aya::maps::Map::DevMapHash(take(ebpf, map::DEVICES)?))
                 .with_context(kind(map::DEVICES))?,
             verdicts: PerCpuArray::try_from(aya::maps::Map::PerCpuArray(take(ebpf, map::VERDICTS)?))
@@ -72,6 +78,7 @@ impl MapSet {
             members: array(ebpf, map::MEMBERS, sizes.members, size_of::<Member>())?,
             backends: array(ebpf, map::BACKENDS, sizes.backends, size_of::<Backend>())?,
             tables: array(ebpf, map::TABLES, sizes.table_slots / 2, 8)?,
+            zone_tables: array(ebpf, map::ZONE_TABLES, sizes.zone_tables, 8)?,
             flows: FlowTable::new(flows, tuples),
             flows_map_id,
         })
@@ -107,6 +114,13 @@ impl MapSet {
             Operation::ClearMember(number) => {
                 self.members.store(*number as usize, &[0; 2]);
                 self.clear_member_stats(*number)?;
+            }
+            Operation::PutZoneSelection(index, word) => self.zone_tables.store(*index as usize, &[*word]),
+            Operation::PutZone(key, bits, zone) => {
+                self.zones.insert(&PrefixKey::new(*bits, transmute!(*key)), zone, 0)?;
+            }
+            Operation::DeleteZone(key, bits) => {
+                self.zones.remove(&PrefixKey::new(*bits, transmute!(*key)))?;
             }
             Operation::PutService(number, service) => {
                 let words: [u64; 5] = transmute!(*service);
@@ -152,15 +166,7 @@ impl MapSet {
         for number in 1..self.services.len() {
             let record: Service = transmute!(self.services.load::<5>(number));
             if record != Service::default() {
-                let table = self.read_table(&record);
-                services.insert(
-                    number as u32,
-                    ServiceContents {
-                        record,
-                        members: BTreeMap::new(),
-                        table,
-                    },
-                );
+                services.insert(number as u32, self.read_service(record));
             }
         }
         for number in 1..self.members.len() {
@@ -181,11 +187,34 @@ impl MapSet {
             rules: Arc::new(self.read_rules()?),
             backends: Arc::new(self.read_backends()),
             devices: self.devices.keys().collect::<Result<BTreeSet<_>, _>>()?,
+            zones: Arc::new(self.read_zones()?),
         })
     }
 
-    fn read_table(&self, record: &Service) -> Option<(u32, Arc<[u32]>)> {
-        let selection = record.selection();
+    /// All but the members.
+    fn read_service(&self, record: Service) -> ServiceContents {
+        let zone_words = self.read_zone_words(&record);
+        let zone_tables = zone_words
+            .iter()
+            .filter_map(|word| self.read_table(Selection::from_word(*word)));
+        ServiceContents {
+            record,
+            members: BTreeMap::new(),
+            table: self.read_table(record.selection()),
+            zone_tables: zone_tables.collect(),
+            zone_words,
+        }
+    }
+
+    fn read_zone_words(&self, record: &Service) -> Vec<u64> {
+        let zones = record.zones();
+        let end = (zones.first as usize + zones.count as usize).min(self.zone_tables.len());
+        (zones.first as usize..end)
+            .map(|index| self.zone_tables.load::<1>(index)[0])
+            .collect()
+    }
+
+    fn read_table(&self, selection: Selection) -> Option<(u32, Arc<[u32]>)> {
         let end = selection.offset as usize + selection.size as usize;
         if selection.size == 0 || end > 2 * self.tables.len() {
             return None;
@@ -195,6 +224,15 @@ impl MapSet {
             (pair >> (32 * (slot % 2))) as u32
         });
         Some((selection.offset, slots.collect()))
+    }
+
+    fn read_zones(&self) -> Result<BTreeMap<ZonePrefix, u32>> {
+        let mut zones = BTreeMap::new();
+        for entry in self.zones.iter() {
+            let (key, zone) = entry?;
+            zones.insert((transmute!(key.data()), key.prefix_len()), zone);
+        }
+        Ok(zones)
     }
 
     fn read_rules(&self) -> Result<RuleContents> {

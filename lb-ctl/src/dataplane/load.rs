@@ -48,6 +48,10 @@ pub struct Sizes {
     pub services: u32,
     pub members: u32,
     pub backends: u32,
+    /// Zones of all services with zonal affinity together.
+    pub zone_tables: u32,
+    /// Prefixes of client zones.
+    pub zone_prefixes: u32,
 }
 
 impl Default for Sizes {
@@ -58,12 +62,14 @@ impl Default for Sizes {
             services: size::SERVICES,
             members: size::MEMBERS,
             backends: size::BACKENDS,
+            zone_tables: size::ZONE_TABLES,
+            zone_prefixes: size::ZONES,
         }
     }
 }
 
 impl Sizes {
-    fn entries(&self) -> [(&'static str, u32); 7] {
+    fn entries(&self) -> [(&'static str, u32); 9] {
         [
             (map::FLOWS, self.flow_slots / BUCKET_SLOTS),
             (map::TUPLES, self.flow_slots),
@@ -72,6 +78,8 @@ impl Sizes {
             (map::MEMBERS, self.members),
             (map::MEMBER_STATS, self.members),
             (map::BACKENDS, self.backends),
+            (map::ZONE_TABLES, self.zone_tables),
+            (map::ZONES, self.zone_prefixes),
         ]
     }
 }
@@ -80,6 +88,8 @@ impl Sizes {
 pub struct LoadOptions {
     pub sizes: Sizes,
     pub seed: u128,
+    /// Answer ICMP echo requests to VIPs that no rule takes.
+    pub answer_echo: bool,
     /// Log every packet, in a build that can.
     pub trace_packets: bool,
     /// Not 0: a test's clock.
@@ -142,11 +152,13 @@ impl Program {
         } else {
             LEVEL_ERROR
         };
+        let answer_echo = u32::from(options.answer_echo);
         let mut loader = EbpfLoader::new();
         loader
             .override_global("LB_HASH_KEYS", &key_words, true)
             .override_global("LB_BUCKETS", &buckets, true)
             .override_global("LB_TEST_TICK", &options.test_tick, true)
+            .override_global("LB_ANSWER_ECHO", &answer_echo, false)
             .override_global(aya_log::LEVEL, &log_level, true);
         for (name, count) in entries {
             loader.map_max_entries(name, count);

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -80,6 +81,12 @@ impl Links {
             .ok_or_else(missing)
     }
 
+    /// The addresses that the host itself has, whatever interface they are on.
+    pub async fn own_addresses(&self) -> Result<BTreeSet<IpAddr>, NetError> {
+        let messages = self.0.addresses().await?;
+        Ok(messages.iter().filter_map(own_address).collect())
+    }
+
     /// The index of the interface on whose connected prefix `address` lies: the one with the longest such prefix.
     /// Loopback and host prefixes (/32, /128) don't count.
     pub async fn connected_interface(&self, address: IpAddr) -> Result<Option<u32>, NetError> {
@@ -137,6 +144,20 @@ fn attachment(attribute: &LinkXdp) -> Option<XdpAttachment> {
         _ => return None,
     };
     (program_id != 0).then_some(XdpAttachment { mode, program_id })
+}
+
+/// The host's end of a point-to-point address is `Local`; elsewhere the two are one, or `Local` is absent.
+fn own_address(message: &AddressMessage) -> Option<IpAddr> {
+    let local = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Local(address) => Some(*address),
+        _ => None,
+    });
+    local.or_else(|| {
+        message.attributes.iter().find_map(|attribute| match attribute {
+            AddressAttribute::Address(address) => Some(*address),
+            _ => None,
+        })
+    })
 }
 
 /// The prefix that an address makes on-link: the peer's for a point-to-point address.

@@ -13,6 +13,7 @@ use super::numbers::Numbers;
 use super::regions::{Region, Regions};
 use super::service::{self, GRACE_TICKS, ServiceKey, ServicePlan, families_in_use};
 use super::unclaimed::Unclaimed;
+use super::zones::ZonePrefixes;
 use super::{delivery, rules};
 use crate::dataplane::Sizes;
 use crate::health::{HealthState, TargetId};
@@ -25,6 +26,10 @@ pub struct Inputs<'a> {
     pub config: &'a Config,
     pub health: &'a BTreeMap<TargetId, HealthState>,
     pub next_hops: &'a NextHops,
+    /// Where clients are, for zonal affinity.
+    pub zones: &'a ZonePrefixes,
+    /// UDP port of `gue` delivery.
+    pub gue_port: u16,
     pub seed: u128,
     pub limits: Limits,
 }
@@ -36,6 +41,9 @@ pub struct Limits {
     pub members: u32,
     pub backends: u32,
     pub table_slots: u32,
+    /// Zones of all services with zonal affinity together.
+    pub zone_tables: u32,
+    pub zone_prefixes: u32,
 }
 
 impl From<&Sizes> for Limits {
@@ -45,6 +53,8 @@ impl From<&Sizes> for Limits {
             members: sizes.members,
             backends: sizes.backends,
             table_slots: sizes.table_slots,
+            zone_tables: sizes.zone_tables,
+            zone_prefixes: sizes.zone_prefixes,
         }
     }
 }
@@ -65,6 +75,10 @@ pub enum PlanError {
         size: u32,
         capacity: u32,
     },
+    #[error("more than {0} zones, counted once for each service with zonal affinity, don't fit the data plane")]
+    ZoneTables(u32),
+    #[error("more than {0} client prefixes of zones don't fit the data plane")]
+    ZonePrefixes(u32),
 }
 
 /// Which services are compiled again.
@@ -107,6 +121,10 @@ pub(super) struct Space {
     pub(super) regions: Regions,
     /// With the tick from which on they are free.
     pub(super) retired_regions: Vec<(Region, u32)>,
+    pub(super) zone_words: Regions,
+    pub(super) retired_zone_words: Vec<(Region, u32)>,
+    pub(super) zone_numbers: Arc<BTreeMap<String, u32>>,
+    pub(super) free_zones: Numbers,
     backend_numbers: Numbers,
     backends: Arc<BTreeMap<Backend, u32>>,
     retired_backends: Vec<(Backend, u32)>,
@@ -125,7 +143,8 @@ impl Space {
     /// The number of the delivery record that leads to `address`; nothing while its next hop is not resolved, or when
     /// no number is left.
     pub(super) fn backend(&mut self, inputs: &Inputs<'_>, address: IpAddr, wish: Delivery) -> Option<u32> {
-        let record = delivery::record(address, wish, inputs.next_hops.get(&address)).ok()?;
+        let next_hop = inputs.next_hops.get(&address);
+        let record = delivery::record(address, wish, next_hop, inputs.gue_port).ok()?;
         if let Some(number) = self.backends.get(&record) {
             self.retired_backends.retain(|(retired, _)| *retired != record);
             return Some(*number);
@@ -141,15 +160,20 @@ impl Space {
         self.backends = Arc::new(held.iter().map(|(number, backend)| (*backend, *number)).collect());
     }
 
+    /// Tables that packets may still be reading are left alone for a while.
+    pub(super) fn retire(&mut self, regions: impl IntoIterator<Item = Region>, now: u32) {
+        let retired = regions.into_iter().map(|region| (region, now + GRACE_TICKS));
+        self.retired_regions.extend(retired);
+    }
+
+    pub(super) fn retire_zone_words(&mut self, regions: impl IntoIterator<Item = Region>, now: u32) {
+        let retired = regions.into_iter().map(|region| (region, now + GRACE_TICKS));
+        self.retired_zone_words.extend(retired);
+    }
+
     fn release_retired(&mut self, now: u32) {
-        let regions = &mut self.regions;
-        self.retired_regions.retain(|(region, free_at)| {
-            let waits = now < *free_at;
-            if !waits {
-                regions.release(*region);
-            }
-            waits
-        });
+        release(&mut self.retired_regions, &mut self.regions, now);
+        release(&mut self.retired_zone_words, &mut self.zone_words, now);
         let (free, waiting) = self
             .retired_backends
             .iter()
@@ -184,6 +208,16 @@ impl Space {
     }
 }
 
+fn release(retired: &mut Vec<(Region, u32)>, regions: &mut Regions, now: u32) {
+    retired.retain(|(region, free_at)| {
+        let waits = now < *free_at;
+        if !waits {
+            regions.release(*region);
+        }
+        waits
+    });
+}
+
 /// The next plan. An error leaves nothing behind: the previous plan stays good.
 pub fn compile(inputs: &Inputs<'_>, previous: &Plan, scope: Scope<'_>, now: u32) -> Result<Plan, PlanError> {
     let mut plan = previous.clone();
@@ -193,10 +227,12 @@ pub fn compile(inputs: &Inputs<'_>, previous: &Plan, scope: Scope<'_>, now: u32)
             plan.end_unclaimed(now);
             plan.release_removed(now);
             plan.remove_services(inputs, now);
+            plan.number_zones(inputs);
             for service in inputs.config.services.values() {
                 plan.compile_service(inputs, service, now)?;
             }
             plan.compile_rules(inputs);
+            plan.compile_zones(inputs)?;
         }
         Scope::Services(paths) => {
             for service in paths.iter().filter_map(|path| inputs.config.services.get(path)) {
@@ -216,7 +252,8 @@ impl Plan {
             .values()
             .filter_map(|service| service.next_deadline());
         let removed = self.removed.iter().map(|service| service.free_at);
-        let regions = self.space.retired_regions.iter().map(|(_, free_at)| *free_at);
+        let (tables, words) = (&self.space.retired_regions, &self.space.retired_zone_words);
+        let regions = tables.iter().chain(words).map(|(_, free_at)| *free_at);
         let backends = self.space.retired_backends.iter().map(|(_, free_at)| *free_at);
         services.chain(removed).chain(regions).chain(backends).min()
     }
@@ -263,11 +300,9 @@ impl Plan {
                 continue;
             };
             let removed = RemovedService::of(&service, now);
-            let table = service
-                .table
-                .as_ref()
-                .map(|table| (table.region, now + GRACE_TICKS));
-            self.space.retired_regions.extend(table);
+            self.space
+                .retire(service.table.as_ref().map(|table| table.region), now);
+            service.zones.retire(&mut self.space, now);
             self.contents
                 .services
                 .insert(removed.number, removed.contents.clone());
@@ -370,6 +405,7 @@ impl RemovedService {
     ) -> Self {
         let record = lb_common::layout::Service {
             selection: 0,
+            zones: 0,
             ..record
         };
         let records = members
@@ -379,7 +415,7 @@ impl RemovedService {
         let contents = Arc::new(ServiceContents {
             record,
             members: records,
-            table: None,
+            ..ServiceContents::default()
         });
         Self {
             number,

@@ -14,15 +14,24 @@ pub struct Contents {
     pub backends: Arc<BTreeMap<u32, Backend>>,
     /// Interfaces that packets may leave by.
     pub devices: BTreeSet<u32>,
+    /// Client prefix and its length to zone; IPv4 as it is in [`AddressKey`], 96 bits longer. Zone 0 is none.
+    pub zones: Arc<BTreeMap<ZonePrefix, u32>>,
 }
 
-/// A service's record, its members and its selection table.
+/// The key of a client prefix, and its length (0..=128).
+pub type ZonePrefix = (AddressKey, u32);
+
+/// A service's record, its members and its selection tables.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServiceContents {
     pub record: Service,
     pub members: BTreeMap<u32, Member>,
     /// Where the table starts, and its slots; absent when the eligible set is empty.
     pub table: Option<(u32, Arc<[u32]>)>,
+    /// The words at the record's `zones()`: the selections of clients in zone 1, 2, …
+    pub zone_words: Vec<u64>,
+    /// The tables that those words name, by where they start.
+    pub zone_tables: BTreeMap<u32, Arc<[u32]>>,
 }
 
 /// Everything that maps a packet to a service.

@@ -8,7 +8,12 @@ use crate::model::Delivery;
 use crate::net::NextHop;
 
 /// The record, or why there is none, in a sentence.
-pub(super) fn record(address: IpAddr, wish: Delivery, next_hop: Option<&NextHop>) -> Result<Backend, String> {
+pub(super) fn record(
+    address: IpAddr,
+    wish: Delivery,
+    next_hop: Option<&NextHop>,
+    gue_port: u16,
+) -> Result<Backend, String> {
     let (ifindex, source_mac, destination_mac, on_link, mtu, source_address) = match next_hop {
         Some(NextHop::Resolved {
             ifindex,
@@ -49,21 +54,24 @@ pub(super) fn record(address: IpAddr, wish: Delivery, next_hop: Option<&NextHop>
         ethernet,
         outer_source,
         outer_destination,
-        port: 0,
+        port: match mode {
+            DeliveryMode::GueIpv4 | DeliveryMode::GueIpv6 => gue_port.into(),
+            DeliveryMode::L2 | DeliveryMode::Ipv4 | DeliveryMode::Ipv6 => 0,
+        },
         reserved: 0,
     })
 }
 
 fn mode(address: IpAddr, wish: Delivery, on_link: bool) -> Result<DeliveryMode, String> {
-    let tunnel = match address {
-        IpAddr::V4(_) => DeliveryMode::Ipv4,
-        IpAddr::V6(_) => DeliveryMode::Ipv6,
+    let (tunnel, gue) = match address {
+        IpAddr::V4(_) => (DeliveryMode::Ipv4, DeliveryMode::GueIpv4),
+        IpAddr::V6(_) => (DeliveryMode::Ipv6, DeliveryMode::GueIpv6),
     };
     match (wish, on_link) {
         (Delivery::Auto | Delivery::L2, true) => Ok(DeliveryMode::L2),
         (Delivery::Auto, false) | (Delivery::Ipip, _) => Ok(tunnel),
         (Delivery::L2, false) => Err(format!("lb/delivery is l2, but {address} is behind a router")),
-        (Delivery::Gue, _) => Err("lb/delivery gue is not supported yet".to_owned()),
+        (Delivery::Gue, _) => Ok(gue),
     }
 }
 
@@ -80,12 +88,72 @@ fn words(address: IpAddr) -> [u32; 4] {
     }
 }
 
-/// `l2`, `ipip` or `unresolved`, as tools print it.
+/// `l2`, `ipip`, `gue` or `unresolved`, as tools print it.
 pub(super) fn name(record: Option<&Backend>) -> &'static str {
     match record.and_then(|record| DeliveryMode::from_u32(record.mode)) {
         Some(DeliveryMode::L2) => "l2",
         Some(DeliveryMode::Ipv4 | DeliveryMode::Ipv6) => "ipip",
         Some(DeliveryMode::GueIpv4 | DeliveryMode::GueIpv6) => "gue",
         None => "unresolved",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next_hop(on_link: bool) -> NextHop {
+        NextHop::Resolved {
+            ifindex: 3,
+            source_mac: [2, 0, 0, 0, 0, 1],
+            destination_mac: [2, 0, 0, 0, 0, 2],
+            on_link,
+            mtu: 1500,
+            source_address: Some("10.255.0.1".parse().expect("an address")),
+        }
+    }
+
+    #[test]
+    fn every_wish_has_its_mode() {
+        use DeliveryMode::{GueIpv4, GueIpv6, Ipv4, Ipv6, L2};
+        for (wish, on_link, v4, v6) in [
+            (Delivery::Auto, true, L2, L2),
+            (Delivery::Auto, false, Ipv4, Ipv6),
+            (Delivery::L2, true, L2, L2),
+            (Delivery::Ipip, true, Ipv4, Ipv6),
+            (Delivery::Ipip, false, Ipv4, Ipv6),
+            (Delivery::Gue, true, GueIpv4, GueIpv6),
+            (Delivery::Gue, false, GueIpv4, GueIpv6),
+        ] {
+            for (address, mode) in [("10.0.0.1", v4), ("fd00::1", v6)] {
+                let address = address.parse().expect("an address");
+                let record = record(address, wish, Some(&next_hop(on_link)), 6080).expect("a record");
+                assert_eq!(record.mode, mode as u32, "{wish:?} {on_link} {address}");
+                let is_gue = wish == Delivery::Gue;
+                assert_eq!(record.port, if is_gue { 6080 } else { 0 });
+                assert_eq!(name(Some(&record)) == "gue", is_gue);
+            }
+        }
+        let routed = record(
+            "10.0.0.1".parse().expect("an address"),
+            Delivery::L2,
+            Some(&next_hop(false)),
+            6080,
+        );
+        assert!(routed.is_err_and(|reason| reason.contains("behind a router")));
+    }
+
+    #[test]
+    fn the_outer_packet_goes_to_the_endpoint() {
+        let record = record(
+            "10.0.0.1".parse().expect("an address"),
+            Delivery::Gue,
+            Some(&next_hop(false)),
+            7000,
+        )
+        .expect("a record");
+        assert_eq!(record.outer_destination[0].to_ne_bytes(), [10, 0, 0, 1]);
+        assert_eq!(record.outer_source[0].to_ne_bytes(), [10, 255, 0, 1]);
+        assert_eq!(record.port, 7000);
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lb_common::layout::{AddressKey, Backend, Member, Rule, RuleKey, Service, SteeringKey, Vip};
+use lb_common::layout::{AddressKey, Backend, Member, Pool, Pools, Rule, RuleKey, Service, SteeringKey, Vip};
 
 use super::contents::{Contents, ServiceContents};
 
@@ -14,10 +14,14 @@ pub enum Operation {
     PutBackend(u32, Backend),
     WriteTable(u32, Arc<[u32]>),
     PutMember(u32, Member),
+    /// The selection of one zone's clients, at its place in the zone-table array.
+    PutZoneSelection(u32, u64),
     PutService(u32, Service),
     PutSteering(SteeringKey, u32, u32),
     PutRule(RuleKey, Rule),
     PutVip(AddressKey, Vip),
+    PutZone(AddressKey, u32, u32),
+    DeleteZone(AddressKey, u32),
     DeleteVip(AddressKey),
     DeleteRule(RuleKey),
     DeleteSteering(SteeringKey, u32),
@@ -52,6 +56,8 @@ pub fn diff(actual: &Contents, desired: &Contents) -> Vec<Operation> {
     for (number, service) in in_use {
         put_service(number, actual.services.get(&number), service, &mut operations);
     }
+    // Words first: what a new zone's number finds is right already, and what an old one's found is the service's own.
+    put_zones(actual, desired, &mut operations);
     diff_rules(actual, desired, &mut operations);
     for (number, service) in left {
         put_service(number, actual.services.get(&number), service, &mut operations);
@@ -137,11 +143,8 @@ fn put_service(
             .into_iter()
             .map(|(number, member)| Operation::PutMember(number, member)),
     );
-    if let Some((offset, slots)) = &desired.table
-        && actual.table.as_ref() != Some(&(*offset, slots.clone()))
-    {
-        operations.push(Operation::WriteTable(*offset, slots.clone()));
-    }
+    write_tables(actual, desired, operations);
+    put_zone_selections(actual, desired, operations);
     if actual.record != desired.record {
         operations.push(Operation::PutService(number, desired.record));
     }
@@ -152,9 +155,61 @@ fn put_service(
     );
 }
 
+fn write_tables(actual: &ServiceContents, desired: &ServiceContents, operations: &mut Vec<Operation>) {
+    let tables = |contents: &ServiceContents| -> BTreeMap<u32, Arc<[u32]>> {
+        contents
+            .zone_tables
+            .clone()
+            .into_iter()
+            .chain(contents.table.clone())
+            .collect()
+    };
+    let held = tables(actual);
+    let new = tables(desired)
+        .into_iter()
+        .filter(|(offset, slots)| held.get(offset) != Some(slots));
+    operations.extend(new.map(|(offset, slots)| Operation::WriteTable(offset, slots)));
+}
+
+/// At another place all of them are new, because nobody knows what lies there.
+fn put_zone_selections(
+    actual: &ServiceContents,
+    desired: &ServiceContents,
+    operations: &mut Vec<Operation>,
+) {
+    let (old, new) = (actual.record.zones(), desired.record.zones());
+    let is_held = |position: usize, word: &u64| {
+        old.first == new.first && actual.zone_words.get(position) == Some(word)
+    };
+    let changed = desired
+        .zone_words
+        .iter()
+        .enumerate()
+        .filter(|(position, word)| !is_held(*position, word));
+    operations.extend(
+        changed.map(|(position, word)| Operation::PutZoneSelection(new.first + position as u32, *word)),
+    );
+}
+
+fn put_zones(actual: &Contents, desired: &Contents, operations: &mut Vec<Operation>) {
+    let (actual, desired) = (&actual.zones, &desired.zones);
+    put_changed(actual, desired, operations, |(key, bits), zone| {
+        Operation::PutZone(key, bits, zone)
+    });
+    clear_missing(actual, desired, operations, |(key, bits)| {
+        Operation::DeleteZone(key, bits)
+    });
+}
+
 fn loses(old: &Member, new: &Member) -> bool {
+    const PRIMARY: Pools = Pools::new(Pool::Primary, false, false, 0);
     let is_attached = |member: &Member| member.serves_entries(u32::MAX);
-    (old.healthy() && !new.healthy()) || (is_attached(old) && !is_attached(new))
+    // One that changes pools stays in the old one until the service record says which pool drains.
+    let changes_pool = PRIMARY.counts(old, 0) != PRIMARY.counts(new, 0);
+    changes_pool
+        || (old.healthy() && !new.healthy())
+        || (is_attached(old) && !is_attached(new))
+        || (old.backend() != 0 && new.backend() == 0)
 }
 
 /// Services and members that should not be there. A member may have gone to another service by its number.

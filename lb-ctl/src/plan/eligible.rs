@@ -2,7 +2,7 @@
 
 use lb_common::layout::Pool;
 
-use crate::model::FailoverPolicy;
+use crate::model::{FailoverPolicy, Ratio};
 
 /// What the rules ask of an attached endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub(super) fn eligible(endpoints: &[Endpoint], policy: Option<&FailoverPolicy>) 
         active_pool(endpoints, policy)
     };
     Eligible {
-        endpoints: within(endpoints, pool),
+        endpoints: first_set(endpoints, |_, endpoint| endpoint.pool == pool),
         pool: Some(pool),
         nothing_healthy,
     }
@@ -50,14 +50,8 @@ fn active_pool(endpoints: &[Endpoint], policy: Option<&FailoverPolicy>) -> Pool 
     let count = |pool| endpoints.iter().filter(move |endpoint| endpoint.pool == pool);
     let healthy = |pool| count(pool).filter(|endpoint| endpoint.healthy).count() as u128;
     let (primary, failover) = (healthy(Pool::Primary), healthy(Pool::Failover));
-    let enough = match policy.map(|policy| policy.ratio) {
-        // primary / |P| >= ratio, without dividing; a ratio of 0 is always met.
-        Some(ratio) => {
-            let all = count(Pool::Primary).count() as u128;
-            primary * u128::from(ratio.denominator) >= u128::from(ratio.numerator) * all
-        }
-        None => true,
-    };
+    let all = count(Pool::Primary).count() as u128;
+    let enough = policy.is_none_or(|policy| reaches(primary, all, policy.ratio));
     if primary == 0 || (failover > 0 && !enough) {
         Pool::Failover
     } else {
@@ -65,11 +59,19 @@ fn active_pool(endpoints: &[Endpoint], policy: Option<&FailoverPolicy>) -> Pool 
     }
 }
 
-/// The first set that is not empty, of one pool. Without weights the sets of weight 0 are empty.
-fn within(endpoints: &[Endpoint], pool: Pool) -> Vec<(usize, u32)> {
+/// `part` / `all` >= ratio, without dividing; a ratio of 0 is always met.
+pub(super) fn reaches(part: u128, all: u128, ratio: Ratio) -> bool {
+    part * u128::from(ratio.denominator) >= u128::from(ratio.numerator) * all
+}
+
+/// The first set that is not empty, of those that are included. Without weights the sets of weight 0 are empty.
+pub(super) fn first_set(
+    endpoints: &[Endpoint],
+    included: impl Fn(usize, &Endpoint) -> bool,
+) -> Vec<(usize, u32)> {
     let of_set = |healthy: bool, weighted: bool| {
-        let members = endpoints.iter().enumerate().filter(move |(_, endpoint)| {
-            endpoint.pool == pool
+        let members = endpoints.iter().enumerate().filter(|(position, endpoint)| {
+            included(*position, endpoint)
                 && endpoint.healthy == healthy
                 && (endpoint.weight.unwrap_or(1) > 0) == weighted
         });

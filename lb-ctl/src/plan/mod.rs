@@ -19,8 +19,11 @@ mod service;
 #[cfg(test)]
 mod tests;
 mod unclaimed;
+mod zonal;
+mod zones;
 
 pub use compile::{Inputs, Limits, Plan, PlanError, Scope, compile};
 pub use members::{EndpointId, MemberPlan, MemberStatus};
 pub use saved::SavedPlan;
 pub use service::{IpFamily, ServiceKey, ServicePlan, address_of, families_in_use};
+pub use zones::ZonePrefixes;

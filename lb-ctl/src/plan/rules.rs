@@ -111,7 +111,8 @@ fn v6_words(octets: [u8; 16]) -> [u32; 4] {
     })
 }
 
-fn prefix(range: &IpNet) -> (AddressKey, u32) {
+/// A prefix as longest-prefix maps hold it.
+pub(super) fn prefix(range: &IpNet) -> (AddressKey, u32) {
     match range.trunc() {
         IpNet::V4(net) => {
             let address = u32::from_ne_bytes(net.addr().octets());

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lb_common::layout::Pool;
+use lb_common::layout::{Pool, ZoneTables};
 use serde::{Deserialize, Serialize};
 
 use super::compile::{Plan, RemovedService, Space};
@@ -11,17 +11,22 @@ use super::contents::{Contents, ServiceContents};
 use super::members::{EndedMember, EndpointId, MemberPlan, MemberStatus};
 use super::numbers::Numbers;
 use super::regions::Region;
-use super::service::{ServiceKey, ServicePlan, Table};
+use super::selection::Table;
+use super::service::{ServiceKey, ServicePlan};
+use super::zones::ZonePlan;
 use crate::model::ResourcePath;
 
 /// Numbers, drains and pools. Ticks count from boot, and numbers mean something only to the maps that they were made
-/// for: whoever keeps this keeps it with both.
+/// for: whoever keeps this keeps it with both, and before the plan is applied. A newer history than the maps' is
+/// taken up whole; an older one does not know which numbers have changed hands since.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SavedPlan {
     services: Vec<SavedService>,
     removed: Vec<SavedRemoved>,
     steering: BTreeMap<ResourcePath, u32>,
+    #[serde(default)]
+    zones: BTreeMap<String, u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +41,11 @@ struct SavedService {
     idle_ticks: u32,
     longer_idle_until: u32,
     table: Option<Region>,
+    #[serde(default)]
+    zone_words: Option<Region>,
+    /// By zone number.
+    #[serde(default)]
+    zone_tables: BTreeMap<u32, Region>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,6 +76,13 @@ impl Plan {
             idle_ticks: service.idle_ticks,
             longer_idle_until: service.longer_idle_until,
             table: service.table.as_ref().map(|table| table.region),
+            zone_words: service.zones.words,
+            zone_tables: service
+                .zones
+                .tables
+                .iter()
+                .map(|(zone, table)| (*zone, table.region))
+                .collect(),
         });
         let removed = self.removed.iter().map(|service| SavedRemoved {
             number: service.number,
@@ -76,6 +93,7 @@ impl Plan {
             services: services.collect(),
             removed: removed.collect(),
             steering: self.steering.clone(),
+            zones: (*self.space.zone_numbers).clone(),
         }
     }
 
@@ -89,6 +107,8 @@ impl Plan {
         space.services = Numbers::with_used(saved.service_numbers());
         space.members = Numbers::with_used(saved.member_numbers());
         space.steering = Numbers::with_used(saved.steering.values().copied().collect());
+        space.free_zones = Numbers::with_used(saved.zones.values().copied().collect());
+        space.zone_numbers = Arc::new(saved.zones);
         space.adopt_backends(&actual.backends);
         let mut plan = Plan {
             steering: saved.steering,
@@ -98,8 +118,11 @@ impl Plan {
         for service in saved.services {
             let held = actual.services.get(&service.number);
             let (key, service) = service.into_plan(held);
-            if let Some(table) = &service.table {
+            for table in service.table.iter().chain(service.zones.tables.values()) {
                 plan.space.regions.mark(table.region);
+            }
+            if let Some(words) = service.zones.words {
+                plan.space.zone_words.mark(words);
             }
             plan.contents
                 .services
@@ -162,17 +185,21 @@ impl SavedMember {
 impl SavedService {
     fn into_plan(self, held: Option<&Arc<ServiceContents>>) -> (ServiceKey, ServicePlan) {
         let contents = held.cloned().unwrap_or_default();
-        let table = match (&self.table, &contents.table) {
-            (Some(region), Some((offset, slots)))
-                if region.offset == *offset && region.size as usize == slots.len() =>
-            {
-                Some(Table {
-                    region: *region,
-                    slots: slots.clone(),
-                    recipe: None,
+        let table = self
+            .table
+            .and_then(|region| held_table(region, contents.table.as_ref().map(|(at, slots)| (*at, slots))));
+        let zones = ZonePlan {
+            words: self
+                .zone_words
+                .filter(|words| is_at(*words, contents.record.zones())),
+            tables: self
+                .zone_tables
+                .iter()
+                .filter_map(|(zone, region)| {
+                    let held = contents.zone_tables.get(&region.offset)?;
+                    Some((*zone, held_table(*region, Some((region.offset, held)))?))
                 })
-            }
-            _ => None,
+                .collect(),
         };
         let member = |member: SavedMember| {
             let plan = MemberPlan {
@@ -197,10 +224,22 @@ impl SavedService {
             },
             failover_deadline: self.failover_deadline,
             table,
+            zones,
             contents,
             idle_ticks: self.idle_ticks,
             longer_idle_until: self.longer_idle_until,
         };
         (self.key, plan)
     }
+}
+
+/// The table that the kernel holds, if it is the one that was saved.
+fn held_table(region: Region, held: Option<(u32, &Arc<[u32]>)>) -> Option<Table> {
+    let (offset, slots) = held?;
+    let is_it = region.offset == offset && region.size as usize == slots.len();
+    is_it.then(|| Table::held(region, slots.clone()))
+}
+
+fn is_at(words: Region, held: ZoneTables) -> bool {
+    words.offset == held.first && words.size == held.count
 }

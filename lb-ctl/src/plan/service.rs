@@ -1,11 +1,11 @@
 //! One service for one address family: its members, its eligible set, its record and its table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use lb_common::layout::{Leader, Member, Pool, Pools, Selection, Service};
+use lb_common::layout::{Leader, Member, Pool, Pools, Service};
 use lb_common::maglev::Candidate;
 use lb_common::policy::{Policy, PolicyWord};
 use lb_common::tick;
@@ -16,10 +16,11 @@ use super::contents::ServiceContents;
 use super::delivery;
 use super::eligible::{Eligible, Endpoint as Judged, eligible};
 use super::members::{Departure, EndedMember, EndpointId, MemberPlan, MemberStatus, Members, departure};
-use super::regions::Region;
-use super::selection::{Recipe, identity};
+use super::selection::{Recipe, Shelf, Table, identity};
+use super::zonal::{configured, refine};
+use super::zones::ZonePlan;
 use crate::health::{HealthState, TargetId, WeightError};
-use crate::model::{Backend, BackendService, Config, Endpoint, HaLeader, ResourcePath};
+use crate::model::{Backend, BackendService, Config, Endpoint, ResourcePath};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum IpFamily {
@@ -86,18 +87,11 @@ pub struct ServicePlan {
     /// The tick at which entries to the pool that is not active become unusable.
     pub failover_deadline: u32,
     pub(super) table: Option<Table>,
+    pub(super) zones: ZonePlan,
     pub(super) contents: Arc<ServiceContents>,
     pub(super) idle_ticks: u32,
     /// The first tick at which no entry is left that was made under a longer idle timeout.
     pub(super) longer_idle_until: u32,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Table {
-    pub(super) region: Region,
-    pub(super) slots: Arc<[u32]>,
-    /// Absent when the table was read back from the kernel.
-    pub(super) recipe: Option<Recipe>,
 }
 
 /// "600 s, as the API says": how long a failover drain lasts.
@@ -113,6 +107,7 @@ impl ServicePlan {
             active: Pool::Primary,
             failover_deadline: 0,
             table: None,
+            zones: ZonePlan::default(),
             contents: Arc::default(),
             idle_ticks: 0,
             longer_idle_until: 0,
@@ -159,8 +154,8 @@ pub(super) fn compile(
         members: Members::new(),
         ..previous.clone()
     };
-    release_ended(&mut next, space, now);
     depart(inputs.config, key, service, previous, &mut next, now);
+    release_ended(&mut next, space, now);
     attach(inputs, key, service, previous, &mut next, space, now)?;
     judge(inputs, service, &mut next);
     let eligible = eligible(&judged(&next), service.failover.as_ref());
@@ -354,6 +349,7 @@ fn flip(
     };
 }
 
+/// The service's own table, and those of the zones in use.
 fn select(
     inputs: &Inputs<'_>,
     key: &ServiceKey,
@@ -363,61 +359,45 @@ fn select(
     space: &mut Space,
     now: u32,
 ) -> Result<(), PlanError> {
+    let judged = judged(next);
     let attached: Vec<_> = attached_members(next).collect();
-    let candidates = eligible.endpoints.iter().map(|(position, weight)| {
+    let candidate = |(position, weight): &(usize, u32)| {
         let (id, member) = attached[*position];
         Candidate {
             identity: identity(inputs.seed, id),
             weight: *weight,
             member: member.number,
         }
-    });
-    let of_pool = |pool| attached.iter().filter(|(_, member)| member.pool == pool).count();
-    let configured = of_pool(Pool::Primary).max(of_pool(Pool::Failover));
-    let recipe = Recipe::new(service.locality, configured, candidates.collect());
-    if recipe.is_empty() {
-        retire(next.table.take(), space, now);
-        return Ok(());
+    };
+    let recipe = |endpoints: &[(usize, u32)], configured: usize| {
+        Recipe::new(
+            service.locality,
+            configured,
+            endpoints.iter().map(candidate).collect(),
+        )
+    };
+    let own = recipe(&eligible.endpoints, configured(&judged, |_| true));
+    let mut refined = BTreeMap::new();
+    if let Some(affinity) = service.zonal_affinity {
+        for (zone, number) in space.zones_of(inputs, service) {
+            let is_there = |position: usize| inputs.zone_of(attached[position].0) == Some(zone);
+            if let Some(endpoints) = refine(&judged, is_there, eligible, affinity) {
+                refined.insert(number, recipe(&endpoints, configured(&judged, is_there)));
+            }
+        }
     }
-    if next
-        .table
-        .as_ref()
-        .is_some_and(|table| table.recipe.as_ref() == Some(&recipe))
-    {
-        return Ok(());
-    }
-    let slots = recipe.build();
-    if let Some(table) = next.table.as_mut().filter(|table| table.slots == slots) {
-        table.recipe = Some(recipe);
-        return Ok(());
-    }
-    let capacity = inputs.limits.table_slots;
-    let size = slots.len() as u32;
-    let region = space
-        .regions
-        .take(size, capacity)
-        .ok_or_else(|| PlanError::Tables {
-            service: key.to_string(),
-            size,
-            capacity,
-        })?;
-    retire(
-        next.table.replace(Table {
-            region,
-            slots,
-            recipe: Some(recipe),
-        }),
+    drop(attached);
+    let highest = space.zones_of(inputs, service).map(|(_, number)| number).max();
+    let mut shelf = Shelf {
         space,
+        capacity: inputs.limits.table_slots,
         now,
-    );
+        service: key,
+    };
+    next.table = shelf.table(next.table.take(), own)?;
+    let zones = std::mem::take(&mut next.zones);
+    next.zones = zones.next(refined, highest.unwrap_or(0), inputs.limits.zone_tables, &mut shelf)?;
     Ok(())
-}
-
-/// A table that packets may still be reading is left alone for a while.
-fn retire(table: Option<Table>, space: &mut Space, now: u32) {
-    space
-        .retired_regions
-        .extend(table.map(|table| (table.region, now + GRACE_TICKS)));
 }
 
 /// At least one whole tick: far longer than a packet takes.
@@ -442,16 +422,10 @@ fn contents(
     let drops = service
         .failover
         .is_some_and(|policy| policy.drop_traffic_if_unhealthy);
-    let selection = next
-        .table
-        .as_ref()
-        .map_or(Selection { offset: 0, size: 0 }, |table| Selection {
-            offset: table.region.offset,
-            size: table.region.size,
-        });
+    let selection = next.table.as_ref().map_or(0, |table| table.selection().to_word());
     let record = Service {
         policy: PolicyWord::new(&policy).0,
-        selection: selection.to_word(),
+        selection,
         pools: Pools::new(
             next.active,
             eligible.nothing_healthy,
@@ -460,9 +434,9 @@ fn contents(
         )
         .0,
         leader: leader(service, next).map_or(0, |leader| leader.0),
-        zones: 0,
+        zones: next.zones.place().to_word(),
     };
-    let mut members: std::collections::BTreeMap<u32, Member> = Default::default();
+    let mut members: BTreeMap<u32, Member> = BTreeMap::new();
     for (id, member) in &next.members {
         let delivery = inputs.delivery_of(id);
         let backend = space.backend(inputs, id.address, delivery).unwrap_or(0);
@@ -488,6 +462,8 @@ fn contents(
         record,
         members,
         table,
+        zone_words: next.zones.words(),
+        zone_tables: next.zones.tables(),
     };
     if *previous.contents == contents {
         previous.contents.clone()
@@ -496,23 +472,30 @@ fn contents(
     }
 }
 
+/// The leader that haPolicy names by its instance. A group of one endpoint needs no name.
 fn leader(service: &BackendService, next: &ServicePlan) -> Option<Leader> {
     let policy = service.ha_policy.as_ref()?;
-    let is_leader =
-        |leader: &HaLeader, id: &EndpointId| id.group == leader.group && id.instance == leader.instance;
-    let member = policy.leader.as_ref().and_then(|leader| {
-        attached_members(next)
-            .find(|(id, _)| is_leader(leader, id))
-            .map(|(_, member)| member.number)
+    let number = policy.leader.as_ref().and_then(|leader| {
+        let mut of_group = attached_members(next).filter(|(id, _)| id.group == leader.group);
+        let (_, member) = match &leader.instance {
+            Some(_) => of_group.find(|(id, _)| id.instance == leader.instance)?,
+            None => of_group.next().filter(|_| of_group.next().is_none())?,
+        };
+        Some(member.number)
     });
-    Some(Leader::new(member.unwrap_or(0)))
+    Some(Leader::new(number.unwrap_or(0)))
 }
 
 /// Delivery of every member for the tools: its mode, or why there is none.
 pub(super) fn describe_delivery(inputs: &Inputs<'_>, next: &mut ServicePlan) {
     for (id, member) in &mut next.members {
         let wish = inputs.delivery_of(id);
-        match delivery::record(id.address, wish, inputs.next_hops.get(&id.address)) {
+        match delivery::record(
+            id.address,
+            wish,
+            inputs.next_hops.get(&id.address),
+            inputs.gue_port,
+        ) {
             Ok(record) => (member.delivery, member.unresolved) = (delivery::name(Some(&record)), None),
             Err(reason) => (member.delivery, member.unresolved) = (delivery::name(None), Some(reason)),
         }

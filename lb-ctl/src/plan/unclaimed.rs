@@ -13,7 +13,6 @@ use super::compile::{Plan, RemovedService};
 use super::contents::{Contents, ServiceContents};
 use super::members::EndedMember;
 use super::regions::Region;
-use super::service::GRACE_TICKS;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Unclaimed {
@@ -22,7 +21,9 @@ pub(super) struct Unclaimed {
     /// Members that the history does not name, by their service, which it names.
     members: BTreeMap<u32, Vec<u32>>,
     regions: Vec<Region>,
+    zone_words: Vec<Region>,
     pub(super) steering: BTreeSet<u32>,
+    pub(super) zones: BTreeSet<u32>,
 }
 
 impl Plan {
@@ -50,6 +51,17 @@ impl Plan {
         for region in &unclaimed.regions {
             self.space.regions.mark(*region);
         }
+        unclaimed.zone_words = self.strange_zone_words(actual);
+        for region in &unclaimed.zone_words {
+            self.space.zone_words.mark(*region);
+        }
+        let known_zones: BTreeSet<u32> = self.space.zone_numbers.values().copied().collect();
+        let zones = actual.zones.values().copied().filter(|zone| *zone != 0);
+        unclaimed.zones = zones.filter(|zone| !known_zones.contains(zone)).collect();
+        unclaimed
+            .zones
+            .iter()
+            .for_each(|zone| self.space.free_zones.reserve(*zone));
         let sets = actual.rules.steering.keys().map(|(key, _)| key.steering);
         let known_sets: BTreeSet<u32> = self.steering.values().copied().collect();
         unclaimed.steering = sets.filter(|set| !known_sets.contains(set)).collect();
@@ -60,8 +72,8 @@ impl Plan {
         self.unclaimed = unclaimed;
     }
 
-    /// The first compilation knows the time: from now on what is unclaimed is what was removed now. Steering sets stay
-    /// reserved until the rules are compiled.
+    /// The first compilation knows the time: from now on what is unclaimed is what was removed now. Steering sets and
+    /// zones stay reserved until the rules and the prefixes are compiled.
     pub(super) fn end_unclaimed(&mut self, now: u32) {
         let services = std::mem::take(&mut self.unclaimed.services);
         let mut members = std::mem::take(&mut self.unclaimed.members);
@@ -78,8 +90,9 @@ impl Plan {
             }
         }
         let regions = std::mem::take(&mut self.unclaimed.regions);
-        let retired = regions.into_iter().map(|region| (region, now + GRACE_TICKS));
-        self.space.retired_regions.extend(retired);
+        self.space.retire(regions, now);
+        let words = std::mem::take(&mut self.unclaimed.zone_words);
+        self.space.retire_zone_words(words, now);
     }
 
     fn known_members(&self) -> BTreeSet<u32> {
@@ -98,13 +111,29 @@ impl Plan {
         let tables = self
             .services
             .values()
-            .filter_map(|service| service.table.as_ref());
+            .flat_map(|service| service.table.iter().chain(service.zones.tables.values()));
         let known: BTreeSet<u32> = tables.map(|table| table.region.offset).collect();
-        let held = actual.services.values().filter_map(|held| held.table.as_ref());
+        let held = actual.services.values().flat_map(|held| {
+            let own = held.table.iter().map(|(offset, slots)| (offset, slots));
+            own.chain(&held.zone_tables)
+        });
         held.filter(|(offset, _)| !known.contains(offset))
             .map(|(offset, slots)| Region {
                 offset: *offset,
                 size: slots.len() as u32,
+            })
+            .collect()
+    }
+
+    /// Zone selections in force that no adopted service has.
+    fn strange_zone_words(&self, actual: &Contents) -> Vec<Region> {
+        let words = self.services.values().filter_map(|service| service.zones.words);
+        let known: BTreeSet<u32> = words.map(|words| words.offset).collect();
+        let held = actual.services.values().map(|held| held.record.zones());
+        held.filter(|zones| zones.count > 0 && !known.contains(&zones.first))
+            .map(|zones| Region {
+                offset: zones.first,
+                size: zones.count,
             })
             .collect()
     }

@@ -30,6 +30,8 @@ pub use apply::{Applied, Change, ChangeKind, Mode};
 pub use config::validate;
 pub use document::{Document, parse, read};
 pub use fault::{Fault, FaultKind, Warning, error_body};
+pub(crate) use hint::nearest;
 pub use kind::{Kind, Scope};
+pub(crate) use schema::is_name as is_resource_name;
 pub use set::{Resource, Resources};
 pub use store::{FileStore, MemoryStore, ResourceStore, StoreError};

@@ -9,6 +9,7 @@ mod group;
 mod health_check;
 mod walk;
 
+pub(crate) use walk::is_name;
 pub(super) use walk::{Finding, add_defaults, each_reference, join, walk};
 
 use super::kind::Kind;

@@ -294,7 +294,7 @@ fn out_of_range(shape: &Shape, value: &Value) -> Option<String> {
 }
 
 /// `[a-z]([-a-z0-9]{0,61}[a-z0-9])?`
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     let bytes = text.as_bytes();
     let inside = bytes
         .iter()

@@ -264,52 +264,46 @@ fn what_the_data_plane_lacks_is_told_by_path() {
     };
     assert!(unsupported(internal(), &[]).is_empty());
     assert!(unsupported(external(), &[]).is_empty());
+    for probe in ["SSL", "HTTPS", "HTTP2"] {
+        let edits = [("/0/type", json!(probe)), ("/0/httpHealthCheck", Value::Null)];
+        assert_eq!(unsupported(internal(), &edits), ["$[0].type"]);
+    }
+    let logs = [("/3/logConfig/enable", json!(true))];
+    assert_eq!(unsupported(internal(), &logs), ["$[3].logConfig.enable"]);
+    let no_logs = [("/3/logConfig/enable", json!(false))];
+    assert!(unsupported(internal(), &no_logs).is_empty());
+}
+
+#[test]
+fn nothing_of_the_data_plane_is_lacking() {
+    let is_supported = |mut value: Value, edits: &[(&str, Value)]| {
+        edit(&mut value, edits);
+        assert_eq!(apply(&value).unwrap().unsupported, [], "{edits:?}");
+    };
     for protocol in ["SCTP", "ESP", "AH", "ICMP"] {
         let ports = if protocol == "SCTP" {
             json!(["80"])
         } else {
             Value::Null
         };
-        let edits = [("/4/IPProtocol", json!(protocol)), ("/4/ports", ports)];
-        assert_eq!(unsupported(external(), &edits), ["$[4].IPProtocol"]);
-    }
-    for probe in ["SSL", "HTTPS", "HTTP2"] {
-        let edits = [("/0/type", json!(probe)), ("/0/httpHealthCheck", Value::Null)];
-        assert_eq!(unsupported(internal(), &edits), ["$[0].type"]);
+        is_supported(
+            external(),
+            &[("/4/IPProtocol", json!(protocol)), ("/4/ports", ports)],
+        );
     }
     let spill = "/3/networkPassThroughLbTrafficPolicy/zonalAffinity/spillover";
-    for (pointer, value, path) in [
-        (
-            spill,
-            json!("ZONAL_AFFINITY_STAY_WITHIN_ZONE"),
-            "$[3].networkPassThroughLbTrafficPolicy.zonalAffinity.spillover",
-        ),
-        (
-            "/3/subsetting/policy",
-            json!("CONSISTENT_HASH_SUBSETTING"),
-            "$[3].subsetting.policy",
-        ),
-        ("/3/logConfig/enable", json!(true), "$[3].logConfig.enable"),
-        (
-            "/1/annotations",
-            json!({"lb/delivery": "gue"}),
-            "$[1].annotations.lb/delivery",
-        ),
+    for (pointer, value) in [
+        (spill, json!("ZONAL_AFFINITY_STAY_WITHIN_ZONE")),
+        (spill, json!("ZONAL_AFFINITY_SPILL_CROSS_ZONE")),
+        ("/3/subsetting/policy", json!("CONSISTENT_HASH_SUBSETTING")),
+        ("/1/annotations", json!({"lb/delivery": "gue"})),
     ] {
-        assert_eq!(unsupported(internal(), &[(pointer, value)]), [path]);
+        is_supported(internal(), &[(pointer, value)]);
     }
     let led = [
         ("/3/healthChecks", Value::Null),
         ("/3/backends/1/failover", Value::Null),
         ("/3/haPolicy", json!({})),
     ];
-    assert_eq!(unsupported(internal(), &led), ["$[3].haPolicy"]);
-    for (pointer, value) in [
-        (spill, json!("ZONAL_AFFINITY_DISABLED")),
-        ("/3/subsetting/policy", json!("NONE")),
-        ("/3/logConfig/enable", json!(false)),
-        ("/1/annotations", json!({"lb/delivery": "ipip"})),
-    ] {
-        assert!(unsupported(internal(), &[(pointer, value)]).is_empty());
-    }
+    is_supported(internal(), &led);
 }

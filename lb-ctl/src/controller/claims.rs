@@ -1,0 +1,50 @@
+//! VIPs that claim addresses of somebody else: packets to those are judged by the VIP's rules.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::index;
+use crate::model::Config;
+
+/// A sentence for every address of the host (`own`) or of an endpoint that a forwarding rule owns.
+pub(super) fn warnings(config: &Config, own: &BTreeSet<IpAddr>) -> Vec<String> {
+    let endpoints = index::addresses(config);
+    let hosts = own.iter().map(|address| (address, "the host's own address"));
+    let endpoints = endpoints.iter().map(|address| (address, "the endpoint"));
+    let others: Vec<(&IpAddr, &str)> = hosts.chain(endpoints).collect();
+    let mut warnings = BTreeSet::new();
+    for rule in config.rules.values() {
+        for (address, whose) in others.iter().filter(|(address, _)| owns(rule.vip.address, **address)) {
+            warnings.insert(format!(
+                "{} takes packets to {whose} {address}: {}",
+                rule.path.name(),
+                why(rule.vip.address)
+            ));
+        }
+    }
+    warnings.into_iter().collect()
+}
+
+fn owns(vip: IpAddr, address: IpAddr) -> bool {
+    match (vip, address) {
+        (IpAddr::V6(vip), IpAddr::V6(address)) => prefix_96(vip) == prefix_96(address),
+        (vip, address) => vip == address,
+    }
+}
+
+fn why(vip: IpAddr) -> String {
+    match vip {
+        IpAddr::V4(vip) => format!("it is the VIP {vip}; a VIP must be nobody's address"),
+        IpAddr::V6(vip) => format!(
+            "an IPv6 rule owns the whole /96 of its VIP, {}/96; move one of the two to another /96",
+            prefix_96(vip)
+        ),
+    }
+}
+
+fn prefix_96(address: Ipv6Addr) -> Ipv6Addr {
+    Ipv6Addr::from_bits(address.to_bits() >> 32 << 32)
+}
+
+#[cfg(test)]
+mod tests;

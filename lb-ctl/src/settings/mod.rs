@@ -1,0 +1,57 @@
+//! `lb.toml`: what Compute resources can't say (client zones, answering echo, the GUE port), and defaults for the
+//! daemon's flags.
+//!
+//! Contract: every fault of the file is told at once, with the path of its key; what comes out is valid. A flag that is
+//! given wins over the file. Relative paths are taken from the directory that the daemon is started in, as with flags.
+
+mod read;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use std::path::PathBuf;
+
+use crate::cli::{DefaultPlace, HashSeed, XdpMode};
+use crate::plan::ZonePrefixes;
+use crate::server::ListenAddress;
+
+/// Port of Generic UDP Encapsulation at IANA.
+pub const GUE_PORT: u16 = 6080;
+
+/// The file, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileSettings {
+    /// `[zones]`: prefixes of the clients in a zone, for zonal affinity.
+    pub zones: ZonePrefixes,
+    /// `answer-echo`: answer ICMP echo requests to a VIP that no rule takes. Default false.
+    pub answer_echo: bool,
+    /// `gue-port`: UDP destination port of `gue` delivery, 1..=65535. Default 6080.
+    pub gue_port: u16,
+    pub flags: FlagDefaults,
+}
+
+/// What holds for flags that are not given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FlagDefaults {
+    pub interfaces: Vec<String>,
+    pub config: Vec<PathBuf>,
+    pub state_dir: Option<PathBuf>,
+    pub listen: Vec<ListenAddress>,
+    pub xdp_mode: Option<XdpMode>,
+    pub flow_slots: Option<u64>,
+    pub place: DefaultPlace,
+    pub announce: Option<bool>,
+    pub pin_dir: Option<PathBuf>,
+    pub hash_seed: Option<HashSeed>,
+}
+
+impl Default for FileSettings {
+    fn default() -> Self {
+        Self {
+            zones: ZonePrefixes::new(),
+            answer_echo: false,
+            gue_port: GUE_PORT,
+            flags: FlagDefaults::default(),
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! From the file's text to settings.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::Path;
+
+use clap::ValueEnum as _;
+use ipnet::IpNet;
+use toml::{Table, Value};
+
+use super::walk::{Faults, Walk, path_of};
+use super::{FileSettings, FlagDefaults, GUE_PORT};
+use crate::cli::{DefaultPlace, XdpMode, flow_slots};
+use crate::plan::ZonePrefixes;
+use crate::resources::{Fault, FaultKind, is_resource_name};
+
+const KEYS: &[&str] = &[
+    "zones",
+    "answer-echo",
+    "gue-port",
+    "interfaces",
+    "config",
+    "state-dir",
+    "listen",
+    "xdp-mode",
+    "flow-slots",
+    "project",
+    "region",
+    "zone",
+    "announce",
+    "pin-dir",
+    "hash-seed",
+];
+
+impl FileSettings {
+    /// Every fault of the file at once.
+    pub fn read(path: &Path) -> Result<Self, Vec<Fault>> {
+        let source = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&source, &text),
+            Err(error) => Err(vec![Fault::of_source(
+                &source,
+                FaultKind::Unreadable,
+                format!("can't be read: {error}"),
+            )]),
+        }
+    }
+
+    /// `source` is what faults name the text.
+    pub fn parse(source: &str, text: &str) -> Result<Self, Vec<Fault>> {
+        let mut faults = Faults::new(source);
+        match text.parse::<Table>() {
+            Ok(table) => {
+                let settings = read(&table, &mut faults);
+                if faults.list.is_empty() {
+                    return Ok(settings);
+                }
+            }
+            Err(error) => {
+                let place = error.span().map_or(0, |span| span.start);
+                let reason = format!("is no TOML: {}", error.message());
+                faults.add(&line_of(text, place), FaultKind::Malformed, None, reason);
+            }
+        }
+        Err(faults.list)
+    }
+}
+
+fn line_of(text: &str, at: usize) -> String {
+    let before = text.as_bytes().get(..at).unwrap_or_default();
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    format!("line {line}")
+}
+
+fn read(table: &Table, faults: &mut Faults<'_>) -> FileSettings {
+    faults.refuse_unknown(table, KEYS);
+    let zones = zones(table, faults);
+    let mut walk = Walk { table, faults };
+    FileSettings {
+        zones,
+        answer_echo: walk.boolean("answer-echo").unwrap_or(false),
+        gue_port: walk.integer("gue-port", port).unwrap_or(GUE_PORT),
+        flags: FlagDefaults {
+            interfaces: walk.list("interfaces"),
+            config: walk.list("config"),
+            state_dir: walk.parsed("state-dir"),
+            listen: walk.list("listen"),
+            xdp_mode: xdp_mode(&mut walk),
+            flow_slots: walk.integer("flow-slots", |n| flow_slots(&n.to_string())),
+            place: DefaultPlace {
+                project: walk.text("project"),
+                region: walk.text("region"),
+                zone: walk.text("zone"),
+            },
+            announce: walk.boolean("announce"),
+            pin_dir: walk.parsed("pin-dir"),
+            hash_seed: walk.secret("hash-seed"),
+        },
+    }
+}
+
+fn port(number: i64) -> Result<u16, String> {
+    let port = u16::try_from(number).ok().filter(|port| *port > 0);
+    port.ok_or_else(|| "must be a port, 1 to 65535".to_owned())
+}
+
+fn xdp_mode(walk: &mut Walk<'_, '_>) -> Option<XdpMode> {
+    let text = walk.text("xdp-mode")?;
+    let mode = XdpMode::from_str(&text, false);
+    if mode.is_err() {
+        let value = Value::String(text);
+        walk.faults
+            .invalid("xdp-mode", &value, "must be auto, native or generic");
+    }
+    mode.ok()
+}
+
+fn zones(table: &Table, faults: &mut Faults<'_>) -> ZonePrefixes {
+    let mut zones = ZonePrefixes::new();
+    let mut owners: BTreeMap<IpNet, String> = BTreeMap::new();
+    let Some(value) = table.get("zones") else {
+        return zones;
+    };
+    let Some(table) = value.as_table() else {
+        faults.invalid("zones", value, "expected a table of zones");
+        return zones;
+    };
+    for (zone, value) in table {
+        let path = format!("zones.{}", path_of(zone));
+        if !is_resource_name(zone) {
+            faults.add(&path, FaultKind::Invalid, None, "is no name of a zone");
+        }
+        let Some(items) = value.as_array() else {
+            faults.invalid(&path, value, "expected a list of prefixes");
+            continue;
+        };
+        let mut prefixes = BTreeSet::new();
+        for (index, item) in items.iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            match prefix(item) {
+                Err(reason) => faults.invalid(&path, item, reason),
+                Ok(net) => match owners.insert(net, path.clone()) {
+                    Some(first) => faults.invalid(&path, item, format!("is {first} already")),
+                    None => drop(prefixes.insert(net)),
+                },
+            }
+        }
+        zones.insert(zone.clone(), prefixes);
+    }
+    zones
+}
+
+fn prefix(value: &Value) -> Result<IpNet, String> {
+    let expected = "expected a prefix such as 10.1.0.0/16, or an address";
+    let text = value.as_str().ok_or(expected)?;
+    let net = text
+        .parse::<IpAddr>()
+        .map(IpNet::from)
+        .or_else(|_| text.parse())
+        .map_err(|_| expected)?;
+    if net.trunc() != net {
+        return Err(format!(
+            "has bits set beyond its prefix; the prefix is {}",
+            net.trunc()
+        ));
+    }
+    let mapped = |address: Ipv6Addr| address.to_ipv4_mapped().is_some();
+    match net {
+        IpNet::V6(net) if net.prefix_len() >= 96 && mapped(net.addr()) => {
+            Err("is IPv4 in IPv6's clothes; write it as an IPv4 prefix".to_owned())
+        }
+        _ => Ok(net),
+    }
+}
