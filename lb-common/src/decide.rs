@@ -71,7 +71,7 @@ pub fn decide_with<P: Packet, T: Tables>(
             } else {
                 flow.decide()
             };
-            if transport.is_first_fragment() && verdict.member != 0 {
+            if transport.is_first_fragment() && verdict.member != 0 && !is_error {
                 let deadline = tick::deadline(tables.now(), FRAGMENT_LIFETIME_SEC);
                 let record = FragmentRecord {
                     member: verdict.member,
@@ -109,11 +109,12 @@ fn follow_first_fragment<T: Tables>(tables: &T, network: &Network, transport: &T
     let Some(first) = tables.fragment(&transport.fragment_key(network)) else {
         return unknown;
     };
-    if tables.now() >= first.deadline {
+    let now = tables.now();
+    if now >= first.deadline {
         return unknown;
     }
     match tables.member(first.member) {
-        Some(member) if member.in_use() => {
+        Some(member) if member.serves_entries(now) => {
             let verdict = Verdict {
                 unreportable: true,
                 ..unknown
@@ -381,7 +382,7 @@ impl<T: Tables> Flow<'_, T> {
         if zones.count != 0 {
             let zone = self.tables.zone(&rules::source_key(self.network));
             if zone.wrapping_sub(1) < zones.count {
-                word = self.tables.zone_selection(zones.first + zone - 1);
+                word = self.tables.zone_selection(zones.first.wrapping_add(zone - 1));
             }
         }
         if word == 0 {

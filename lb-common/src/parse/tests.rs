@@ -1,5 +1,7 @@
 //! Packets made by etherparse, whole, cut and damaged.
 
+mod quoted;
+
 use etherparse::{IpFragOffset, IpNumber, Ipv4Options, Ipv6RawExtHeader};
 use proptest::prelude::*;
 
