@@ -71,7 +71,7 @@ pub fn decide_with<P: Packet, T: Tables>(
             } else {
                 flow.decide()
             };
-            if transport.is_first_fragment() && verdict.member != 0 && !is_error {
+            if transport.is_first_fragment() && verdict.member != 0 {
                 let deadline = tick::deadline(tables.now(), FRAGMENT_LIFETIME_SEC);
                 let record = FragmentRecord {
                     member: verdict.member,
@@ -124,11 +124,17 @@ fn follow_first_fragment<T: Tables>(tables: &T, network: &Network, transport: &T
                 member.service(),
                 first.member,
                 &member,
-                0,
+                spread(tables, network, transport),
             )
         }
         _ => unknown,
     }
+}
+
+/// Hash bits for a packet that nothing else hashes: every fragment of a datagram has the same.
+#[inline(always)]
+fn spread<T: Tables>(tables: &T, network: &Network, transport: &Transport) -> u32 {
+    hash::selection(tables.keys(), Tuple::Three as u32, 0, network, transport)
 }
 
 /// A packet that can't be understood is only ours to drop if its destination is.
@@ -238,7 +244,10 @@ impl<T: Tables> Flow<'_, T> {
     fn to_leader(&self) -> Verdict {
         let number = self.service.leader().member();
         match self.tables.member(number) {
-            Some(member) if member.in_use() => self.forward(Reason::ForwardLeader, number, &member, 0),
+            Some(member) if member.in_use() => {
+                let entropy = spread(self.tables, self.network, self.transport);
+                self.forward(Reason::ForwardLeader, number, &member, entropy)
+            }
             _ => self.refuse(Reason::DropNoLeader),
         }
     }

@@ -383,11 +383,15 @@ fn headers<P: Packet>(packet: &P, network: &Network) -> Result<Transport, Reason
         identification: identification(packet, network),
         fragment_kind: u32::from(network.protocol),
     };
-    let last = match network.family {
+    let mut last = match network.family {
         Family::V4 => fixed,
         Family::V6 if matches!(network.protocol, ipproto::TCP | ipproto::UDP) => fixed,
         Family::V6 => behind_extensions(packet, fixed, end)?,
     };
+    // That an answer came in fragments says nothing of what the client sends: its ports name the flow.
+    if network.quoted && matches!(last.fragment, Fragment::First) {
+        last.fragment = Fragment::Whole;
+    }
     l4(packet, network, &last, end)
 }
 

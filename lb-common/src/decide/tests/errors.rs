@@ -292,3 +292,37 @@ fn a_vip_of_ports_takes_an_error_by_the_quoted_port() {
     let other_port = error4(3, VIP, VIP, 6, &tcp(81, 4001, ACK));
     assert_eq!(judge(&tables, &other_port).reason, Reason::DropIcmpError);
 }
+
+/// Large answers to small questions, over IPv6 above all: routers quote the answer's first fragment.
+#[test]
+fn an_error_about_an_answer_in_fragments_goes_to_the_backend_that_gave_it() {
+    let mut world = World::new();
+    world.protocol = 0;
+    let mut tables = world.tables();
+    let questions = (4000..4040).map(|port| (port, frame(0, &ipv6(17, &udp(port, 53)))));
+    let flows: Vec<(u16, u32)> = questions
+        .map(|(port, question)| (port, judge(&tables, &question).member))
+        .collect();
+    world.select_all_but(flows[0].1);
+    world.change(&mut tables);
+    for (port, member) in flows {
+        // By hand from RFC 8200 §4.5: a first fragment.
+        let fragment = [&[17, 0, 0, 1, 0, 0, 0, 9], &udp(53, port)[..]].concat();
+        let verdict = judge(&tables, &error6(2, 44, &[&fragment[..], &[0; 16]].concat()));
+        assert_eq!(
+            verdict.reason,
+            Reason::DropIcmpError,
+            "8 bytes hold only the fragment header"
+        );
+        let quote = ipv6_with(44, &fragment, |header| {
+            (header.source, header.destination) = (VIP6, CLIENT6);
+        });
+        let message = [&[2, 0, 0, 0, 0, 0, 5, 0], &quote[..]].concat();
+        let error = frame(0, &ipv6_with(58, &message, |header| header.source = ROUTER6));
+        let verdict = judge(&tables, &error);
+        assert_eq!(
+            (verdict.reason, verdict.member),
+            (Reason::ForwardIcmpError, member)
+        );
+    }
+}

@@ -1,8 +1,10 @@
 //! Semantics §8: later fragments go where the first one went.
 
+use std::collections::BTreeSet;
+
 use super::world::*;
 use crate::frames::{SYN, frame, ipv4_with, ipv6, tcp, udp};
-use crate::layout::{FRAGMENT_LIFETIME_SEC, FragmentRecord, RuleKey};
+use crate::layout::{FRAGMENT_LIFETIME_SEC, FragmentRecord, Leader, RuleKey};
 use crate::policy::SessionAffinity;
 use crate::testing::MemoryTables;
 use crate::tick::TICK_SECONDS;
@@ -198,4 +200,30 @@ fn a_dropped_first_fragment_leads_nowhere() {
         Reason::DropTruncated
     );
     assert!(tables.fragments.lock().expect("no holder panics").is_empty());
+}
+
+#[test]
+fn what_no_entry_hashes_spreads_over_paths_all_the_same() {
+    let mut world = World::new();
+    let tables = with_ports(&world);
+    judge(&tables, &piece(17, 7, 0, &udp(4001, 53)));
+    let later = judge(&tables, &piece(17, 7, 2, &[]));
+    assert_ne!(later.entropy, 0);
+    assert_eq!(
+        judge(&tables, &piece(17, 7, 3, &[])).entropy,
+        later.entropy,
+        "a datagram stays on its path"
+    );
+    world.leader = Leader::new(world.number(1)).0;
+    let tables = world.tables();
+    let from = |client| {
+        frame(
+            0,
+            &ipv4_with(6, &tcp(4001, 80, SYN), |ip| ip.source = [198, 51, 100, client]),
+        )
+    };
+    let entropies: BTreeSet<u32> = (0..50)
+        .map(|client| judge(&tables, &from(client)).entropy)
+        .collect();
+    assert_eq!(entropies.len(), 50, "clients of a leader differ");
 }

@@ -85,6 +85,9 @@ fn in_zones(world: &World, words: &[u64]) -> MemoryTables {
     };
     service.zones = zones.to_word();
     tables.zone_tables.extend((40..).zip(words.iter().copied()));
+    // Behind it lies another service's.
+    let others = Selection { offset: 252, size: 1 };
+    tables.zone_tables.insert(40 + zones.count, others.to_word());
     tables.slots.push(world.number(3));
     tables
 }

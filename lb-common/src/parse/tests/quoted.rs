@@ -240,5 +240,6 @@ fn neighbor_discovery_and_echo_are_of_their_own_family() {
         parse(&frame(0, &packet)).1.expect("whole").is_echo_request()
     };
     assert!(echo(false, 1, 8) && echo(true, 58, 128));
+    assert!(!echo(false, 58, 8) && !echo(true, 1, 128));
     assert!(!echo(false, 1, 0) && !echo(true, 58, 129) && !echo(true, 1, 8) && !echo(true, 58, 8));
 }
