@@ -76,6 +76,12 @@ impl Generator {
         }
         match random.below(100) {
             _ if self.recent.is_empty() => self.fresh(random, world),
+            _ if random.below(1000) == 0 => {
+                let about = &self.sent[random.below(self.sent.len() as u64) as usize];
+                let error = sequence::icmp_error(random, world, about);
+                self.coming.extend(sequence::cut_everywhere(&error));
+                error
+            }
             0..=14 => {
                 let about = &self.sent[random.below(self.sent.len() as u64) as usize];
                 sequence::icmp_error(random, world, about)

@@ -50,6 +50,12 @@ pub(crate) fn fragments(random: &mut Random, mut datagram: Datagram) -> Vec<Vec<
         .collect()
 }
 
+/// The frame cut at every length that a test run takes, down from where its headers have ended.
+pub(crate) fn cut_everywhere(frame: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let longest = frame.len().min(160);
+    (14..longest).rev().map(|length| frame[..length].to_vec())
+}
+
 /// An ICMP error about what an endpoint behind the VIP answered to `sent`, from some router.
 pub(crate) fn icmp_error(random: &mut Random, world: &World, sent: &Datagram) -> Vec<u8> {
     let is_v6 = matches!(sent.destination, Address::V6(_));
