@@ -72,12 +72,7 @@ pub fn decide_with<P: Packet, T: Tables>(
                 flow.decide()
             };
             if transport.is_first_fragment() && verdict.member != 0 {
-                let deadline = tick::deadline(tables.now(), FRAGMENT_LIFETIME_SEC);
-                let record = FragmentRecord {
-                    member: verdict.member,
-                    deadline,
-                };
-                tables.remember_fragment(&transport.fragment_key(network), &record);
+                remember_first_fragment(tables, network, &transport, verdict.member);
             }
             Verdict {
                 unreportable: is_error || transport.is_icmp_error() || transport.is_later_fragment(),
@@ -102,6 +97,16 @@ fn unmatched<T: Tables>(tables: &T, transport: &Transport, is_error: bool) -> Re
     }
 }
 
+/// A function of its own in the kernel too: its key would not fit the stack beside the rest of the decision.
+#[inline(never)]
+fn remember_first_fragment<T: Tables>(tables: &T, network: &Network, transport: &Transport, member: u32) {
+    let deadline = tick::deadline(tables.now(), FRAGMENT_LIFETIME_SEC);
+    tables.remember_fragment(
+        &transport.fragment_key(network),
+        &FragmentRecord { member, deadline },
+    );
+}
+
 /// Semantics §8: before any rule, a later fragment goes where its first one went. No member if that is not known.
 #[inline(always)]
 fn follow_first_fragment<T: Tables>(tables: &T, network: &Network, transport: &Transport) -> Verdict {
@@ -109,11 +114,12 @@ fn follow_first_fragment<T: Tables>(tables: &T, network: &Network, transport: &T
     let Some(first) = tables.fragment(&transport.fragment_key(network)) else {
         return unknown;
     };
-    if tables.now() >= first.deadline {
+    let now = tables.now();
+    if now >= first.deadline {
         return unknown;
     }
     match tables.member(first.member) {
-        Some(member) if member.in_use() => {
+        Some(member) if member.serves_entries(now) => {
             let verdict = Verdict {
                 unreportable: true,
                 ..unknown
@@ -123,11 +129,17 @@ fn follow_first_fragment<T: Tables>(tables: &T, network: &Network, transport: &T
                 member.service(),
                 first.member,
                 &member,
-                0,
+                spread(tables, network, transport),
             )
         }
         _ => unknown,
     }
+}
+
+/// Hash bits for a packet that nothing else hashes: every fragment of a datagram has the same.
+#[inline(always)]
+fn spread<T: Tables>(tables: &T, network: &Network, transport: &Transport) -> u32 {
+    hash::selection(tables.keys(), Tuple::Three as u32, 0, network, transport)
 }
 
 /// A packet that can't be understood is only ours to drop if its destination is.
@@ -237,7 +249,10 @@ impl<T: Tables> Flow<'_, T> {
     fn to_leader(&self) -> Verdict {
         let number = self.service.leader().member();
         match self.tables.member(number) {
-            Some(member) if member.in_use() => self.forward(Reason::ForwardLeader, number, &member, 0),
+            Some(member) if member.in_use() => {
+                let entropy = spread(self.tables, self.network, self.transport);
+                self.forward(Reason::ForwardLeader, number, &member, entropy)
+            }
             _ => self.refuse(Reason::DropNoLeader),
         }
     }
@@ -381,7 +396,7 @@ impl<T: Tables> Flow<'_, T> {
         if zones.count != 0 {
             let zone = self.tables.zone(&rules::source_key(self.network));
             if zone.wrapping_sub(1) < zones.count {
-                word = self.tables.zone_selection(zones.first + zone - 1);
+                word = self.tables.zone_selection(zones.first.wrapping_add(zone - 1));
             }
         }
         if word == 0 {

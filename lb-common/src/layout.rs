@@ -458,12 +458,12 @@ impl TupleRecord {
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct FragmentKey {
     /// As packets have them: IPv4 in the first word.
     pub source: [u32; 4],
     pub destination: [u32; 4],
-    /// As it lies in the packet; IPv4 in the low 16 bits.
+    /// IPv6: as it lies in the packet. IPv4: the number, in the low 16 bits.
     pub identification: u32,
     /// Protocol (8) · 1 if IPv6 (8), from the low bits up.
     pub kind: u32,
@@ -471,7 +471,7 @@ pub struct FragmentKey {
 
 /// Where a datagram's first fragment went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct FragmentRecord {
     pub member: u32,
     /// The tick from which on it is forgotten.

@@ -28,6 +28,8 @@ pub struct Network {
     pub l4: usize,
     /// Length of the IP packet by its own header, in bytes.
     pub length: usize,
+    /// Offset behind what there is of the packet: what an ICMP error quotes may end before its own length.
+    end: usize,
     pub source: [u32; 4],
     pub destination: [u32; 4],
     /// Protocol, or the first next-header value.
@@ -69,6 +71,8 @@ pub enum Fragment {
 /// The transport layer. The small fields are packed into one word, because the verifier follows every combination
 /// of fields whose values it knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// The verifier wants every access to the stack aligned, and the compiler joins 32-bit ones.
+#[repr(align(8))]
 pub struct Transport {
     /// Source and destination port as they lie in memory (network order, source first); 0 without ports.
     pub ports: u32,
@@ -267,6 +271,7 @@ fn ipv4<P: Packet>(packet: &P, l3: usize, quoted: bool) -> Result<Network, Reaso
         l3,
         l4: l3 + header_length,
         length,
+        end: l3 + length,
         source: [word(header, 12), 0, 0, 0],
         destination: [word(header, 16), 0, 0, 0],
         protocol: header[9],
@@ -294,6 +299,7 @@ fn ipv6<P: Packet>(packet: &P, l3: usize, quoted: bool) -> Result<Network, Reaso
         l3,
         l4: l3 + IPV6_HEADER,
         length,
+        end: l3 + length,
         source: [
             word(header, 8),
             word(header, 12),
@@ -336,17 +342,26 @@ pub fn quoted<P: Packet>(packet: &P, network: &Network) -> Quoted {
     if !is_icmp || network.fault.is_some() {
         return Quoted::Nothing;
     }
+    let quotation = network.l4 + ICMP_HEADER;
     let Some(header) = packet.window::<ICMP_HEADER>(network.l4) else {
         return Quoted::Nothing;
     };
-    let quotation = network.l4 + ICMP_HEADER;
-    let quoted = match (network.family, header[0]) {
-        (Family::V4, 3 | 11 | 12) => ipv4(packet, quotation, true),
-        (Family::V6, 1..=4) => ipv6(packet, quotation, true),
+    if quotation > network.end {
+        return Quoted::Nothing;
+    }
+    let (quoted, fixed_header) = match (network.family, header[0]) {
+        (Family::V4, 3 | 11 | 12) => (ipv4(packet, quotation, true), IPV4_HEADER),
+        (Family::V6, 1..=4) => (ipv6(packet, quotation, true), IPV6_HEADER),
         _ => return Quoted::Nothing,
     };
+    // What lies behind the IP packet's end, such as Ethernet padding, is no part of the quotation.
     match quoted {
-        Ok(quoted) if quoted.fault.is_none() => Quoted::Packet(quoted),
+        Ok(quoted) if quoted.fault.is_none() && quotation + fixed_header <= network.end => {
+            Quoted::Packet(Network {
+                end: network.end,
+                ..quoted
+            })
+        }
         _ => Quoted::Unreadable,
     }
 }
@@ -369,11 +384,7 @@ pub fn transport<P: Packet>(packet: &P, network: &Network) -> Result<Transport, 
 
 #[inline(always)]
 fn headers<P: Packet>(packet: &P, network: &Network) -> Result<Transport, Reason> {
-    let end = if network.quoted {
-        packet.length()
-    } else {
-        network.l3 + network.length
-    };
+    let end = network.end;
     let fixed = Header {
         protocol: u32::from(network.protocol),
         fragment: network.fragment,
@@ -381,11 +392,15 @@ fn headers<P: Packet>(packet: &P, network: &Network) -> Result<Transport, Reason
         identification: identification(packet, network),
         fragment_kind: u32::from(network.protocol),
     };
-    let last = match network.family {
+    let mut last = match network.family {
         Family::V4 => fixed,
         Family::V6 if matches!(network.protocol, ipproto::TCP | ipproto::UDP) => fixed,
         Family::V6 => behind_extensions(packet, fixed, end)?,
     };
+    // That an answer came in fragments says nothing of what the client sends: its ports name the flow.
+    if network.quoted && matches!(last.fragment, Fragment::First) {
+        last.fragment = Fragment::Whole;
+    }
     l4(packet, network, &last, end)
 }
 
@@ -497,24 +512,23 @@ fn l4<P: Packet>(packet: &P, network: &Network, header: &Header, end: usize) -> 
                 return Err(Reason::DropTruncated);
             }
             let header = packet.window::<4>(at).ok_or(Reason::DropTruncated)?;
-            let is_v6 = protocol == ipproto::ICMPV6;
-            let discovery = is_v6 && network.hop_limit == 255 && matches!(header[0], 133..=137);
-            let echo = header[0]
-                == if is_v6 {
-                    ICMPV6_ECHO_REQUEST
-                } else {
-                    ICMP_ECHO_REQUEST
-                };
-            let whole = !transport.is_first_fragment();
-            let error = if is_v6 {
-                header[0] < 128
-            } else {
-                matches!(header[0], 3 | 4 | 5 | 11 | 12)
+            // Either protocol in the other family's packets is nothing that anyone answers.
+            let (own, echo_request) = match network.family {
+                Family::V4 => (ipproto::ICMP, ICMP_ECHO_REQUEST),
+                Family::V6 => (ipproto::ICMPV6, ICMPV6_ECHO_REQUEST),
+            };
+            let discovery =
+                own == ipproto::ICMPV6 && network.hop_limit == 255 && matches!(header[0], 133..=137);
+            let echo = header[0] == echo_request && !transport.is_first_fragment();
+            let is_own = protocol == own;
+            let error = match network.family {
+                Family::V4 => matches!(header[0], 3 | 4 | 5 | 11 | 12),
+                Family::V6 => header[0] < 128,
             };
             Ok(transport
-                .with(NEIGHBOR_DISCOVERY, discovery)
-                .with(ECHO_REQUEST, echo && whole)
-                .with(ICMP_ERROR, error))
+                .with(NEIGHBOR_DISCOVERY, discovery && is_own)
+                .with(ECHO_REQUEST, echo && is_own)
+                .with(ICMP_ERROR, error && is_own))
         }
         _ => Ok(transport),
     }

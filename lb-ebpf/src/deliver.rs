@@ -5,12 +5,13 @@ use aya_ebpf::helpers::generated::{bpf_csum_diff, bpf_xdp_adjust_head, bpf_xdp_a
 use aya_ebpf::programs::XdpContext;
 use lb_common::checksum;
 use lb_common::layout::{Backend, DeliveryMode};
+use lb_common::opaque::hide;
 use lb_common::parse::{Family, Network};
 use lb_common::rewrite::{
     self, GUE_IPV4, GUE_IPV6, ICMP_HEADER, ICMPV4_QUOTE, ICMPV6_QUOTE, fragmentation_needed, ipv4_header,
     ipv6_header, packet_too_big,
 };
-use lb_common::verdict::{Reason, Verdict};
+use lb_common::verdict::Reason;
 use lb_common::wire::{ETHERNET_HEADER, IPV4_HEADER, IPV6_HEADER, Packet as _, VLAN_TAG, ipproto};
 
 use crate::frame::Frame;
@@ -34,15 +35,60 @@ impl Outcome {
 
 type Delivered = Result<u32, Reason>;
 
-/// A function of its own in the kernel too: with the decision in one, the stack would be too small for both.
+/// What delivery needs of the verdict, in registers: a struct behind a pointer would be joined 64-bit stores on the
+/// stack, misaligned ones among them, which the verifier refuses.
+#[derive(Clone, Copy)]
+pub(crate) struct Decided {
+    pub(crate) reason: Reason,
+    pub(crate) entropy: u32,
+    pub(crate) unreportable: bool,
+}
+
+#[inline(always)]
+pub(crate) fn deliver(ctx: &XdpContext, network: &Network, backend: &Backend, decided: Decided) -> Outcome {
+    // The verifier shall not follow every reason on its own through all of delivery.
+    let frame = Frame::of(ctx);
+    let reason = frame.forget(decided.reason as u32);
+    let unreportable = frame.forget(u32::from(decided.unreportable));
+    let hints = u64::from(decided.entropy) | (u64::from(unreportable) << 32);
+    let packed = deliver_apart(ctx, network, backend, reason, hints);
+    // SAFETY: the high half is the number of the reason that `deliver_apart` packed.
+    let reason = unsafe { core::mem::transmute::<u8, Reason>((packed >> 32) as u8) };
+    Outcome {
+        reason,
+        action: packed as u32,
+    }
+}
+
+/// A function of its own in the kernel too: with the decision in one, the stack would be too small for both. It has
+/// five arguments and one result, as many as registers carry: the action, and the reason in the high half.
 #[inline(never)]
-pub(crate) fn deliver(ctx: &XdpContext, network: &Network, backend: &Backend, verdict: &Verdict) -> Outcome {
+fn deliver_apart(ctx: &XdpContext, network: &Network, backend: &Backend, reason: u32, hints: u64) -> u64 {
+    let hints = Hints {
+        entropy: hints as u32,
+        unreportable: hints >> 32 != 0,
+    };
+    let (reason, action) = match deliver_any(ctx, network, backend, hints) {
+        Ok(action) => (reason, action),
+        Err(Outcome { reason, action }) => (reason as u32, action),
+    };
+    u64::from(action) | (u64::from(reason) << 32)
+}
+
+#[derive(Clone, Copy)]
+struct Hints {
+    entropy: u32,
+    unreportable: bool,
+}
+
+#[inline(always)]
+fn deliver_any(ctx: &XdpContext, network: &Network, backend: &Backend, hints: Hints) -> Result<u32, Outcome> {
     // The offset of the IP header is one of three constants: with each its own copy of the code, every access
     // behind it has a constant offset.
     match network.l3 {
-        ETHERNET_HEADER => deliver_at::<ETHERNET_HEADER>(ctx, network, backend, verdict),
-        TAGGED => deliver_at::<TAGGED>(ctx, network, backend, verdict),
-        _ => deliver_at::<TWICE_TAGGED>(ctx, network, backend, verdict),
+        ETHERNET_HEADER => deliver_at::<ETHERNET_HEADER>(ctx, network, backend, hints),
+        TAGGED => deliver_at::<TAGGED>(ctx, network, backend, hints),
+        _ => deliver_at::<TWICE_TAGGED>(ctx, network, backend, hints),
     }
 }
 
@@ -54,10 +100,10 @@ fn deliver_at<const L3: usize>(
     ctx: &XdpContext,
     network: &Network,
     backend: &Backend,
-    verdict: &Verdict,
-) -> Outcome {
+    hints: Hints,
+) -> Result<u32, Outcome> {
     let Some(mode) = DeliveryMode::from_u32(backend.mode) else {
-        return Outcome::dropped(Reason::DropBadDelivery);
+        return Err(Outcome::dropped(Reason::DropBadDelivery));
     };
     let overhead = match mode {
         DeliveryMode::L2 => 0,
@@ -68,12 +114,12 @@ fn deliver_at<const L3: usize>(
     };
     let mtu = backend.mtu as usize;
     if network.length + overhead > mtu {
-        if verdict.unreportable {
-            return Outcome::dropped(Reason::DropTooBig);
+        if hints.unreportable {
+            return Err(Outcome::dropped(Reason::DropTooBig));
         }
-        return too_big::<L3>(ctx, network, mtu.saturating_sub(overhead) as u32);
+        return Err(too_big::<L3>(ctx, network, mtu.saturating_sub(overhead) as u32));
     }
-    let entropy = verdict.entropy;
+    let entropy = hints.entropy;
     let delivered = match mode {
         DeliveryMode::L2 => l2(ctx, backend),
         DeliveryMode::Ipv4 => encapsulate::<L3, _>(ctx, network, backend, Family::V4, || {
@@ -89,13 +135,8 @@ fn deliver_at<const L3: usize>(
             rewrite::gue_ipv6(network, backend, entropy)
         }),
     };
-    match delivered.and_then(|()| transmit(ctx, backend)) {
-        Ok(action) => Outcome {
-            reason: verdict.reason,
-            action,
-        },
-        Err(reason) => Outcome::dropped(reason),
-    }
+    let sent = delivered.and_then(|()| transmit(ctx, backend));
+    sent.map_err(Outcome::dropped)
 }
 
 #[inline(always)]

@@ -21,7 +21,7 @@ use lb_common::parse::{self, Network};
 use lb_common::verdict::{Action, Reason, Verdict};
 use lb_common::wire::Packet as _;
 
-use crate::deliver::Outcome;
+use crate::deliver::{Decided, Outcome};
 use crate::frame::Frame;
 use crate::kernel::KernelTables;
 use crate::maps::Scratch;
@@ -53,7 +53,24 @@ fn handle(ctx: &XdpContext, frame: &Frame, network: Network) -> (Verdict, u32) {
         Action::Drop => return (verdict, xdp_action::XDP_DROP),
         Action::Reply => deliver::answer_echo(ctx, network),
         Action::Forward => match maps::backend(verdict.backend) {
-            Some(backend) => deliver::deliver(ctx, network, backend, &verdict),
+            Some(backend) => {
+                let Verdict {
+                    reason,
+                    entropy,
+                    unreportable,
+                    ..
+                } = verdict;
+                deliver::deliver(
+                    ctx,
+                    network,
+                    backend,
+                    Decided {
+                        reason,
+                        entropy,
+                        unreportable,
+                    },
+                )
+            }
             None => Outcome {
                 reason: Reason::DropBadDelivery,
                 action: xdp_action::XDP_DROP,

@@ -17,8 +17,11 @@ fn the_verifier_accepts_the_program_with_room_to_spare() {
             services: 16,
             members: 64,
             backends: 64,
+            zone_tables: 64,
+            zone_prefixes: 64,
         },
         seed: 1,
+        answer_echo: true,
         trace_packets: false,
         test_tick: 0,
     };

@@ -1,7 +1,10 @@
 //! The way of a packet, step by step, on tables in memory.
 
 mod entries;
+mod errors;
+mod fragments;
 mod rules;
+mod tables;
 mod world;
 
 use world::*;

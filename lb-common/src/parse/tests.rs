@@ -1,5 +1,7 @@
 //! Packets made by etherparse, whole, cut and damaged.
 
+mod quoted;
+
 use etherparse::{IpFragOffset, IpNumber, Ipv4Options, Ipv6RawExtHeader};
 use proptest::prelude::*;
 
@@ -344,12 +346,15 @@ proptest! {
         if let Ok(network) = network(&bytes) {
             prop_assert!(network.l3 <= 22);
             let _ = transport(&bytes, &network);
+            if let Quoted::Packet(inner) = quoted(&bytes, &network) {
+                let _ = transport(&bytes, &inner);
+            }
         }
     }
 
     #[test]
     fn nothing_panics_on_damaged_packets(
-        which in 0..3usize,
+        which in 0..5usize,
         tags in 0..=2usize,
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
         cut in any::<prop::sample::Index>(),
@@ -358,6 +363,8 @@ proptest! {
             ipv4(6, &tcp(1, 2, SYN)),
             ipv6(17, &udp(1, 2)),
             ipv6(0, &[raw(60, 1), raw(44, 0), fragment6(6, 0, true), tcp(1, 2, ACK)].concat()),
+            ipv4(1, &[&[3, 4, 0, 0, 0, 0, 5, 0], &ipv4(6, &tcp(1, 2, ACK))[..28]].concat()),
+            ipv6(58, &[&[2, 0, 0, 0, 0, 0, 5, 0], &ipv6(44, &[fragment6(17, 0, true), udp(1, 2)].concat())[..]].concat()),
         ];
         let mut bytes = frame(tags, &packets[which]);
         for (at, value) in damage {
@@ -371,6 +378,14 @@ proptest! {
             // What was read lies inside the packet.
             prop_assert!(network.l3 + network.length <= bytes.len());
             prop_assert!(transport.class() < Class::ALL.len() as u32);
+        }
+        if let Ok(network) = network(&bytes)
+            && let Quoted::Packet(inner) = quoted(&bytes, &network)
+        {
+            prop_assert!(inner.l3 < network.l3 + network.length);
+            if let Ok(transport) = transport(&bytes, &inner) {
+                prop_assert!(!transport.is_first_fragment() && !transport.opens());
+            }
         }
     }
 }

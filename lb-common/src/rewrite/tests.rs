@@ -1,7 +1,7 @@
 //! Headers and checksums, read and verified by etherparse.
 
 use etherparse::{
-    Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type, IpNumber, Ipv4Header, Ipv6Header, icmpv4,
+    Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type, IpNumber, Ipv4Header, Ipv6Header, UdpHeader, icmpv4,
 };
 use proptest::prelude::*;
 
@@ -89,6 +89,45 @@ proptest! {
         prop_assert_eq!(header.flow_label.value(), 0);
         prop_assert_eq!((header.source, header.destination), (bytes(source), bytes(destination)));
         prop_assert_eq!((header.next_header, header.hop_limit), (number(v6), 64));
+    }
+
+    #[test]
+    fn gue_is_udp_without_a_checksum_from_a_port_of_the_flow(
+        v6 in any::<bool>(),
+        traffic_class in any::<u8>(),
+        payload in 0..1400usize,
+        source in any::<[u32; 4]>(),
+        destination in any::<[u32; 4]>(),
+        port in any::<u16>(),
+        entropy in any::<u32>(),
+    ) {
+        let network = inner(v6, traffic_class, payload);
+        let backend = Backend { port: u32::from(port), ..backend(source, destination) };
+        let length = network.length + 8;
+
+        let headers = gue_ipv4(&network, &backend, entropy);
+        let (ip, rest) = Ipv4Header::from_slice(&headers).expect("an IPv4 header");
+        prop_assert_eq!(ip.header_checksum, ip.calc_header_checksum());
+        prop_assert_eq!((ip.protocol, usize::from(ip.total_len)), (IpNumber::UDP, 20 + length));
+        prop_assert_eq!((ip.dscp.value() << 2) | ip.ecn.value(), traffic_class);
+        prop_assert!(ip.dont_fragment);
+        let (udp4, rest) = UdpHeader::from_slice(rest).expect("a UDP header");
+        prop_assert!(rest.is_empty());
+
+        let headers = gue_ipv6(&network, &backend, entropy);
+        let (ip, rest) = Ipv6Header::from_slice(&headers).expect("an IPv6 header");
+        prop_assert_eq!((ip.next_header, usize::from(ip.payload_length)), (IpNumber::UDP, length));
+        prop_assert_eq!((ip.traffic_class, ip.flow_label.value()), (traffic_class, entropy & 0xf_ffff));
+        prop_assert_eq!((ip.source, ip.destination), (bytes(source), bytes(destination)));
+        let (udp6, rest) = UdpHeader::from_slice(rest).expect("a UDP header");
+        prop_assert!(rest.is_empty());
+
+        prop_assert_eq!(&udp4, &udp6);
+        prop_assert_eq!((udp4.destination_port, udp4.checksum), (port, 0));
+        prop_assert_eq!(usize::from(udp4.length), length);
+        // The dynamic range of RFC 6335, and every bit of it by the flow.
+        prop_assert!(udp4.source_port >= 49_152);
+        prop_assert_eq!(u32::from(udp4.source_port) & 0x3fff, entropy & 0x3fff);
     }
 
     #[test]

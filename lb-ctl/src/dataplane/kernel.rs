@@ -15,6 +15,7 @@ use lb_common::verdict::Reason;
 use zerocopy::{FromBytes, IntoBytes, transmute};
 
 use super::flows::FlowTable;
+use super::fragments::FragmentMemory;
 use super::load::{Sizes, data};
 use super::mapped::MappedArray;
 use crate::plan::contents::{Contents, RuleContents, ServiceContents, ZonePrefix};
@@ -36,6 +37,7 @@ pub struct MapSet {
     tables: MappedArray,
     zone_tables: MappedArray,
     pub flows: FlowTable,
+    pub fragments: FragmentMemory,
     flows_map_id: u32,
 }
 
@@ -80,6 +82,7 @@ impl MapSet {
             tables: array(ebpf, map::TABLES, sizes.table_slots / 2, 8)?,
             zone_tables: array(ebpf, map::ZONE_TABLES, sizes.zone_tables, 8)?,
             flows: FlowTable::new(flows, tuples),
+            fragments: FragmentMemory::new(take(ebpf, map::FRAGMENTS)?)?,
             flows_map_id,
         })
     }

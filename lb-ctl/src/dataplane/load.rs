@@ -237,6 +237,7 @@ pub(super) fn data(map: Map) -> Option<MapData> {
     match map {
         Map::Array(data)
         | Map::HashMap(data)
+        | Map::LruHashMap(data)
         | Map::LpmTrie(data)
         | Map::PerCpuArray(data)
         | Map::DevMapHash(data) => Some(data),

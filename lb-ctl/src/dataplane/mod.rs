@@ -2,6 +2,7 @@
 
 mod attach;
 mod flows;
+mod fragments;
 mod kernel;
 mod load;
 mod mapped;
@@ -9,6 +10,7 @@ mod pin;
 
 pub use attach::{AttachError, Attached, XdpMode};
 pub use flows::{FlowEntry, FlowTable};
+pub use fragments::FragmentMemory;
 pub use kernel::MapSet;
 pub use load::{LoadError, LoadOptions, Program, Sizes, object, object_can_trace, object_is_embedded};
 pub use pin::{PinDirectory, detach_offline};

@@ -3,14 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use etherparse::checksum::Sum16BitWords;
 use etherparse::icmpv4::DestUnreachableHeader;
-use etherparse::{Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type, IpNumber, Ipv4Header, Ipv6Header};
+use etherparse::{
+    Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type, IpDscp, IpEcn, IpNumber, Ipv4Header, Ipv6FlowLabel,
+    Ipv6Header, UdpHeader,
+};
+use lb_common::checksum;
 use lb_common::decide::decide;
 use lb_common::layout::{Backend, DeliveryMode};
 use lb_common::parse::{self, Family, Network};
 use lb_common::testing::MemoryTables;
 use lb_common::verdict::{Action, Reason, Verdict};
-use lb_common::{checksum, rewrite};
 
 use super::world::INGRESS;
 
@@ -24,6 +28,8 @@ pub(crate) struct Outcome {
     pub(crate) reason: Reason,
     pub(crate) member: u32,
     pub(crate) action: u32,
+    /// How it was delivered, if it was.
+    pub(crate) mode: Option<DeliveryMode>,
     /// The frame that leaves; of no interest when the packet is dropped.
     pub(crate) frame: Option<Vec<u8>>,
 }
@@ -34,6 +40,7 @@ impl Outcome {
             reason,
             member: verdict.member,
             action: XDP_DROP,
+            mode: None,
             frame: None,
         }
     }
@@ -50,6 +57,7 @@ pub(crate) fn outcome(tables: &MemoryTables, around: &Surroundings<'_>, packet: 
         reason,
         member: 0,
         action: XDP_PASS,
+        mode: None,
         frame: Some(packet.to_vec()),
     };
     let network = match parse::network(&packet) {
@@ -60,7 +68,7 @@ pub(crate) fn outcome(tables: &MemoryTables, around: &Surroundings<'_>, packet: 
     match verdict.reason.action() {
         Action::Pass => passed(verdict.reason),
         Action::Drop => Outcome::dropped(verdict.reason, &verdict),
-        Action::Reply => panic!("only delivery replies"),
+        Action::Reply => echo_reply(packet, &network, &verdict),
         Action::Forward => match around.backends.get(&verdict.backend) {
             Some(backend) => deliver(packet, &network, &verdict, backend, around.devices),
             None => Outcome::dropped(Reason::DropBadDelivery, &verdict),
@@ -82,14 +90,12 @@ fn deliver(
         DeliveryMode::L2 => 0,
         DeliveryMode::Ipv4 => 20,
         DeliveryMode::Ipv6 => 40,
+        DeliveryMode::GueIpv4 => 20 + 8,
+        DeliveryMode::GueIpv6 => 40 + 8,
     };
     if network.length + overhead > backend.mtu as usize {
-        return too_big(
-            packet,
-            network,
-            verdict,
-            (backend.mtu as usize).saturating_sub(overhead),
-        );
+        let mtu = (backend.mtu as usize).saturating_sub(overhead);
+        return too_big(packet, network, verdict, mtu);
     }
     if mode != DeliveryMode::L2 && network.hop_limit < 2 {
         return Outcome::dropped(Reason::DropTtlExpired, verdict);
@@ -103,29 +109,78 @@ fn deliver(
     };
     let mut frame = backend.ethernet.to_vec();
     frame.extend(&packet[12..network.l3]);
-    match mode {
-        DeliveryMode::L2 => frame.extend(&packet[network.l3..]),
-        DeliveryMode::Ipv4 => {
-            set_ethertype(&mut frame, 0x0800);
-            let outer = rewrite::outer_ipv4(network, backend);
-            check_outer_ipv4(&outer, network, backend);
-            frame.extend(outer);
-            frame.extend(routed(&packet[network.l3..], network));
-        }
-        DeliveryMode::Ipv6 => {
-            set_ethertype(&mut frame, 0x86dd);
-            let outer = rewrite::outer_ipv6(network, backend);
-            check_outer_ipv6(&outer, network, backend);
-            frame.extend(outer);
-            frame.extend(routed(&packet[network.l3..], network));
-        }
+    let inner = &packet[network.l3..];
+    if mode == DeliveryMode::L2 {
+        frame.extend(inner);
+    } else {
+        encapsulate(&mut frame, mode, network, backend, verdict.entropy);
+        frame.extend(routed(inner, network));
     }
     Outcome {
         reason: verdict.reason,
         member: verdict.member,
         action,
+        mode: Some(mode),
         frame: Some(frame),
     }
+}
+
+/// The outer headers (semantics §9), behind link headers that get the outer EtherType.
+fn encapsulate(frame: &mut Vec<u8>, mode: DeliveryMode, network: &Network, backend: &Backend, entropy: u32) {
+    let is_gue = matches!(mode, DeliveryMode::GueIpv4 | DeliveryMode::GueIpv6);
+    let is_v4 = matches!(mode, DeliveryMode::Ipv4 | DeliveryMode::GueIpv4);
+    let (protocol, payload) = if is_gue {
+        (IpNumber::UDP, network.length + 8)
+    } else {
+        (inner_number(network), network.length)
+    };
+    set_ethertype(frame, if is_v4 { 0x0800 } else { 0x86dd });
+    if is_v4 {
+        outer_ipv4(frame, network, backend, protocol, payload);
+    } else {
+        outer_ipv6(frame, network, backend, protocol, payload, entropy);
+    }
+    if is_gue {
+        let udp = UdpHeader {
+            source_port: 0xc000 | (entropy % 0x4000) as u16,
+            destination_port: backend.port as u16,
+            length: payload as u16,
+            checksum: 0,
+        };
+        udp.write(frame).expect("writing to memory");
+    }
+}
+
+fn outer_ipv4(frame: &mut Vec<u8>, network: &Network, backend: &Backend, protocol: IpNumber, payload: usize) {
+    let source = backend.outer_source[0].to_ne_bytes();
+    let destination = backend.outer_destination[0].to_ne_bytes();
+    let mut header =
+        Ipv4Header::new(payload as u16, 64, protocol, source, destination).expect("a short payload");
+    header.dscp = IpDscp::try_new(network.traffic_class >> 2).expect("6 bits");
+    header.ecn = IpEcn::try_new(network.traffic_class & 3).expect("2 bits");
+    header.dont_fragment = true;
+    header.header_checksum = header.calc_header_checksum();
+    header.write_raw(frame).expect("writing to memory");
+}
+
+fn outer_ipv6(
+    frame: &mut Vec<u8>,
+    network: &Network,
+    backend: &Backend,
+    protocol: IpNumber,
+    payload: usize,
+    entropy: u32,
+) {
+    let header = Ipv6Header {
+        traffic_class: network.traffic_class,
+        flow_label: Ipv6FlowLabel::try_new(entropy % (1 << 20)).expect("20 bits"),
+        payload_length: payload as u16,
+        next_header: protocol,
+        hop_limit: 64,
+        source: bytes_of(backend.outer_source),
+        destination: bytes_of(backend.outer_destination),
+    };
+    header.write(frame).expect("writing to memory");
 }
 
 fn set_ethertype(link: &mut [u8], ethertype: u16) {
@@ -139,54 +194,43 @@ fn routed(packet: &[u8], network: &Network) -> Vec<u8> {
     match network.family {
         Family::V6 => inner[7] -= 1,
         Family::V4 => {
-            let word = |bytes: &[u8], at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
-            let (header, _) = Ipv4Header::from_slice(packet).expect("the parser accepted the header");
-            let was_right = header.header_checksum == header.calc_header_checksum();
-            let old = word(&inner, 8);
             inner[8] -= 1;
-            let sum = checksum::update(word(packet, 10), old, word(&inner, 8));
-            inner[10..12].copy_from_slice(&sum.to_be_bytes());
-            let (header, _) = Ipv4Header::from_slice(&inner).expect("only the TTL changed");
-            let is_right = header.header_checksum == header.calc_header_checksum();
-            assert_eq!(
-                was_right, is_right,
-                "a hop keeps a right checksum right and a wrong one wrong"
-            );
+            update_checksum(&mut inner, packet, 10, 8);
+            assert_same_validity(&inner, packet, ipv4_header_length(packet));
         }
     }
     inner
 }
 
+fn ipv4_header_length(packet: &[u8]) -> std::ops::Range<usize> {
+    0..usize::from(packet[0] & 0x0f) * 4
+}
+
+/// Updates the checksum at `at` for the word at `changed` (RFC 1624).
+fn update_checksum(packet: &mut [u8], before: &[u8], at: usize, changed: usize) {
+    let word = |bytes: &[u8], at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+    let sum = checksum::update(word(before, at), word(before, changed), word(packet, changed));
+    packet[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// A right checksum stays right and a wrong one wrong: etherparse sums the bytes anew.
+fn assert_same_validity(after: &[u8], before: &[u8], range: std::ops::Range<usize>) {
+    let is_right = |bytes: &[u8]| {
+        Sum16BitWords::new()
+            .add_slice(&bytes[range.clone()])
+            .ones_complement()
+            == 0
+    };
+    assert_eq!(
+        is_right(before),
+        is_right(after),
+        "the checksum of {before:x?}, {range:?}"
+    );
+}
+
 fn bytes_of(words: [u32; 4]) -> [u8; 16] {
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
     bytes.try_into().expect("four words are 16 bytes")
-}
-
-fn check_outer_ipv4(outer: &[u8; 20], network: &Network, backend: &Backend) {
-    let (header, rest) = Ipv4Header::from_slice(outer).expect("an IPv4 header");
-    assert!(rest.is_empty());
-    assert_eq!(header.header_checksum, header.calc_header_checksum());
-    assert_eq!(usize::from(header.total_len), network.length + 20);
-    assert_eq!(header.source, backend.outer_source[0].to_ne_bytes());
-    assert_eq!(header.destination, backend.outer_destination[0].to_ne_bytes());
-    assert!(header.dont_fragment && !header.is_fragmenting_payload());
-    assert_eq!(
-        (header.dscp.value() << 2) | header.ecn.value(),
-        network.traffic_class
-    );
-    assert_eq!(header.time_to_live, 64);
-    assert_eq!(header.protocol, inner_number(network));
-}
-
-fn check_outer_ipv6(outer: &[u8; 40], network: &Network, backend: &Backend) {
-    let (header, rest) = Ipv6Header::from_slice(outer).expect("an IPv6 header");
-    assert!(rest.is_empty());
-    assert_eq!(usize::from(header.payload_length), network.length);
-    assert_eq!(header.source, bytes_of(backend.outer_source));
-    assert_eq!(header.destination, bytes_of(backend.outer_destination));
-    assert_eq!(header.traffic_class, network.traffic_class);
-    assert_eq!((header.hop_limit, header.flow_label.value()), (64, 0));
-    assert_eq!(header.next_header, inner_number(network));
 }
 
 fn inner_number(network: &Network) -> IpNumber {
@@ -196,13 +240,56 @@ fn inner_number(network: &Network) -> IpNumber {
     }
 }
 
+/// What an ICMPv6 checksum is about (RFC 8200 §8.1).
+fn with_pseudo_header(packet: &[u8], message: std::ops::Range<usize>) -> Vec<u8> {
+    let length = (message.len() as u32).to_be_bytes();
+    [&packet[8..40], &length, &[0, 0, 0, 58], &packet[message]].concat()
+}
+
+/// The answer to an echo request (RFC 792, RFC 4443 §4.2): ends exchanged, the type changed, the rest as it came.
+fn echo_reply(packet: &[u8], network: &Network, verdict: &Verdict) -> Outcome {
+    let (inner, l4) = (&packet[network.l3..], network.l4 - network.l3);
+    let mut answer = inner.to_vec();
+    match network.family {
+        Family::V4 => {
+            answer[12..16].copy_from_slice(&inner[16..20]);
+            answer[16..20].copy_from_slice(&inner[12..16]);
+            answer[8] = 64;
+            update_checksum(&mut answer, inner, 10, 8);
+            assert_same_validity(&answer, inner, ipv4_header_length(inner));
+            answer[l4] = 0;
+            update_checksum(&mut answer, inner, l4 + 2, l4);
+            assert_same_validity(&answer, inner, l4..network.length);
+        }
+        // Only a message without extension headers before it is answered.
+        Family::V6 if network.protocol != 58 => return Outcome::dropped(Reason::DropNoRule, verdict),
+        Family::V6 => {
+            answer[8..24].copy_from_slice(&inner[24..40]);
+            answer[24..40].copy_from_slice(&inner[8..24]);
+            answer[7] = 64;
+            answer[l4] = 129;
+            update_checksum(&mut answer, inner, l4 + 2, l4);
+            let summed =
+                [answer.as_slice(), inner].map(|packet| with_pseudo_header(packet, l4..network.length));
+            assert_same_validity(&summed[0], &summed[1], 0..summed[0].len());
+        }
+    }
+    Outcome {
+        reason: Reason::ReplyEcho,
+        member: 0,
+        action: XDP_TX,
+        mode: None,
+        frame: Some([&packet[6..12], &packet[..6], &packet[12..network.l3], &answer].concat()),
+    }
+}
+
 /// The ICMP error, made by etherparse from the RFCs' words: the packet as it came, quoted as far as allowed.
 fn too_big(packet: &[u8], network: &Network, verdict: &Verdict, mtu: usize) -> Outcome {
-    let (icmp, quoted) = match network.family {
-        Family::V4 => (1, 576 - 20 - 8),
-        Family::V6 => (58, 1280 - 40 - 8),
+    let quoted = match network.family {
+        Family::V4 => 576 - 20 - 8,
+        Family::V6 => 1280 - 40 - 8,
     };
-    if network.protocol == icmp || network.length < quoted {
+    if verdict.unreportable || network.length < quoted {
         return Outcome::dropped(Reason::DropTooBig, verdict);
     }
     let quote = &packet[network.l3..network.l3 + quoted];
@@ -245,6 +332,7 @@ fn too_big(packet: &[u8], network: &Network, verdict: &Verdict, mtu: usize) -> O
         reason: Reason::ReplyTooBig,
         member: verdict.member,
         action: XDP_TX,
+        mode: None,
         frame: Some(frame),
     }
 }

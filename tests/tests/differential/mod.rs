@@ -1,4 +1,5 @@
 pub(crate) mod expect;
 pub(crate) mod packet;
 pub(crate) mod random;
+pub(crate) mod sequence;
 pub(crate) mod world;

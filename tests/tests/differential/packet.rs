@@ -1,11 +1,14 @@
 //! Random frames: mostly for a VIP, mostly of few flows, some cut short or damaged.
 
+use std::collections::VecDeque;
+
 use etherparse::{
     EtherType, Ethernet2Header, IpDscp, IpEcn, IpFragOffset, IpNumber, Ipv4Header, Ipv4Options, Ipv6Header,
     SingleVlanHeader, TcpHeader, UdpHeader, VlanId,
 };
 
 use super::random::Random;
+use super::sequence;
 use super::world::{Address, Target, World};
 
 /// The kernel refuses a test run of less than an Ethernet header.
@@ -14,28 +17,46 @@ const SHORTEST: u64 = 14;
 const LONGEST: usize = 3400;
 
 pub(crate) struct Generator {
+    /// Frames that come again.
     recent: Vec<Vec<u8>>,
+    /// What they carried: what ICMP errors are about.
+    sent: Vec<Datagram>,
+    /// The rest of a sequence.
+    coming: VecDeque<Vec<u8>>,
 }
+
+/// What an IP packet carries, and between which ends.
+#[derive(Clone, Debug)]
+pub(crate) struct Datagram {
+    pub(crate) source: Address,
+    pub(crate) destination: Address,
+    pub(crate) protocol: u8,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// Which part of its datagram a packet is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece {
+    pub(crate) identification: u8,
+    /// In units of 8 bytes.
+    pub(crate) offset: u16,
+    pub(crate) more: bool,
+}
+
+/// How many frames are remembered.
+const MEMORY: usize = 40;
 
 impl Generator {
     pub(crate) fn new() -> Self {
-        Self { recent: Vec::new() }
+        Self {
+            recent: Vec::new(),
+            sent: Vec::new(),
+            coming: VecDeque::new(),
+        }
     }
 
     pub(crate) fn next(&mut self, random: &mut Random, world: &World) -> Vec<u8> {
-        let mut frame = if self.recent.is_empty() || random.chance(60) {
-            let fresh = frame(random, world);
-            if self.recent.len() < 40 {
-                self.recent.push(fresh.clone());
-            } else {
-                let place = random.below(40) as usize;
-                self.recent[place].clone_from(&fresh);
-            }
-            fresh
-        } else {
-            let place = random.below(self.recent.len() as u64) as usize;
-            self.recent[place].clone()
-        };
+        let mut frame = self.whole(random, world);
         if random.chance(6) {
             frame.truncate(random.between(SHORTEST, frame.len() as u64) as usize);
         }
@@ -48,27 +69,81 @@ impl Generator {
         frame.truncate(LONGEST);
         frame
     }
+
+    fn whole(&mut self, random: &mut Random, world: &World) -> Vec<u8> {
+        if !self.coming.is_empty() && random.chance(50) {
+            return self.coming.pop_front().expect("it is not empty");
+        }
+        match random.below(100) {
+            _ if self.recent.is_empty() => self.fresh(random, world),
+            _ if random.below(1000) == 0 => {
+                let about = &self.sent[random.below(self.sent.len() as u64) as usize];
+                let error = sequence::icmp_error(random, world, about);
+                self.coming.extend(sequence::cut_everywhere(&error));
+                error
+            }
+            0..=14 => {
+                let about = &self.sent[random.below(self.sent.len() as u64) as usize];
+                sequence::icmp_error(random, world, about)
+            }
+            15..=19 => {
+                let datagram = datagram(random, world);
+                self.coming.extend(sequence::fragments(random, datagram));
+                self.coming.pop_front().expect("no datagram is without fragments")
+            }
+            20..=22 => sequence::echo_request(random, world),
+            23..=70 => self.fresh(random, world),
+            _ => self.recent[random.below(self.recent.len() as u64) as usize].clone(),
+        }
+    }
+
+    fn fresh(&mut self, random: &mut Random, world: &World) -> Vec<u8> {
+        let datagram = datagram(random, world);
+        let packet = packet(random, &datagram, None);
+        let frame = frame(random, packet);
+        if self.recent.len() < MEMORY {
+            self.recent.push(frame.clone());
+            self.sent.push(datagram);
+        } else {
+            let place = random.below(MEMORY as u64) as usize;
+            self.recent[place].clone_from(&frame);
+            self.sent[place] = datagram;
+        }
+        frame
+    }
 }
 
-fn frame(random: &mut Random, world: &World) -> Vec<u8> {
+fn datagram(random: &mut Random, world: &World) -> Datagram {
     let target = &world.targets[random.below(world.targets.len() as u64) as usize];
     let (source, destination) = addresses(random, world, target);
-    let mut bytes = Vec::new();
-    let ethertype = match destination {
-        _ if random.chance(1) => EtherType::ARP,
-        Address::V4(_) => EtherType::IPV4,
-        Address::V6(_) => EtherType::IPV6,
-    };
-    link(random, ethertype, &mut bytes);
-    match (source, destination) {
-        (Address::V4(source), Address::V4(destination)) => {
-            ipv4(random, target, source, destination, &mut bytes)
-        }
-        (Address::V6(source), Address::V6(destination)) => {
-            ipv6(random, target, source, destination, &mut bytes)
-        }
+    let (protocol, payload) = transport(random, target, matches!(destination, Address::V6(_)));
+    Datagram {
+        source,
+        destination,
+        protocol,
+        payload,
+    }
+}
+
+/// The IP packet.
+pub(crate) fn packet(random: &mut Random, datagram: &Datagram, piece: Option<Piece>) -> Vec<u8> {
+    match (datagram.source, datagram.destination) {
+        (Address::V4(source), Address::V4(destination)) => ipv4(random, source, destination, datagram, piece),
+        (Address::V6(source), Address::V6(destination)) => ipv6(random, source, destination, datagram, piece),
         _ => unreachable!("the source is of the destination's family"),
     }
+}
+
+/// The frame of an IP packet.
+pub(crate) fn frame(random: &mut Random, packet: Vec<u8>) -> Vec<u8> {
+    let ethertype = match packet[0] >> 4 {
+        _ if random.chance(1) => EtherType::ARP,
+        4 => EtherType::IPV4,
+        _ => EtherType::IPV6,
+    };
+    let mut bytes = Vec::new();
+    link(random, ethertype, &mut bytes);
+    bytes.extend(packet);
     if random.chance(10) {
         // Ethernet padding, or what a neighbour left in its buffer.
         let mut padding = vec![0; random.between(1, 40) as usize];
@@ -78,7 +153,7 @@ fn frame(random: &mut Random, world: &World) -> Vec<u8> {
     bytes
 }
 
-fn addresses(random: &mut Random, world: &World, target: &Target) -> (Address, Address) {
+pub(crate) fn addresses(random: &mut Random, world: &World, target: &Target) -> (Address, Address) {
     let same_family =
         |source: &&Address| std::mem::discriminant(*source) == std::mem::discriminant(&target.address);
     let sources: Vec<Address> = world.sources.iter().filter(same_family).copied().collect();
@@ -133,12 +208,18 @@ fn link(random: &mut Random, ethertype: EtherType, bytes: &mut Vec<u8>) {
     }
 }
 
-fn ipv4(random: &mut Random, target: &Target, source: [u8; 4], destination: [u8; 4], bytes: &mut Vec<u8>) {
-    let (protocol, payload) = transport(random, target, false);
+fn ipv4(
+    random: &mut Random,
+    source: [u8; 4],
+    destination: [u8; 4],
+    datagram: &Datagram,
+    piece: Option<Piece>,
+) -> Vec<u8> {
+    let payload = &datagram.payload;
     let mut header = Ipv4Header::new(
         payload.len() as u16,
         random.pick(&[64, 64, 64, 64, 255, 2, 1, 0]),
-        IpNumber(protocol),
+        IpNumber(datagram.protocol),
         source,
         destination,
     )
@@ -152,6 +233,11 @@ fn ipv4(random: &mut Random, target: &Target, source: [u8; 4], destination: [u8;
     if random.chance(3) {
         header.fragment_offset = IpFragOffset::try_new(random.below(8192) as u16).expect("13 bits");
     }
+    if let Some(piece) = piece {
+        header.identification = u16::from(piece.identification) << 8;
+        header.more_fragments = piece.more;
+        header.fragment_offset = IpFragOffset::try_new(piece.offset).expect("13 bits");
+    }
     if random.chance(15) {
         let mut options = vec![1; 4 * random.between(1, 10) as usize];
         options[0] = 0;
@@ -161,19 +247,30 @@ fn ipv4(random: &mut Random, target: &Target, source: [u8; 4], destination: [u8;
             .expect("the payload is short");
     }
     header.header_checksum = header.calc_header_checksum();
-    header.write_raw(bytes).expect("writing to memory");
+    let mut bytes = Vec::new();
+    header.write_raw(&mut bytes).expect("writing to memory");
     bytes.extend(payload);
+    bytes
 }
 
-fn ipv6(random: &mut Random, target: &Target, source: [u8; 16], destination: [u8; 16], bytes: &mut Vec<u8>) {
-    let (protocol, payload) = transport(random, target, true);
-    let extensions = if random.chance(20) {
-        random.between(1, 8)
-    } else {
-        0
+fn ipv6(
+    random: &mut Random,
+    source: [u8; 16],
+    destination: [u8; 16],
+    datagram: &Datagram,
+    piece: Option<Piece>,
+) -> Vec<u8> {
+    let extensions = match piece {
+        Some(_) => random.below(3),
+        None if random.chance(20) => random.between(1, 8),
+        None => 0,
     };
-    let mut next = protocol;
+    let mut next = datagram.protocol;
     let mut chain: Vec<u8> = Vec::new();
+    if let Some(piece) = piece {
+        chain = fragment_header(next, piece.offset, piece.more, piece.identification);
+        next = 44;
+    }
     for _ in 0..extensions {
         let (number, mut header) = extension(random, next);
         header.extend(chain);
@@ -182,16 +279,20 @@ fn ipv6(random: &mut Random, target: &Target, source: [u8; 16], destination: [u8
     }
     let header = Ipv6Header {
         traffic_class: random.next() as u8,
-        payload_length: (chain.len() + payload.len()) as u16,
+        payload_length: (chain.len() + datagram.payload.len()) as u16,
         next_header: IpNumber(next),
         hop_limit: random.pick(&[64, 64, 64, 255, 255, 2, 1, 0]),
         source,
         destination,
         ..Ipv6Header::default()
     };
-    header.write(bytes).expect("writing to memory");
-    bytes.extend(chain);
-    bytes.extend(payload);
+    [&header.to_bytes()[..], &chain, &datagram.payload].concat()
+}
+
+/// By hand from RFC 8200 §4.5: etherparse 0.19 writes the M flag into the offset.
+fn fragment_header(next: u8, offset: u16, more: bool, identification: u8) -> Vec<u8> {
+    let [high, low] = ((offset << 3) | u16::from(more)).to_be_bytes();
+    vec![next, 0, high, low, 0, 0, 0, identification]
 }
 
 fn extension(random: &mut Random, next: u8) -> (u8, Vec<u8>) {
@@ -201,9 +302,8 @@ fn extension(random: &mut Random, next: u8) -> (u8, Vec<u8>) {
         } else {
             0
         };
-        // By hand from RFC 8200 §4.5: etherparse 0.19 writes the M flag into the offset.
-        let [high, low] = ((offset << 3) | random.below(2) as u16).to_be_bytes();
-        return (44, vec![next, 0, high, low, 0, 0, 0, random.next() as u8]);
+        let (more, identification) = (random.chance(50), random.next() as u8);
+        return (44, fragment_header(next, offset, more, identification));
     }
     let length = random.below(3) as u8;
     let mut header = vec![0; 8 * (usize::from(length) + 1)];

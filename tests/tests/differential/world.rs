@@ -6,23 +6,25 @@ use std::sync::Arc;
 use lb_common::hash::HashKeys;
 use lb_common::layout::{
     AddressKey, Backend, Bucket, DeliveryMode, Leader, Member, Pool, Pools, Rule, RuleKey, Selection,
-    Service, SteeringKey, Vip, ipv4_key, ipv6_vip_key,
+    Service, SteeringKey, Vip, ZoneTables, ipv4_key, ipv6_vip_key,
 };
 use lb_common::maglev::{self, Candidate};
 use lb_common::policy::{Persistence, Policy, PolicyWord, Scheme, SessionAffinity, TrackingMode};
 use lb_common::rendezvous;
 use lb_common::testing::MemoryTables;
 use lb_ctl::dataplane::Sizes;
-use lb_ctl::plan::contents::{Contents, RuleContents, ServiceContents};
+use lb_ctl::plan::contents::{Contents, RuleContents, ServiceContents, ZonePrefix};
 
 use super::random::Random;
 
 pub(crate) const SIZES: Sizes = Sizes {
     flow_slots: 512,
-    table_slots: 4096,
+    table_slots: 16_384,
     services: 16,
     members: 128,
     backends: 64,
+    zone_tables: 64,
+    zone_prefixes: 64,
 };
 
 pub(crate) const BUCKETS: u32 = SIZES.flow_slots / 8;
@@ -91,14 +93,14 @@ impl World {
             ..Contents::default()
         };
         let numbers: Vec<u32> = (1..SIZES.services).filter(|_| random.chance(60)).collect();
-        let mut offset = 0;
-        let mut member = 1;
+        let mut free = Free::default();
         for number in &numbers {
-            let service = service(random, *number, tick, &mut member, &mut offset);
+            let service = service(random, *number, tick, &mut free);
             contents.services.insert(*number, Arc::new(service));
         }
         let (rules, targets) = rules(random, &numbers, &sources);
         contents.rules = Arc::new(rules);
+        contents.zones = Arc::new(zone_prefixes(random, &sources));
         let mut world = Self {
             contents,
             targets,
@@ -148,13 +150,20 @@ impl World {
         tables.slots = vec![0; SIZES.table_slots as usize];
         tables.services.clear();
         tables.members.clear();
+        tables.zones = (*self.contents.zones).clone();
+        tables.zone_tables.clear();
         for (number, service) in &self.contents.services {
             tables.services.insert(*number, service.record);
             tables.members.extend(service.members.iter());
-            if let Some((offset, slots)) = &service.table {
+            let table = service.table.iter().map(|(offset, slots)| (offset, slots));
+            for (offset, slots) in table.chain(&service.zone_tables) {
                 let offset = *offset as usize;
                 tables.slots[offset..offset + slots.len()].copy_from_slice(slots);
             }
+            let first = service.record.zones().first;
+            tables
+                .zone_tables
+                .extend((first..).zip(service.zone_words.iter().copied()));
         }
     }
 }
@@ -181,9 +190,11 @@ fn backend(random: &mut Random, devices: &[u32]) -> Backend {
     let (outer_source, outer_destination) = (words(), words());
     let mode = match random.below(40) {
         0 => 9,
-        1..=14 => DeliveryMode::L2 as u32,
-        15..=27 => DeliveryMode::Ipv4 as u32,
-        _ => DeliveryMode::Ipv6 as u32,
+        1..=11 => DeliveryMode::L2 as u32,
+        12..=18 => DeliveryMode::Ipv4 as u32,
+        19..=25 => DeliveryMode::Ipv6 as u32,
+        26..=32 => DeliveryMode::GueIpv4 as u32,
+        _ => DeliveryMode::GueIpv6 as u32,
     };
     let redirects = random.chance(30);
     Backend {
@@ -197,34 +208,28 @@ fn backend(random: &mut Random, devices: &[u32]) -> Backend {
         ethernet,
         outer_source,
         outer_destination,
-        reserved: [0; 2],
+        port: random.pick(&[6080, 6080, 1, 65_535]),
+        reserved: 0,
     }
 }
 
-fn service(
-    random: &mut Random,
-    number: u32,
-    tick: u32,
-    next_member: &mut u32,
-    next_offset: &mut u32,
-) -> ServiceContents {
+fn service(random: &mut Random, number: u32, tick: u32, free: &mut Free) -> ServiceContents {
     let members: BTreeMap<u32, Member> = (0..random.pick(&[0, 1, 3, 5, 8]))
         .map(|_| {
-            let number_of_member = *next_member;
-            *next_member += 1;
-            (number_of_member, random_member(random, number, tick))
+            free.member += 1;
+            (free.member, random_member(random, number, tick))
         })
         .collect();
-    let slots = table(random, &members);
+    let (selection, slots) = free.place(table(random, &members));
     let policy = Policy {
         scheme: random.pick(Scheme::ALL),
         affinity: random.pick(SessionAffinity::ALL),
         mode: random.pick(TrackingMode::ALL),
         persistence: random.pick(Persistence::ALL),
+        subsetting: random.chance(25),
         idle_ticks: random.pick(&[1, 2, 15, 15, 150, 14_400]),
     };
-    let offset = *next_offset;
-    *next_offset += (slots.len() as u32).next_multiple_of(2);
+    let (zones, zone_words, zone_tables) = zones(random, &members, free);
     let some_member = members.keys().next().copied().unwrap_or(0);
     let record = Service {
         // A record that is being cleared.
@@ -233,24 +238,105 @@ fn service(
         } else {
             PolicyWord::new(&policy).0
         },
-        selection: Selection {
-            offset,
-            size: slots.len() as u32,
-        }
-        .to_word(),
+        selection: selection.to_word(),
         pools: pools(random, tick),
         leader: match random.below(20) {
             0 if random.chance(40) => Leader::new(0).0,
             0 => Leader::new(some_member).0,
             _ => 0,
         },
+        zones: zones.to_word(),
     };
-    let table = (!slots.is_empty()).then(|| (offset, slots.into()));
+    let table = (!slots.is_empty()).then_some((selection.offset, slots));
     ServiceContents {
         record,
         members,
         table,
+        zone_words,
+        zone_tables,
     }
+}
+
+/// What numbers and places are not given yet. Number 0 is none.
+#[derive(Debug, Default)]
+struct Free {
+    member: u32,
+    slot: u32,
+    zone_table: u32,
+}
+
+impl Free {
+    /// Gives a selection table its place.
+    fn place(&mut self, slots: Vec<u32>) -> (Selection, Arc<[u32]>) {
+        let selection = Selection {
+            offset: self.slot,
+            size: slots.len() as u32,
+        };
+        self.slot += selection.size.next_multiple_of(2);
+        assert!(self.slot <= SIZES.table_slots, "the tables fit");
+        (selection, slots.into())
+    }
+}
+
+/// Zonal affinity: some zones with a table of their own, some with the service's, some with nobody.
+fn zones(
+    random: &mut Random,
+    members: &BTreeMap<u32, Member>,
+    free: &mut Free,
+) -> (ZoneTables, Vec<u64>, BTreeMap<u32, Arc<[u32]>>) {
+    let count = if random.chance(40) {
+        random.between(1, 4) as u32
+    } else {
+        0
+    };
+    let first = free.zone_table;
+    free.zone_table += count;
+    assert!(free.zone_table <= SIZES.zone_tables, "the zones fit");
+    let mut tables = BTreeMap::new();
+    let words = (0..count)
+        .map(|_| match random.below(10) {
+            0 | 1 => 0,
+            // Nobody of the zone is eligible, and nobody else is asked.
+            2 => Selection { offset: 2, size: 0 }.to_word(),
+            _ => {
+                let mut some = members.clone();
+                some.retain(|_, _| random.chance(60));
+                let slots = table(random, &some);
+                let (selection, slots) = free.place(slots);
+                if selection.size != 0 {
+                    tables.insert(selection.offset, slots);
+                }
+                selection.to_word()
+            }
+        })
+        .collect();
+    (ZoneTables { first, count }, words, tables)
+}
+
+/// Prefixes of clients, nested at times, in zones of which a service knows some.
+fn zone_prefixes(random: &mut Random, sources: &[Address]) -> BTreeMap<ZonePrefix, u32> {
+    (0..random.below(12))
+        .map(|_| (source_prefix(random, sources), random.below(6) as u32))
+        .collect()
+}
+
+/// A prefix that some source is in. Bits behind it are 0, as a canonical prefix has them.
+fn source_prefix(random: &mut Random, sources: &[Address]) -> (AddressKey, u32) {
+    let source = random.pick(sources);
+    let bits = match source {
+        Address::V4(_) => 96 + random.between(0, 32) as u32,
+        Address::V6(_) => random.between(0, 128) as u32,
+    };
+    let number = source.source_key().iter().fold(0u128, |number, word| {
+        (number << 32) | u128::from(u32::from_be(*word))
+    });
+    let kept = if bits == 0 {
+        0
+    } else {
+        number >> (128 - bits) << (128 - bits)
+    };
+    let words = std::array::from_fn(|word| ((kept >> (96 - 32 * word)) as u32).to_be());
+    (words, bits)
 }
 
 fn pools(random: &mut Random, tick: u32) -> u64 {
@@ -395,24 +481,10 @@ fn steering(
         } else {
             random.pick(services)
         };
-        let source = random.pick(sources);
-        let bits = match source {
-            Address::V4(_) => 96 + random.between(0, 32) as u32,
-            Address::V6(_) => random.between(0, 128) as u32,
-        };
-        // Bits behind the prefix are 0, as a canonical prefix has them.
-        let number = source.source_key().iter().fold(0u128, |number, word| {
-            (number << 32) | u128::from(u32::from_be(*word))
-        });
-        let kept = if bits == 0 {
-            0
-        } else {
-            number >> (128 - bits) << (128 - bits)
-        };
-        let words = std::array::from_fn(|word| ((kept >> (96 - 32 * word)) as u32).to_be());
+        let (source, bits) = source_prefix(random, sources);
         let key = SteeringKey {
             steering: set,
-            source: words,
+            source,
         };
         contents.steering.insert((key, bits), service);
     }
