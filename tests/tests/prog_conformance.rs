@@ -1,0 +1,61 @@
+//! The conformance table: every row by the whole road from documents to maps, through the decision on ordinary memory
+//! and through the loaded program.
+//!
+//! Needs root. Everything happens in a network namespace of its own, and no map is pinned.
+
+mod conformance;
+
+use lb_tests::conformance::documents::Inventory;
+use lb_tests::conformance::events::EVENTS;
+use lb_tests::conformance::expected;
+use lb_tests::conformance::rows;
+
+use conformance::bench::{Bench, enter_namespace};
+use conformance::event::{self, Report};
+use conformance::world::validated;
+
+#[test]
+fn every_row_holds_on_the_host_and_in_the_kernel() {
+    enter_namespace();
+    let mut bench = Bench::default();
+    let mut report = Report::default();
+    for event in EVENTS {
+        event::run(&mut bench, event, &mut report);
+    }
+    eprintln!(
+        "{} rows ({} packets): {} as expected on the host, {} in the kernel, {} agree",
+        report.rows, report.packets, report.host, report.kernel, report.both
+    );
+    for (outcome, count) in &report.outcomes {
+        eprintln!("{count:8} {outcome:?}");
+    }
+    let shown: Vec<_> = report.differences.iter().take(5).map(String::as_str).collect();
+    assert!(
+        shown.is_empty(),
+        "the first of {} rows that differ:\n{}",
+        report.differences.len(),
+        shown.join("\n\n")
+    );
+    assert_eq!(report.rows, rows::all().len());
+}
+
+#[test]
+fn what_the_table_refuses_is_refused_and_nothing_else() {
+    for policy in rows::policies() {
+        let documents = Inventory::new(&EVENTS[0]).documents(&EVENTS[0], &[policy]);
+        match (validated(&documents), expected::refused(&policy)) {
+            (Ok(_), None) => {}
+            (Err(faults), Some(_)) => {
+                let fields = ["sessionAffinity", "connectionTrackingPolicy"];
+                assert!(
+                    faults
+                        .iter()
+                        .all(|fault| fields.iter().any(|field| fault.field.starts_with(field))),
+                    "{policy:?}: {faults:?}"
+                );
+            }
+            (Ok(_), Some(because)) => panic!("{policy:?} is accepted, though {because}"),
+            (Err(faults), None) => panic!("{policy:?} is refused: {faults:?}"),
+        }
+    }
+}
