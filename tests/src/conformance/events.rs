@@ -37,14 +37,35 @@ pub struct Step {
     pub picture: &'static str,
 }
 
-const SENDS: Step = Step {
-    from: 1,
-    to: 1,
-    does: &[],
-    sends: true,
-    idle: false,
-    picture: "",
-};
+/// The flow sends once, one step after its first packet.
+const fn step(picture: &'static str) -> Step {
+    Step {
+        from: 1,
+        to: 1,
+        does: &[],
+        sends: true,
+        idle: false,
+        picture,
+    }
+}
+
+impl Step {
+    const fn at(self, from: u32, to: u32) -> Self {
+        Self { from, to, ..self }
+    }
+
+    const fn does(self, does: &'static [Does]) -> Self {
+        Self { does, ..self }
+    }
+
+    const fn silent(self) -> Self {
+        Self { sends: false, ..self }
+    }
+
+    const fn after_idle(self) -> Self {
+        Self { idle: true, ..self }
+    }
+}
 
 /// What happens to a service on which a flow has just begun.
 #[derive(Clone, Copy, Debug)]
@@ -110,87 +131,49 @@ pub const EVENTS: &[Event] = &[
     Event {
         name: "nothing",
         section: "§1",
-        steps: &[Step {
-            picture: "a b c -> a b c",
-            ..SENDS
-        }],
+        steps: &[step("a b c -> a b c")],
         ..EVENT
     },
     Event {
         name: "its backend becomes unhealthy",
         section: "§5",
-        steps: &[Step {
-            does: &[Does::Fails("a")],
-            picture: "a! b c -> b c",
-            ..SENDS
-        }],
+        steps: &[step("a! b c -> b c").does(&[Does::Fails("a")])],
         ..EVENT
     },
     Event {
         name: "its backend becomes unhealthy, and it never pauses",
         section: "§5",
         steps: &[
-            Step {
-                to: 3,
-                picture: "a b c -> a b c",
-                ..SENDS
-            },
-            Step {
-                from: 3,
-                to: 4,
-                does: &[Does::Fails("a")],
-                picture: "a! b c -> b c",
-                ..SENDS
-            },
+            step("a b c -> a b c").at(1, 3),
+            step("a! b c -> b c").at(3, 4).does(&[Does::Fails("a")]),
         ],
         ..EVENT
     },
     Event {
         name: "another backend becomes unhealthy",
         section: "§5",
-        steps: &[Step {
-            does: &[Does::Fails("b")],
-            picture: "a b! c -> a c",
-            ..SENDS
-        }],
+        steps: &[step("a b! c -> a c").does(&[Does::Fails("b")])],
         ..EVENT
     },
     Event {
         name: "all backends become unhealthy",
         section: "§5",
-        steps: &[Step {
-            does: &[Does::Fails("abc")],
-            picture: "a! b! c! -> a b c",
-            ..SENDS
-        }],
+        steps: &[step("a! b! c! -> a b c").does(&[Does::Fails("abc")])],
         ..EVENT
     },
     Event {
         name: "all backends become unhealthy, dropTrafficIfUnhealthy",
         section: "§6",
         fields: r#"{"failoverPolicy": {"dropTrafficIfUnhealthy": true}}"#,
-        steps: &[Step {
-            does: &[Does::Fails("abc")],
-            picture: "a! b! c! -> ",
-            ..SENDS
-        }],
+        steps: &[step("a! b! c! -> ").does(&[Does::Fails("abc")])],
         ..EVENT
     },
     Event {
         name: "its backend was unhealthy while it was silent",
         section: "§5",
         steps: &[
-            Step {
-                sends: false,
-                does: &[Does::Fails("a")],
-                picture: "a! b c -> b c",
-                ..SENDS
-            },
-            Step {
-                does: &[Does::Recovers("a")],
-                picture: "a b c -> a b c",
-                ..SENDS
-            },
+            step("a! b c -> b c").does(&[Does::Fails("a")]).silent(),
+            step("a b c -> a b c").does(&[Does::Recovers("a")]),
         ],
         ..EVENT
     },
@@ -198,58 +181,29 @@ pub const EVENTS: &[Event] = &[
         name: "its backend was unhealthy while it sent, and recovers",
         section: "§5",
         steps: &[
-            Step {
-                does: &[Does::Fails("a")],
-                picture: "a! b c -> b c",
-                ..SENDS
-            },
-            Step {
-                from: 2,
-                to: 2,
-                does: &[Does::Recovers("a")],
-                picture: "a b c -> a b c",
-                ..SENDS
-            },
+            step("a! b c -> b c").does(&[Does::Fails("a")]),
+            step("a b c -> a b c").at(2, 2).does(&[Does::Recovers("a")]),
         ],
         ..EVENT
     },
     Event {
         name: "its endpoint is removed, drainingTimeoutSec 0",
         section: "§7",
-        steps: &[Step {
-            does: &[Does::Removes('a')],
-            picture: "a- b c -> b c",
-            ..SENDS
-        }],
+        steps: &[step("a- b c -> b c").does(&[Does::Removes('a')])],
         ..EVENT
     },
     Event {
         name: "its endpoint is removed, and drains",
         section: "§7",
-        steps: &[Step {
-            to: 3,
-            does: &[Does::Removes('a')],
-            picture: "a~ b c -> b c",
-            ..SENDS
-        }],
+        steps: &[step("a~ b c -> b c").at(1, 3).does(&[Does::Removes('a')])],
         ..DRAINING
     },
     Event {
         name: "its endpoint is removed, and its drain has ended",
         section: "§7",
         steps: &[
-            Step {
-                to: 3,
-                does: &[Does::Removes('a')],
-                picture: "a~ b c -> b c",
-                ..SENDS
-            },
-            Step {
-                from: 4,
-                to: 4,
-                picture: "a- b c -> b c",
-                ..SENDS
-            },
+            step("a~ b c -> b c").at(1, 3).does(&[Does::Removes('a')]),
+            step("a- b c -> b c").at(4, 4),
         ],
         ..DRAINING
     },
@@ -257,18 +211,8 @@ pub const EVENTS: &[Event] = &[
         name: "its endpoint drains and becomes unhealthy",
         section: "§7",
         steps: &[
-            Step {
-                does: &[Does::Removes('a')],
-                picture: "a~ b c -> b c",
-                ..SENDS
-            },
-            Step {
-                from: 2,
-                to: 2,
-                does: &[Does::Fails("a")],
-                picture: "a~! b c -> b c",
-                ..SENDS
-            },
+            step("a~ b c -> b c").does(&[Does::Removes('a')]),
+            step("a~! b c -> b c").at(2, 2).does(&[Does::Fails("a")]),
         ],
         ..DRAINING
     },
@@ -276,265 +220,117 @@ pub const EVENTS: &[Event] = &[
         name: "its endpoint is removed and added again while it drains",
         section: "§7",
         steps: &[
-            Step {
-                does: &[Does::Removes('a')],
-                picture: "a~ b c -> b c",
-                ..SENDS
-            },
-            Step {
-                from: 2,
-                to: 5,
-                does: &[Does::Adds('a')],
-                picture: "a b c -> a b c",
-                ..SENDS
-            },
+            step("a~ b c -> b c").does(&[Does::Removes('a')]),
+            step("a b c -> a b c").at(2, 5).does(&[Does::Adds('a')]),
         ],
         ..DRAINING
     },
     Event {
         name: "its group is detached, drainingTimeoutSec 100",
         section: "§7",
-        steps: &[Step {
-            does: &[Does::Detaches('a')],
-            picture: "a- b c -> b c",
-            ..SENDS
-        }],
+        steps: &[step("a- b c -> b c").does(&[Does::Detaches('a')])],
         ..DRAINING
     },
     Event {
         name: "a backend is added",
         section: "§5",
-        steps: &[Step {
-            does: &[Does::Adds('d')],
-            picture: "a b c d -> a b c d",
-            ..SENDS
-        }],
+        steps: &[step("a b c d -> a b c d").does(&[Does::Adds('d')])],
         ..EVENT
     },
     Event {
         name: "its backend's weight becomes 0",
         section: "§6",
         is_weighted: true,
-        steps: &[Step {
-            does: &[Does::Weight('a', 0)],
-            picture: "a b c -> b c",
-            ..SENDS
-        }],
+        steps: &[step("a b c -> b c").does(&[Does::Weight('a', 0)])],
         ..EVENT
     },
     Event {
         name: "failover by ratio, its connections drain",
         section: "§6",
-        steps: &[Step {
-            to: 13,
-            does: &[Does::Fails("c")],
-            picture: "a b c! f g -> f g",
-            ..SENDS
-        }],
+        steps: &[step("a b c! f g -> f g").at(1, 13).does(&[Does::Fails("c")])],
         ..FAILOVER
     },
     Event {
         name: "failover by ratio, 600 s later",
         section: "§6",
         steps: &[
-            Step {
-                to: 13,
-                does: &[Does::Fails("c")],
-                picture: "a b c! f g -> f g",
-                ..SENDS
-            },
-            Step {
-                from: 14,
-                to: 14,
-                picture: "a. b. c!. f g -> f g",
-                ..SENDS
-            },
+            step("a b c! f g -> f g").at(1, 13).does(&[Does::Fails("c")]),
+            step("a. b. c!. f g -> f g").at(14, 14),
         ],
         ..FAILOVER
     },
     Event {
         name: "failover by ratio, disableConnectionDrainOnFailover",
         section: "§6",
-        steps: &[Step {
-            does: &[Does::Fails("c")],
-            picture: "a. b. c!. f g -> f g",
-            ..SENDS
-        }],
+        steps: &[step("a. b. c!. f g -> f g").does(&[Does::Fails("c")])],
         ..FAILOVER_AT_ONCE
     },
     Event {
         name: "failover because no primary is healthy, its connections drain",
         section: "§6",
-        steps: &[Step {
-            does: &[Does::Fails("abc")],
-            picture: "a! b! c! f g -> f g",
-            ..SENDS
-        }],
+        steps: &[step("a! b! c! f g -> f g").does(&[Does::Fails("abc")])],
         ..FAILOVER
     },
     Event {
         name: "failback, its connections drain",
         section: "§6",
-        steps: &[Step {
-            to: 13,
-            does: &[Does::Recovers("c")],
-            picture: "a b c f g -> a b c",
-            ..SENDS
-        }],
+        steps: &[step("a b c f g -> a b c").at(1, 13).does(&[Does::Recovers("c")])],
         ..FAILED_OVER
     },
     Event {
         name: "failback, 600 s later",
         section: "§6",
         steps: &[
-            Step {
-                to: 13,
-                does: &[Does::Recovers("c")],
-                picture: "a b c f g -> a b c",
-                ..SENDS
-            },
-            Step {
-                from: 14,
-                to: 14,
-                picture: "a b c f. g. -> a b c",
-                ..SENDS
-            },
+            step("a b c f g -> a b c").at(1, 13).does(&[Does::Recovers("c")]),
+            step("a b c f. g. -> a b c").at(14, 14),
         ],
         ..FAILED_OVER
     },
     Event {
         name: "primaries and failover backends all become unhealthy",
         section: "§6",
-        steps: &[Step {
-            does: &[Does::Fails("abcfg")],
-            picture: "a! b! c! f! g! -> a b c",
-            ..SENDS
-        }],
+        steps: &[step("a! b! c! f! g! -> a b c").does(&[Does::Fails("abcfg")])],
         ..FAILOVER_AT_ONCE
     },
     Event {
         name: "failed over, then all become unhealthy, its connections drain",
         section: "§6",
-        steps: &[Step {
-            does: &[Does::Fails("abfg")],
-            picture: "a! b! c! f! g! -> a b c",
-            ..SENDS
-        }],
+        steps: &[step("a! b! c! f! g! -> a b c").does(&[Does::Fails("abfg")])],
         ..FAILED_OVER
     },
     Event {
         name: "failed over, then all become unhealthy, dropTrafficIfUnhealthy",
         section: "§6",
         fields: r#"{"failoverPolicy": {"failoverRatio": 0.7, "dropTrafficIfUnhealthy": true, "disableConnectionDrainOnFailover": true}}"#,
-        steps: &[Step {
-            does: &[Does::Fails("abfg")],
-            picture: "a! b! c! f! g! -> ",
-            ..SENDS
-        }],
+        steps: &[step("a! b! c! f! g! -> ").does(&[Does::Fails("abfg")])],
         ..FAILED_OVER
     },
     Event {
         name: "it was silent for 48 s",
         section: "§3",
         scheme: Some("EXTERNAL"),
-        steps: &[Step {
-            picture: "a b c -> a b c",
-            ..SENDS
-        }],
+        steps: &[step("a b c -> a b c")],
         ..EVENT
     },
     Event {
         name: "it was silent for 96 s",
         section: "§3",
         scheme: Some("EXTERNAL"),
-        steps: &[Step {
-            from: 2,
-            to: 2,
-            idle: true,
-            picture: "a b c -> a b c",
-            ..SENDS
-        }],
+        steps: &[step("a b c -> a b c").at(2, 2).after_idle()],
         ..EVENT
     },
     Event {
         name: "it was silent for 576 s",
         section: "§3",
         scheme: Some("INTERNAL"),
-        steps: &[Step {
-            from: 12,
-            to: 12,
-            picture: "a b c -> a b c",
-            ..SENDS
-        }],
+        steps: &[step("a b c -> a b c").at(12, 12)],
         ..EVENT
     },
     Event {
         name: "it was silent for 624 s",
         section: "§3",
         scheme: Some("INTERNAL"),
-        steps: &[Step {
-            from: 13,
-            to: 13,
-            idle: true,
-            picture: "a b c -> a b c",
-            ..SENDS
-        }],
+        steps: &[step("a b c -> a b c").at(13, 13).after_idle()],
         ..EVENT
     },
 ];
-
-/// What a backend is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BackendState {
-    pub name: char,
-    pub is_attached_or_draining: bool,
-    pub is_draining: bool,
-    pub healthy: bool,
-    pub pool_counts: bool,
-}
-
-/// A picture, read.
-#[derive(Clone, Debug)]
-pub struct Picture {
-    backends: Vec<BackendState>,
-    eligible: Vec<char>,
-    /// The flow's entry has timed out.
-    pub entry_is_old: bool,
-}
-
-impl Picture {
-    pub fn of(text: &str, entry_is_old: bool) -> Self {
-        let (backends, eligible) = text.split_once("->").expect("backends -> eligible");
-        let state = |word: &str| BackendState {
-            name: word.chars().next().expect("words are not empty"),
-            is_attached_or_draining: !word.contains('-'),
-            is_draining: word.contains('~'),
-            healthy: !word.contains('!'),
-            pool_counts: !word.contains('.'),
-        };
-        Self {
-            backends: backends.split_whitespace().map(state).collect(),
-            eligible: eligible.split_whitespace().flat_map(str::chars).collect(),
-            entry_is_old,
-        }
-    }
-
-    pub fn backend(&self, name: char) -> BackendState {
-        let mut found = self.backends.iter().filter(|backend| backend.name == name);
-        *found.next().unwrap_or_else(|| panic!("no backend {name}"))
-    }
-
-    /// Where new connections may go.
-    pub fn eligible(&self) -> &[char] {
-        &self.eligible
-    }
-
-    /// Of what is attached.
-    pub fn nothing_is_healthy(&self) -> bool {
-        let mut attached = self
-            .backends
-            .iter()
-            .filter(|backend| backend.is_attached_or_draining && !backend.is_draining);
-        attached.all(|backend| !backend.healthy)
-    }
-}

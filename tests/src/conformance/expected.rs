@@ -3,7 +3,7 @@
 //! Independent of the code under test on purpose: it shares no type and no function with it, and reads its tables as
 //! the text that stands here, which the rendered document shows as it is.
 
-use super::events::Picture;
+use super::picture::Picture;
 use super::rows::{Case, Policy};
 
 /// Which fields of a packet name its entry: 5 = src, dst, proto, sport, dport; 3 = src, dst, proto; 2 = src, dst;

@@ -5,6 +5,7 @@ pub mod documents;
 pub mod events;
 pub mod expected;
 pub mod packet;
+pub mod picture;
 pub mod render;
 pub mod rows;
 #[cfg(test)]

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lb_common::tick::TICK_SECONDS;
 use lb_tests::conformance::documents::{self, Inventory};
-use lb_tests::conformance::events::{Event, Picture, STEP_SECONDS, Step};
+use lb_tests::conformance::events::{Event, STEP_SECONDS, Step};
 use lb_tests::conformance::expected::{self, Outcome};
 use lb_tests::conformance::packet::{Ends, Position, frame};
+use lb_tests::conformance::picture::Picture;
 use lb_tests::conformance::rows::{self, Policy, Row};
 
 use super::bench::{Bench, Seen};
