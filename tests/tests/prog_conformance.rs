@@ -13,6 +13,7 @@ use lb_tests::conformance::rows;
 use conformance::bench::{Bench, enter_namespace};
 use conformance::event::{self, Report};
 use conformance::world::validated;
+use conformance::{pools, tuples};
 
 #[test]
 fn every_row_holds_on_the_host_and_in_the_kernel() {
@@ -58,4 +59,32 @@ fn what_the_table_refuses_is_refused_and_nothing_else() {
             (Err(faults), None) => panic!("{policy:?} is refused: {faults:?}"),
         }
     }
+}
+
+fn all_agree(report: &tuples::Report) {
+    let differing = report.differences.len();
+    eprintln!(
+        "{} rows: {} agree on the host and in the kernel",
+        report.rows,
+        report.rows - differing
+    );
+    let shown: Vec<_> = report.differences.iter().take(8).map(String::as_str).collect();
+    assert!(
+        shown.is_empty(),
+        "the first of {differing}:\n{}",
+        shown.join("\n")
+    );
+    assert!(report.rows > 0);
+}
+
+#[test]
+fn entries_and_selection_depend_on_the_fields_of_the_table_and_no_others() {
+    enter_namespace();
+    all_agree(&tuples::run(&mut Bench::default()));
+}
+
+#[test]
+fn new_flows_go_to_the_eligible_set() {
+    enter_namespace();
+    all_agree(&pools::run(&mut Bench::default()));
 }

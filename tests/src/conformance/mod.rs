@@ -2,6 +2,7 @@
 //! protocol and event, written from the specification and not from the code under test.
 
 pub mod documents;
+pub mod eligible;
 pub mod events;
 pub mod expected;
 pub mod packet;

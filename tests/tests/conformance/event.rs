@@ -19,7 +19,8 @@ const NEW_FLOWS: usize = 3;
 /// A client whose flow begins on the wanted backend is found long before.
 const CLIENTS: usize = 400;
 
-fn tick(point: u32) -> u32 {
+/// The tick of a point of time.
+pub(crate) fn tick(point: u32) -> u32 {
     START + point * STEP_SECONDS / TICK_SECONDS
 }
 

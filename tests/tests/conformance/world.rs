@@ -22,6 +22,13 @@ use super::bench::{BUCKETS, Bench, INGRESS, SEED, SIZES, Seen, backend_of_mac};
 /// Health and weight by the name of the endpoint.
 pub(crate) type Health = BTreeMap<char, (bool, u32)>;
 
+/// What probes say of an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct State {
+    pub(crate) healthy: bool,
+    pub(crate) weight: Weight,
+}
+
 /// What every endpoint that a test names would be.
 const NAMES: std::ops::RangeInclusive<char> = 'A'..='z';
 
@@ -62,11 +69,23 @@ impl<'a> World<'a> {
 
     /// New resources or new health, now.
     pub(crate) fn set(&mut self, documents: &Value, health: &Health) {
+        let state = |(name, (healthy, value)): (&char, &(bool, u32))| {
+            let weight = Weight {
+                value: *value,
+                error: None,
+            };
+            let healthy = *healthy;
+            (*name, State { healthy, weight })
+        };
+        self.set_states(documents, &health.iter().map(state).collect());
+    }
+
+    pub(crate) fn set_states(&mut self, documents: &Value, states: &BTreeMap<char, State>) {
         self.config = validated(documents).unwrap_or_else(|faults| {
             let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
             panic!("{}", texts.join("\n"))
         });
-        self.health = states(health);
+        self.health = targets(states);
         self.compile();
         self.bench.at(self.tables.now).change(&self.plan.contents);
     }
@@ -192,26 +211,22 @@ fn next_hops() -> NextHops {
         .collect()
 }
 
-fn states(health: &Health) -> BTreeMap<TargetId, HealthState> {
+fn targets(states: &BTreeMap<char, State>) -> BTreeMap<TargetId, HealthState> {
     let check = ResourcePath::from_canonical(HEALTH_CHECK);
-    let mut states = BTreeMap::new();
-    for (name, (healthy, weight)) in health {
+    let mut targets = BTreeMap::new();
+    for (name, State { healthy, weight }) in states {
         for is_ipv6 in [false, true] {
             let target = TargetId {
                 check: check.clone(),
                 address: address(*name, is_ipv6),
             };
-            let weight = Weight {
-                value: *weight,
-                error: None,
-            };
             let state = HealthState {
                 healthy: *healthy,
-                weight,
+                weight: *weight,
                 detail: None,
             };
-            states.insert(target, state);
+            targets.insert(target, state);
         }
     }
-    states
+    targets
 }
