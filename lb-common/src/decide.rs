@@ -1,45 +1,132 @@
 //! The decision about a packet: semantics §1, steps 1 to 8, in its order.
 
+use core::mem::MaybeUninit;
+
 use crate::flow::{self, Found, Insert, Place, Slot};
 use crate::hash;
-use crate::layout::{BUCKET_SLOTS, Member, Service, TupleRecord};
-use crate::parse::{self, Family, Network, Transport};
+use crate::layout::{
+    BUCKET_SLOTS, FRAGMENT_LIFETIME_SEC, FragmentRecord, Member, SUBSET_SIZE, Selection, Service, TupleRecord,
+};
+use crate::parse::{self, Family, Network, Quoted, Transport};
 use crate::policy::{PolicyRow, Tuple};
 use crate::rules::{self, Match};
 use crate::tables::Tables;
+use crate::tick;
 use crate::verdict::{Reason, Verdict};
 use crate::wire::Packet;
 
 /// Decides, and records the flow if its service tracks it.
 #[inline(always)]
 pub fn decide<P: Packet, T: Tables>(tables: &T, packet: &P, network: &Network) -> Verdict {
-    let transport = match parse::transport(packet, network) {
+    decide_with(tables, packet, network, &mut MaybeUninit::uninit())
+}
+
+/// The same, with room for the packet that an ICMP error quotes: the kernel's stack is too small for it.
+#[inline(always)]
+pub fn decide_with<P: Packet, T: Tables>(
+    tables: &T,
+    packet: &P,
+    network: &Network,
+    room: &mut MaybeUninit<Network>,
+) -> Verdict {
+    let (subject, is_error) = match parse::quoted(packet, network) {
+        Quoted::Nothing => (network, false),
+        Quoted::Packet(quoted) => (&*room.write(quoted.reversed()), true),
+        Quoted::Unreadable => return unless_not_ours(tables, network, Reason::DropIcmpError),
+    };
+    let transport = match parse::transport(packet, subject) {
+        Ok(transport) if is_error => transport.reversed(),
         Ok(transport) => transport,
         Err(reason) => return unless_not_ours(tables, network, reason),
     };
     if transport.is_neighbor_discovery() {
         return Verdict::without_member(Reason::PassNeighborDiscovery, 0);
     }
-    if transport.is_later_fragment() {
-        return unless_not_ours(tables, network, Reason::DropFragment);
+    // An error comes to the address that the packet it is about was sent from.
+    if is_error && rules::vip_key(subject) != rules::vip_key(network) {
+        return unless_not_ours(tables, network, Reason::DropIcmpError);
     }
-    let number = match rules::find(tables, network, &transport) {
+    if transport.is_later_fragment() && !is_error {
+        let verdict = follow_first_fragment(tables, subject, &transport);
+        if verdict.member != 0 {
+            return verdict;
+        }
+    }
+    let number = match rules::find(tables, subject, &transport) {
         Match::Service(number) => number,
-        Match::NoRule => return Verdict::without_member(Reason::DropNoRule, 0),
+        Match::NoRule => return Verdict::without_member(unmatched(tables, &transport, is_error), 0),
         Match::NoVip => return Verdict::without_member(Reason::PassNoVip, 0),
     };
     match tables.service(number) {
         Some(service) if service.policy().in_use() => {
             let flow = Flow {
                 tables,
-                network,
+                network: subject,
                 transport: &transport,
                 number,
                 service,
             };
-            flow.decide()
+            let verdict = if is_error {
+                flow.about_error()
+            } else {
+                flow.decide()
+            };
+            if transport.is_first_fragment() && verdict.member != 0 {
+                let deadline = tick::deadline(tables.now(), FRAGMENT_LIFETIME_SEC);
+                let record = FragmentRecord {
+                    member: verdict.member,
+                    deadline,
+                };
+                tables.remember_fragment(&transport.fragment_key(network), &record);
+            }
+            Verdict {
+                unreportable: is_error || transport.is_later_fragment(),
+                ..verdict
+            }
         }
         _ => Verdict::without_member(Reason::DropBadService, number),
+    }
+}
+
+/// For a VIP, but no rule takes it.
+#[inline(always)]
+fn unmatched<T: Tables>(tables: &T, transport: &Transport, is_error: bool) -> Reason {
+    if is_error {
+        Reason::DropIcmpError
+    } else if transport.is_later_fragment() {
+        Reason::DropFragment
+    } else if transport.is_echo_request() && tables.answers_echo() {
+        Reason::ReplyEcho
+    } else {
+        Reason::DropNoRule
+    }
+}
+
+/// Semantics §8: before any rule, a later fragment goes where its first one went. No member if that is not known.
+#[inline(always)]
+fn follow_first_fragment<T: Tables>(tables: &T, network: &Network, transport: &Transport) -> Verdict {
+    let unknown = Verdict::without_member(Reason::DropFragment, 0);
+    let Some(first) = tables.fragment(&transport.fragment_key(network)) else {
+        return unknown;
+    };
+    if tables.now() >= first.deadline {
+        return unknown;
+    }
+    match tables.member(first.member) {
+        Some(member) if member.in_use() => {
+            let verdict = Verdict {
+                unreportable: true,
+                ..unknown
+            };
+            verdict.to_member(
+                Reason::ForwardFragment,
+                member.service(),
+                first.member,
+                &member,
+                0,
+            )
+        }
+        _ => unknown,
     }
 }
 
@@ -52,11 +139,40 @@ fn unless_not_ours<T: Tables>(tables: &T, network: &Network, reason: Reason) -> 
     }
 }
 
+impl Verdict {
+    #[inline(always)]
+    fn to_member(self, reason: Reason, service: u32, number: u32, member: &Member, entropy: u32) -> Self {
+        let backend = member.backend();
+        // Only delivery records 1 and up exist.
+        let reason = if backend == 0 {
+            Reason::DropUnresolved
+        } else {
+            reason
+        };
+        Self {
+            reason,
+            service,
+            member: number,
+            backend,
+            entropy,
+            ..self
+        }
+    }
+}
+
 /// Where a packet's entry is, or would be; no bucket if the packet is not tracked.
 struct Tracked<'a, T: Tables> {
     place: Place,
     bucket: Option<&'a T::Bucket>,
     found: Found,
+    entropy: u32,
+}
+
+/// What the eligible set's table holds for a packet.
+struct Selected {
+    number: u32,
+    member: Member,
+    hash: u32,
 }
 
 /// A packet that matched a rule.
@@ -84,24 +200,44 @@ impl<T: Tables> Flow<'_, T> {
         {
             let entry = &tracked.found;
             flow::refresh(bucket, entry, self.expiry(now));
-            return self.forward(reason, entry.slot.member(), &entry.member);
+            return self.forward(reason, entry.slot.member(), &entry.member, tracked.entropy);
         }
-        let (number, member) = match self.select(row) {
+        let Selected { number, member, hash } = match self.select(row) {
             Ok(selected) => selected,
             Err(reason) => return self.refuse(reason),
         };
-        let reason = match tracked.bucket {
-            Some(bucket) => self.record(row, bucket, &tracked, number, now),
-            None => Reason::ForwardUntracked,
-        };
-        self.forward(reason, number, &member)
+        match tracked.bucket {
+            Some(bucket) => {
+                let reason = self.record(row, bucket, &tracked, number, now);
+                self.forward(reason, number, &member, tracked.entropy)
+            }
+            None => self.forward(Reason::ForwardUntracked, number, &member, hash),
+        }
+    }
+
+    /// Semantics §8: an ICMP error goes to the backend that its flow is on, and changes no entry.
+    #[inline(always)]
+    fn about_error(&self) -> Verdict {
+        if self.service.leader().is_set() {
+            return self.to_leader();
+        }
+        let row = self.service.policy().row(self.transport.class());
+        let now = self.tables.now();
+        let found = self.look_up(row, now).found;
+        if found.is_some() && self.usable(row, &found.member, now).is_some() {
+            return self.forward(Reason::ForwardIcmpError, found.slot.member(), &found.member, 0);
+        }
+        match self.select(row) {
+            Ok(selected) => self.forward(Reason::ForwardIcmpError, selected.number, &selected.member, 0),
+            Err(reason) => self.refuse(reason),
+        }
     }
 
     #[inline(always)]
     fn to_leader(&self) -> Verdict {
         let number = self.service.leader().member();
         match self.tables.member(number) {
-            Some(member) if member.in_use() => self.forward(Reason::ForwardLeader, number, &member),
+            Some(member) if member.in_use() => self.forward(Reason::ForwardLeader, number, &member, 0),
             _ => self.refuse(Reason::DropNoLeader),
         }
     }
@@ -113,6 +249,7 @@ impl<T: Tables> Flow<'_, T> {
                 place: Place { bucket: 0, tag: 0 },
                 bucket: None,
                 found: Found::NONE,
+                entropy: 0,
             };
         }
         let key = hash::flow(
@@ -123,6 +260,7 @@ impl<T: Tables> Flow<'_, T> {
             self.transport,
         );
         let place = Place::of(key, self.tables.bucket_count());
+        let entropy = (key >> 16) as u32;
         match self.tables.bucket(place.bucket) {
             Some(bucket) => {
                 let member = |number| self.tables.member(number);
@@ -131,12 +269,14 @@ impl<T: Tables> Flow<'_, T> {
                     place,
                     bucket: Some(bucket),
                     found,
+                    entropy,
                 }
             }
             None => Tracked {
                 place,
                 bucket: None,
                 found: Found::NONE,
+                entropy,
             },
         }
     }
@@ -199,8 +339,8 @@ impl<T: Tables> Flow<'_, T> {
 
     /// Steps 6 and 7: the eligible set is what the table was built from.
     #[inline(always)]
-    fn select(&self, row: PolicyRow) -> Result<(u32, Member), Reason> {
-        let table = self.service.selection();
+    fn select(&self, row: PolicyRow) -> Result<Selected, Reason> {
+        let table = self.selection();
         if table.size == 0 {
             let drops = self.service.pools().drops_if_unhealthy();
             return Err(if drops {
@@ -217,31 +357,52 @@ impl<T: Tables> Flow<'_, T> {
             self.network,
             self.transport,
         );
+        let hash = if self.service.policy().subsetting() {
+            self.subset(hash)
+        } else {
+            hash
+        };
         let slot = table.offset.wrapping_add(hash::reduce(hash, table.size));
         let number = self.tables.selected(slot);
         if number == 0 {
             return Err(Reason::DropBadTable);
         }
         match self.tables.member(number) {
-            Some(member) if member.in_use() => Ok((number, member)),
+            Some(member) if member.in_use() => Ok(Selected { number, member, hash }),
             _ => Err(Reason::DropBadMember),
         }
     }
 
+    /// The table for the client's zone, or the service's own.
     #[inline(always)]
-    fn forward(&self, reason: Reason, number: u32, member: &Member) -> Verdict {
-        let backend = member.backend();
-        let reason = if backend == 0 {
-            Reason::DropUnresolved
-        } else {
-            reason
-        };
-        Verdict {
-            reason,
-            service: self.number,
-            member: number,
-            backend,
+    fn selection(&self) -> Selection {
+        let zones = self.service.zones();
+        let mut word = 0;
+        if zones.count != 0 {
+            let zone = self.tables.zone(&rules::source_key(self.network));
+            if zone.wrapping_sub(1) < zones.count {
+                word = self.tables.zone_selection(zones.first + zone - 1);
+            }
         }
+        if word == 0 {
+            self.service.selection()
+        } else {
+            Selection::from_word(word)
+        }
+    }
+
+    /// Subsetting (semantics §6): one of a client's few slots, by the hash of its packet.
+    #[inline(always)]
+    fn subset(&self, hash: u32) -> u32 {
+        let keys = self.tables.keys();
+        let client = hash::selection(keys, Tuple::One as u32, 0, self.network, self.transport);
+        let choice = hash::reduce(hash, SUBSET_SIZE);
+        (hash::finish((u64::from(client) << 32) | u64::from(choice)) >> 32) as u32
+    }
+
+    #[inline(always)]
+    fn forward(&self, reason: Reason, number: u32, member: &Member, entropy: u32) -> Verdict {
+        Verdict::without_member(reason, 0).to_member(reason, self.number, number, member, entropy)
     }
 
     #[inline(always)]

@@ -4,6 +4,7 @@
 //! addresses and never drops; [`transport`] finds ports and flags, and its error counts only after the rule lookup
 //! has said that the destination is ours.
 
+use crate::layout::FragmentKey;
 use crate::opaque::hide;
 use crate::policy::Class;
 use crate::verdict::Reason;
@@ -39,6 +40,20 @@ pub struct Network {
     fragment: Fragment,
     /// A header that contradicts itself.
     fault: Option<Reason>,
+    /// Quoted in an ICMP error: the packet may end before its own length, and its transport header early.
+    quoted: bool,
+}
+
+impl Network {
+    /// The same packet as seen from its other end.
+    #[inline(always)]
+    pub fn reversed(self) -> Self {
+        Self {
+            source: self.destination,
+            destination: self.source,
+            ..self
+        }
+    }
 }
 
 /// As wide as a register: a narrower one in a `Result` leads to misaligned copies on the stack, which the verifier
@@ -57,19 +72,34 @@ pub enum Fragment {
 pub struct Transport {
     /// Source and destination port as they lie in memory (network order, source first); 0 without ports.
     pub ports: u32,
-    /// Protocol (8) · class (3) · opens (1) · neighbour discovery (1) · later fragment (1), from the low bits up.
+    /// Protocol (8) · class (3) · opens (1) · neighbour discovery (1) · later fragment (1) · first fragment (1) ·
+    /// echo request (1), from the low bits up.
     bits: u32,
+    /// Of a fragment: what names its datagram beside the addresses, as [`FragmentKey`] has it.
+    identification: u32,
+    fragment_kind: u32,
 }
+
+const OPENS: u32 = 1 << 11;
+const NEIGHBOR_DISCOVERY: u32 = 1 << 12;
+const LATER_FRAGMENT: u32 = 1 << 13;
+const FIRST_FRAGMENT: u32 = 1 << 14;
+const ECHO_REQUEST: u32 = 1 << 15;
 
 impl Transport {
     #[inline(always)]
-    const fn new(protocol: u8, fragment: Fragment) -> Self {
-        let fragmented = !matches!(fragment, Fragment::Whole);
-        let later = matches!(fragment, Fragment::Later);
-        let class = Class::of(protocol, fragmented);
+    const fn new(header: &Header) -> Self {
+        let protocol = header.protocol as u8;
+        let (class, fragment) = match header.fragment {
+            Fragment::Whole => (Class::of(protocol, false), 0),
+            Fragment::First => (Class::of(protocol, true), FIRST_FRAGMENT),
+            Fragment::Later => (Class::of_later_fragment(protocol), LATER_FRAGMENT),
+        };
         Self {
             ports: 0,
-            bits: protocol as u32 | ((class as u32) << 8) | ((later as u32) << 13),
+            bits: protocol as u32 | ((class as u32) << 8) | fragment,
+            identification: header.identification,
+            fragment_kind: header.fragment_kind,
         }
     }
 
@@ -79,17 +109,18 @@ impl Transport {
     }
 
     #[inline(always)]
-    const fn with_opens(self, opens: bool) -> Self {
+    const fn with(self, flag: u32, is: bool) -> Self {
         Self {
-            bits: self.bits | ((opens as u32) << 11),
+            bits: if is { self.bits | flag } else { self.bits },
             ..self
         }
     }
 
+    /// The same packet as seen from its other end.
     #[inline(always)]
-    const fn with_neighbor_discovery(self, is: bool) -> Self {
+    pub fn reversed(self) -> Self {
         Self {
-            bits: self.bits | ((is as u32) << 12),
+            ports: self.ports.rotate_left(16),
             ..self
         }
     }
@@ -108,19 +139,42 @@ impl Transport {
     /// TCP SYN without ACK.
     #[inline(always)]
     pub const fn opens(&self) -> bool {
-        self.bits & (1 << 11) != 0
+        self.bits & OPENS != 0
     }
 
     /// A neighbour-discovery message (RFC 4861), which is the host's own.
     #[inline(always)]
     pub const fn is_neighbor_discovery(&self) -> bool {
-        self.bits & (1 << 12) != 0
+        self.bits & NEIGHBOR_DISCOVERY != 0
     }
 
     /// A fragment that carries no transport header.
     #[inline(always)]
     pub const fn is_later_fragment(&self) -> bool {
-        self.bits & (1 << 13) != 0
+        self.bits & LATER_FRAGMENT != 0
+    }
+
+    /// A fragment that carries the transport header.
+    #[inline(always)]
+    pub const fn is_first_fragment(&self) -> bool {
+        self.bits & FIRST_FRAGMENT != 0
+    }
+
+    /// An ICMP or ICMPv6 echo request, whole.
+    #[inline(always)]
+    pub const fn is_echo_request(&self) -> bool {
+        self.bits & ECHO_REQUEST != 0
+    }
+
+    /// The datagram that this is a fragment of.
+    #[inline(always)]
+    pub const fn fragment_key(&self, network: &Network) -> FragmentKey {
+        FragmentKey {
+            source: network.source,
+            destination: network.destination,
+            identification: self.identification,
+            kind: self.fragment_kind,
+        }
     }
 
     /// Destination port, host order.
@@ -145,8 +199,8 @@ pub fn network<P: Packet>(packet: &P) -> Result<Network, Reason> {
     // At most 22.
     let l3 = packet.forget(l3 as u32) as usize & 0x1f;
     match ethertype {
-        ethertype::IPV4 => ipv4(packet, l3),
-        ethertype::IPV6 => ipv6(packet, l3),
+        ethertype::IPV4 => ipv4(packet, l3, false),
+        ethertype::IPV6 => ipv6(packet, l3, false),
         ethertype::VLAN | ethertype::QINQ => Err(Reason::PassVlanDepth),
         _ => Err(Reason::PassNotIp),
     }
@@ -182,13 +236,13 @@ const IPV4_MORE_FRAGMENTS: u16 = 0x2000;
 const IPV4_FRAGMENT_OFFSET: u16 = 0x1fff;
 
 #[inline(always)]
-fn ipv4<P: Packet>(packet: &P, l3: usize) -> Result<Network, Reason> {
+fn ipv4<P: Packet>(packet: &P, l3: usize, quoted: bool) -> Result<Network, Reason> {
     let header = packet.window::<IPV4_HEADER>(l3).ok_or(Reason::PassTruncated)?;
     let header_length = usize::from(header[0] & 0x0f) * 4;
     let length = usize::from(be16(header, 2));
     let fault = if header[0] >> 4 != 4 || header_length < IPV4_HEADER || length < header_length {
         Some(Reason::DropMalformed)
-    } else if l3 + length > packet.length() {
+    } else if !quoted && l3 + length > packet.length() {
         Some(Reason::DropTruncated)
     } else {
         None
@@ -213,16 +267,17 @@ fn ipv4<P: Packet>(packet: &P, l3: usize) -> Result<Network, Reason> {
         hop_limit: header[8],
         fragment,
         fault,
+        quoted,
     })
 }
 
 #[inline(always)]
-fn ipv6<P: Packet>(packet: &P, l3: usize) -> Result<Network, Reason> {
+fn ipv6<P: Packet>(packet: &P, l3: usize, quoted: bool) -> Result<Network, Reason> {
     let header = packet.window::<IPV6_HEADER>(l3).ok_or(Reason::PassTruncated)?;
     let length = IPV6_HEADER + usize::from(be16(header, 4));
     let fault = if header[0] >> 4 != 6 {
         Some(Reason::DropMalformed)
-    } else if l3 + length > packet.length() {
+    } else if !quoted && l3 + length > packet.length() {
         Some(Reason::DropTruncated)
     } else {
         None
@@ -249,7 +304,44 @@ fn ipv6<P: Packet>(packet: &P, l3: usize) -> Result<Network, Reason> {
         hop_limit: header[7],
         fragment: Fragment::Whole,
         fault,
+        quoted,
     })
+}
+
+/// What an ICMP error quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quoted {
+    /// The packet is no ICMP error.
+    Nothing,
+    /// The packet that the error is about, as it was sent.
+    Packet(Network),
+    /// Too little, or nonsense.
+    Unreadable,
+}
+
+/// ICMP types 3, 11, 12 (RFC 792) and ICMPv6 types 1 to 4 (RFC 4443) quote the packet that they are about.
+#[inline(always)]
+pub fn quoted<P: Packet>(packet: &P, network: &Network) -> Quoted {
+    let is_icmp = match network.family {
+        Family::V4 => network.protocol == ipproto::ICMP && matches!(network.fragment, Fragment::Whole),
+        Family::V6 => network.protocol == ipproto::ICMPV6,
+    };
+    if !is_icmp || network.fault.is_some() {
+        return Quoted::Nothing;
+    }
+    let Some(header) = packet.window::<ICMP_HEADER>(network.l4) else {
+        return Quoted::Nothing;
+    };
+    let quotation = network.l4 + ICMP_HEADER;
+    let quoted = match (network.family, header[0]) {
+        (Family::V4, 3 | 11 | 12) => ipv4(packet, quotation, true),
+        (Family::V6, 1..=4) => ipv6(packet, quotation, true),
+        _ => return Quoted::Nothing,
+    };
+    match quoted {
+        Ok(quoted) if quoted.fault.is_none() => Quoted::Packet(quoted),
+        _ => Quoted::Unreadable,
+    }
 }
 
 /// How many IPv6 extension headers are walked before the packet is refused.
@@ -270,11 +362,17 @@ pub fn transport<P: Packet>(packet: &P, network: &Network) -> Result<Transport, 
 
 #[inline(always)]
 fn headers<P: Packet>(packet: &P, network: &Network) -> Result<Transport, Reason> {
-    let end = network.l3 + network.length;
+    let end = if network.quoted {
+        packet.length()
+    } else {
+        network.l3 + network.length
+    };
     let fixed = Header {
         protocol: u32::from(network.protocol),
         fragment: network.fragment,
         at: network.l4,
+        identification: identification(packet, network),
+        fragment_kind: u32::from(network.protocol),
     };
     let last = match network.family {
         Family::V4 => fixed,
@@ -290,6 +388,19 @@ struct Header {
     protocol: u32,
     fragment: Fragment,
     at: usize,
+    identification: u32,
+    fragment_kind: u32,
+}
+
+/// IPv4's identification, of a fragment.
+#[inline(always)]
+fn identification<P: Packet>(packet: &P, network: &Network) -> u32 {
+    if matches!(network.fragment, Fragment::Whole) {
+        return 0;
+    }
+    packet
+        .window::<6>(network.l3)
+        .map_or(0, |header| u32::from(be16(header, 4)))
 }
 
 #[inline(always)]
@@ -308,6 +419,8 @@ fn behind_extensions<P: Packet>(packet: &P, first: Header, end: usize) -> Result
                 let position = be16(bytes, 2);
                 header.protocol = u32::from(bytes[0]);
                 header.at += 8;
+                header.identification = word(bytes, 4);
+                header.fragment_kind = header.protocol | (1 << 8);
                 if position & 0xfff8 != 0 {
                     // What follows is the middle of some datagram, not a header.
                     return Ok(Header {
@@ -349,11 +462,14 @@ const ICMP_HEADER: usize = 8;
 
 #[inline(always)]
 fn l4<P: Packet>(packet: &P, network: &Network, header: &Header, end: usize) -> Result<Transport, Reason> {
-    let Header { fragment, at, .. } = *header;
+    let at = header.at;
     let protocol = header.protocol as u8;
-    let transport = Transport::new(protocol, fragment);
-    if fragment == Fragment::Later {
+    let transport = Transport::new(header);
+    if transport.is_later_fragment() {
         return Ok(transport);
+    }
+    if network.quoted {
+        return quoted_ports(packet, transport, at, end);
     }
     match protocol {
         ipproto::TCP => {
@@ -365,18 +481,48 @@ fn l4<P: Packet>(packet: &P, network: &Network, header: &Header, end: usize) -> 
                 return Err(Reason::DropMalformed);
             }
             let opens = header[13] & (tcp_flags::SYN | tcp_flags::ACK) == tcp_flags::SYN;
-            Ok(transport.with_ports(word(header, 0)).with_opens(opens))
+            Ok(transport.with_ports(word(header, 0)).with(OPENS, opens))
         }
         ipproto::UDP => Ok(transport.with_ports(ports(packet, at, end, UDP_HEADER)?)),
         ipproto::SCTP => Ok(transport.with_ports(ports(packet, at, end, SCTP_HEADER)?)),
-        ipproto::ICMPV6 => {
+        ipproto::ICMP | ipproto::ICMPV6 => {
             if at + ICMP_HEADER > end {
                 return Err(Reason::DropTruncated);
             }
             let header = packet.window::<4>(at).ok_or(Reason::DropTruncated)?;
-            let discovery = network.hop_limit == 255 && matches!(header[0], 133..=137);
-            Ok(transport.with_neighbor_discovery(discovery))
+            let is_v6 = protocol == ipproto::ICMPV6;
+            let discovery = is_v6 && network.hop_limit == 255 && matches!(header[0], 133..=137);
+            let echo = header[0]
+                == if is_v6 {
+                    ICMPV6_ECHO_REQUEST
+                } else {
+                    ICMP_ECHO_REQUEST
+                };
+            let whole = !transport.is_first_fragment();
+            Ok(transport
+                .with(NEIGHBOR_DISCOVERY, discovery)
+                .with(ECHO_REQUEST, echo && whole))
         }
+        _ => Ok(transport),
+    }
+}
+
+const ICMP_ECHO_REQUEST: u8 = 8;
+const ICMPV6_ECHO_REQUEST: u8 = 128;
+
+/// As little as 8 bytes of the transport header are quoted, and the ports are the first four.
+#[inline(always)]
+fn quoted_ports<P: Packet>(
+    packet: &P,
+    transport: Transport,
+    at: usize,
+    end: usize,
+) -> Result<Transport, Reason> {
+    match transport.protocol() {
+        ipproto::TCP | ipproto::UDP | ipproto::SCTP => match ports(packet, at, end, 4) {
+            Ok(ports) => Ok(transport.with_ports(ports)),
+            Err(_) => Err(Reason::DropIcmpError),
+        },
         _ => Ok(transport),
     }
 }

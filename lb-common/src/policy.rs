@@ -121,6 +121,15 @@ impl Class {
             _ => Self::Portless,
         }
     }
+
+    /// Of a fragment without a transport header: TCP and SCTP lose their ports too.
+    #[inline(always)]
+    pub const fn of_later_fragment(protocol: u8) -> Self {
+        match Self::of(protocol, true) {
+            Self::Connection => Self::Portless,
+            class => class,
+        }
+    }
 }
 
 /// Which fields of a packet make up a tracking key or a selection hash.

@@ -34,12 +34,17 @@ pub const fn ethertype_of(family: Family) -> u16 {
 /// identification 0 as RFC 6864 allows for atomic datagrams.
 #[inline(always)]
 pub fn outer_ipv4(network: &Network, backend: &Backend) -> [u8; IPV4_HEADER] {
+    outer_ipv4_of(network, backend, inner_protocol(network.family), network.length)
+}
+
+#[inline(always)]
+fn outer_ipv4_of(network: &Network, backend: &Backend, protocol: u8, payload: usize) -> [u8; IPV4_HEADER] {
     let source = backend.outer_source[0].to_ne_bytes();
     let destination = backend.outer_destination[0].to_ne_bytes();
     ipv4_header(
         network.traffic_class,
-        (network.length + IPV4_HEADER) as u16,
-        inner_protocol(network.family),
+        (IPV4_HEADER + payload) as u16,
+        protocol,
         source,
         destination,
     )
@@ -90,17 +95,92 @@ pub fn ipv4_header(
     ]
 }
 
-/// The outer IPv6 header (RFC 2473): traffic class copied.
+/// The outer IPv6 header (RFC 2473): traffic class copied, flow label from the flow's hash (RFC 6438).
 #[inline(always)]
-pub fn outer_ipv6(network: &Network, backend: &Backend) -> [u8; IPV6_HEADER] {
-    ipv6_header(
-        network.traffic_class,
-        network.length as u16,
+pub fn outer_ipv6(network: &Network, backend: &Backend, entropy: u32) -> [u8; IPV6_HEADER] {
+    outer_ipv6_of(
+        network,
+        backend,
+        entropy,
         inner_protocol(network.family),
-        HOP_LIMIT,
-        backend.outer_source,
-        backend.outer_destination,
+        network.length,
     )
+}
+
+#[inline(always)]
+fn outer_ipv6_of(
+    network: &Network,
+    backend: &Backend,
+    entropy: u32,
+    protocol: u8,
+    payload: usize,
+) -> [u8; IPV6_HEADER] {
+    let (source, destination) = (backend.outer_source, backend.outer_destination);
+    let mut header = ipv6_header(
+        network.traffic_class,
+        payload as u16,
+        protocol,
+        HOP_LIMIT,
+        source,
+        destination,
+    );
+    let [_, high, middle, low] = entropy.to_be_bytes();
+    header[1] |= high & 0x0f;
+    [header[2], header[3]] = [middle, low];
+    header
+}
+
+/// UDP header of GUE (draft-ietf-intarea-gue, variant 1: the IP packet follows at once).
+pub const UDP_HEADER: usize = 8;
+pub const GUE_IPV4: usize = IPV4_HEADER + UDP_HEADER;
+pub const GUE_IPV6: usize = IPV6_HEADER + UDP_HEADER;
+
+/// The headers of GUE over IPv4.
+#[inline(always)]
+pub fn gue_ipv4(network: &Network, backend: &Backend, entropy: u32) -> [u8; GUE_IPV4] {
+    let mut headers = [0; GUE_IPV4];
+    headers[..IPV4_HEADER].copy_from_slice(&outer_ipv4_of(
+        network,
+        backend,
+        ipproto::UDP,
+        network.length + UDP_HEADER,
+    ));
+    headers[IPV4_HEADER..].copy_from_slice(&udp_header(network, backend, entropy));
+    headers
+}
+
+/// The headers of GUE over IPv6.
+#[inline(always)]
+pub fn gue_ipv6(network: &Network, backend: &Backend, entropy: u32) -> [u8; GUE_IPV6] {
+    let mut headers = [0; GUE_IPV6];
+    headers[..IPV6_HEADER].copy_from_slice(&outer_ipv6_of(
+        network,
+        backend,
+        entropy,
+        ipproto::UDP,
+        network.length + UDP_HEADER,
+    ));
+    headers[IPV6_HEADER..].copy_from_slice(&udp_header(network, backend, entropy));
+    headers
+}
+
+/// The source port is from the dynamic range (RFC 6335) by the flow's hash, so that routers and queues spread flows.
+/// No checksum: the inner packet has its own (RFC 768 for IPv4, RFC 6935 for tunnels over IPv6).
+#[inline(always)]
+fn udp_header(network: &Network, backend: &Backend, entropy: u32) -> [u8; UDP_HEADER] {
+    let [source_high, source_low] = (0xc000 | (entropy as u16 & 0x3fff)).to_be_bytes();
+    let [port_high, port_low] = (backend.port as u16).to_be_bytes();
+    let [length_high, length_low] = ((network.length + UDP_HEADER) as u16).to_be_bytes();
+    [
+        source_high,
+        source_low,
+        port_high,
+        port_low,
+        length_high,
+        length_low,
+        0,
+        0,
+    ]
 }
 
 /// An IPv6 header; addresses are words in network order.

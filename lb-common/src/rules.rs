@@ -1,7 +1,7 @@
 //! Which forwarding rule a packet matches (semantics §2).
 
 use crate::layout::{AddressKey, Rule, RuleKey, SteeringKey, ipv4_key, ipv6_vip_key};
-use crate::opaque::hide;
+use crate::opaque::{hide, mask};
 use crate::parse::{Family, Network, Transport};
 use crate::tables::Tables;
 
@@ -20,6 +20,15 @@ pub fn vip_key(network: &Network) -> AddressKey {
     match network.family {
         Family::V4 => ipv4_key(network.destination[0]),
         Family::V6 => ipv6_vip_key(network.destination),
+    }
+}
+
+/// The key of a packet's source in the prefix maps.
+#[inline(always)]
+pub fn source_key(network: &Network) -> AddressKey {
+    match network.family {
+        Family::V4 => ipv4_key(network.source[0]),
+        Family::V6 => network.source,
     }
 }
 
@@ -43,7 +52,9 @@ fn rule<T: Tables>(tables: &T, network: &Network, transport: &Transport) -> Resu
         return Ok(rule);
     }
     let vip = tables.vip(&address).ok_or(Match::NoVip)?;
-    let blocks = vip.port_blocks(protocol);
+    // A later fragment has no port: only a rule for all of them takes it.
+    let later = mask(u32::from(transport.is_later_fragment()));
+    let blocks = vip.port_blocks(protocol) & (!later | 1 << RuleKey::ALL_PORTS);
     let mut bits = 1;
     while hide(bits) <= u64::from(RuleKey::ALL_PORTS) {
         if blocks & (1 << bits) != 0
@@ -66,10 +77,7 @@ fn steer<T: Tables>(tables: &T, network: &Network, rule: Rule) -> u32 {
     if rule.steering == 0 {
         return rule.service;
     }
-    let source = match network.family {
-        Family::V4 => ipv4_key(network.source[0]),
-        Family::V6 => network.source,
-    };
+    let source = source_key(network);
     tables
         .steering(&SteeringKey {
             steering: rule.steering,

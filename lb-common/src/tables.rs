@@ -3,7 +3,9 @@
 
 use crate::flow::FlowBucket;
 use crate::hash::HashKeys;
-use crate::layout::{AddressKey, Member, Rule, RuleKey, Service, SteeringKey, TupleRecord, Vip};
+use crate::layout::{
+    AddressKey, FragmentKey, FragmentRecord, Member, Rule, RuleKey, Service, SteeringKey, TupleRecord, Vip,
+};
 
 pub trait Tables {
     type Bucket: FlowBucket;
@@ -26,6 +28,20 @@ pub trait Tables {
 
     /// The member in a slot of the selection tables; 0 if the slot or the member is not there.
     fn selected(&self, slot: u32) -> u32;
+
+    /// The zone that a client is in; 0 is none.
+    fn zone(&self, client: &AddressKey) -> u32;
+
+    /// The selection word of a zone of a service; 0 if there is none.
+    fn zone_selection(&self, index: u32) -> u64;
+
+    /// Where the first fragment of a datagram went.
+    fn fragment(&self, key: &FragmentKey) -> Option<FragmentRecord>;
+
+    fn remember_fragment(&self, key: &FragmentKey, record: &FragmentRecord);
+
+    /// Whether echo requests to a VIP that no rule takes are answered.
+    fn answers_echo(&self) -> bool;
 
     /// Buckets in the flow table.
     fn bucket_count(&self) -> u32;

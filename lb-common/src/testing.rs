@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::flow::FlowBucket;
 use crate::hash::HashKeys;
 use crate::layout::{
-    AddressKey, BUCKET_SLOTS, Bucket, Member, Rule, RuleKey, Service, SteeringKey, TupleRecord, Vip,
+    AddressKey, BUCKET_SLOTS, Bucket, FragmentKey, FragmentRecord, Member, Rule, RuleKey, Service,
+    SteeringKey, TupleRecord, Vip,
 };
 use crate::tables::Tables;
 
@@ -49,6 +50,11 @@ pub struct MemoryTables {
     pub vips: BTreeMap<AddressKey, Vip>,
     /// Prefix length in bits of the source part (0..=128), longest first is not required.
     pub steering: BTreeMap<(SteeringKey, u32), u32>,
+    /// Prefix (with its length in bits, 0..=128) to zone.
+    pub zones: BTreeMap<(AddressKey, u32), u32>,
+    pub zone_tables: BTreeMap<u32, u64>,
+    pub fragments: Mutex<BTreeMap<FragmentKey, FragmentRecord>>,
+    pub answers_echo: bool,
     pub services: BTreeMap<u32, Service>,
     pub members: BTreeMap<u32, Member>,
     pub slots: Vec<u32>,
@@ -64,6 +70,10 @@ impl MemoryTables {
             rules: BTreeMap::new(),
             vips: BTreeMap::new(),
             steering: BTreeMap::new(),
+            zones: BTreeMap::new(),
+            zone_tables: BTreeMap::new(),
+            fragments: Mutex::default(),
+            answers_echo: false,
             services: BTreeMap::new(),
             members: BTreeMap::new(),
             slots: Vec::new(),
@@ -114,6 +124,35 @@ impl Tables for MemoryTables {
         self.slots.get(slot as usize).copied().unwrap_or(0)
     }
 
+    fn zone(&self, client: &AddressKey) -> u32 {
+        let matching = self
+            .zones
+            .iter()
+            .filter(|((prefix, bits), _)| addresses_share_prefix(prefix, client, *bits));
+        matching
+            .max_by_key(|((_, bits), _)| *bits)
+            .map_or(0, |(_, zone)| *zone)
+    }
+
+    fn zone_selection(&self, index: u32) -> u64 {
+        self.zone_tables.get(&index).copied().unwrap_or(0)
+    }
+
+    fn fragment(&self, key: &FragmentKey) -> Option<FragmentRecord> {
+        self.fragments.lock().expect("no holder panics").get(key).copied()
+    }
+
+    fn remember_fragment(&self, key: &FragmentKey, record: &FragmentRecord) {
+        self.fragments
+            .lock()
+            .expect("no holder panics")
+            .insert(*key, *record);
+    }
+
+    fn answers_echo(&self) -> bool {
+        self.answers_echo
+    }
+
     fn bucket_count(&self) -> u32 {
         self.buckets.len() as u32
     }
@@ -131,11 +170,13 @@ impl Tables for MemoryTables {
 }
 
 fn shares_prefix(rule: &SteeringKey, key: &SteeringKey, bits: u32) -> bool {
-    let as_number = |words: [u32; 4]| {
-        words.iter().fold(0u128, |total, word| {
-            (total << 32) | u128::from(u32::from_be(*word))
-        })
+    addresses_share_prefix(&rule.source, &key.source, bits)
+}
+
+fn addresses_share_prefix(one: &AddressKey, other: &AddressKey, bits: u32) -> bool {
+    let as_number = |words: &AddressKey| {
+        let words = words.iter().map(|word| u128::from(u32::from_be(*word)));
+        words.fold(0u128, |total, word| (total << 32) | word)
     };
-    let difference = as_number(rule.source) ^ as_number(key.source);
-    bits == 0 || difference >> (128 - bits) == 0
+    bits == 0 || (as_number(one) ^ as_number(other)) >> (128 - bits) == 0
 }

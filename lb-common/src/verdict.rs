@@ -75,8 +75,16 @@ reasons! {
     /// haPolicy: to the leader.
     ForwardLeader = 14, Forward, "forward_leader";
 
+    /// A later fragment, to where its first one went.
+    ForwardFragment = 16, Forward, "forward_fragment";
+    /// An ICMP error, to the backend of the flow that it is about.
+    ForwardIcmpError = 17, Forward, "forward_icmp_error";
+
     /// The packet does not fit the path to its backend: ICMP fragmentation-needed or packet-too-big is sent back.
     ReplyTooBig = 24, Reply, "reply_packet_too_big";
+
+    /// An echo request to a VIP that no rule takes, answered because it is so configured.
+    ReplyEcho = 25, Reply, "reply_echo";
 
     /// For a VIP, but no forwarding rule matches protocol and port.
     DropNoRule = 32, Drop, "drop_no_rule";
@@ -90,7 +98,7 @@ reasons! {
     DropTruncated = 36, Drop, "drop_truncated";
     /// For a VIP, with a header length or version that can't be.
     DropMalformed = 37, Drop, "drop_malformed";
-    /// For a VIP, a later fragment whose first one is not known.
+    /// For a VIP, a later fragment whose first one is not known, and only rules with ports.
     DropFragment = 38, Drop, "drop_fragment";
     /// For a VIP, more IPv6 extension headers than are walked.
     DropExtensionHeaders = 39, Drop, "drop_extension_headers";
@@ -102,6 +110,9 @@ reasons! {
     DropTtlExpired = 42, Drop, "drop_ttl_expired";
     /// The kernel refused to move the packet's head or tail.
     DropNoRoom = 43, Drop, "drop_no_room";
+
+    /// For a VIP, an ICMP error about nothing that a backend there could have sent.
+    DropIcmpError = 44, Drop, "drop_icmp_error";
 
     /// Broken invariant: a rule names a service without a record.
     DropBadService = 56, Drop, "drop_bad_service";
@@ -133,6 +144,10 @@ pub struct Verdict {
     pub member: u32,
     /// The delivery record of the chosen member; 0 is unresolved.
     pub backend: u32,
+    /// Hash bits of the flow, for what spreads over paths: the outer source port, the flow label.
+    pub entropy: u32,
+    /// No ICMP error may be sent about it: it is one, or a later fragment (RFC 1122 §3.2.2, RFC 4443 §2.4 e).
+    pub unreportable: bool,
 }
 
 impl Verdict {
@@ -143,6 +158,8 @@ impl Verdict {
             service,
             member: 0,
             backend: 0,
+            entropy: 0,
+            unreportable: false,
         }
     }
 }

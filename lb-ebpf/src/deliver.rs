@@ -7,10 +7,10 @@ use lb_common::checksum;
 use lb_common::layout::{Backend, DeliveryMode};
 use lb_common::parse::{Family, Network};
 use lb_common::rewrite::{
-    self, ICMP_HEADER, ICMPV4_QUOTE, ICMPV6_QUOTE, fragmentation_needed, ipv4_header, ipv6_header,
-    packet_too_big,
+    self, GUE_IPV4, GUE_IPV6, ICMP_HEADER, ICMPV4_QUOTE, ICMPV6_QUOTE, fragmentation_needed, ipv4_header,
+    ipv6_header, packet_too_big,
 };
-use lb_common::verdict::Reason;
+use lb_common::verdict::{Reason, Verdict};
 use lb_common::wire::{ETHERNET_HEADER, IPV4_HEADER, IPV6_HEADER, Packet as _, VLAN_TAG, ipproto};
 
 use crate::frame::Frame;
@@ -34,44 +34,64 @@ impl Outcome {
 
 type Delivered = Result<u32, Reason>;
 
-#[inline(always)]
-pub(crate) fn deliver(ctx: &XdpContext, network: &Network, backend: &Backend, decided: Reason) -> Outcome {
+/// A function of its own in the kernel too: with the decision in one, the stack would be too small for both.
+#[inline(never)]
+pub(crate) fn deliver(ctx: &XdpContext, network: &Network, backend: &Backend, verdict: &Verdict) -> Outcome {
     // The offset of the IP header is one of three constants: with each its own copy of the code, every access
     // behind it has a constant offset.
-    const TAGGED: usize = ETHERNET_HEADER + VLAN_TAG;
-    const TWICE_TAGGED: usize = TAGGED + VLAN_TAG;
     match network.l3 {
-        ETHERNET_HEADER => deliver_at::<ETHERNET_HEADER>(ctx, network, backend, decided),
-        TAGGED => deliver_at::<TAGGED>(ctx, network, backend, decided),
-        _ => deliver_at::<TWICE_TAGGED>(ctx, network, backend, decided),
+        ETHERNET_HEADER => deliver_at::<ETHERNET_HEADER>(ctx, network, backend, verdict),
+        TAGGED => deliver_at::<TAGGED>(ctx, network, backend, verdict),
+        _ => deliver_at::<TWICE_TAGGED>(ctx, network, backend, verdict),
     }
 }
+
+const TAGGED: usize = ETHERNET_HEADER + VLAN_TAG;
+const TWICE_TAGGED: usize = TAGGED + VLAN_TAG;
 
 #[inline(always)]
 fn deliver_at<const L3: usize>(
     ctx: &XdpContext,
     network: &Network,
     backend: &Backend,
-    decided: Reason,
+    verdict: &Verdict,
 ) -> Outcome {
-    let overhead = match DeliveryMode::from_u32(backend.mode) {
-        Some(DeliveryMode::L2) => 0,
-        Some(DeliveryMode::Ipv4) => IPV4_HEADER,
-        Some(DeliveryMode::Ipv6) => IPV6_HEADER,
-        None => return Outcome::dropped(Reason::DropBadDelivery),
+    let Some(mode) = DeliveryMode::from_u32(backend.mode) else {
+        return Outcome::dropped(Reason::DropBadDelivery);
+    };
+    let overhead = match mode {
+        DeliveryMode::L2 => 0,
+        DeliveryMode::Ipv4 => IPV4_HEADER,
+        DeliveryMode::Ipv6 => IPV6_HEADER,
+        DeliveryMode::GueIpv4 => GUE_IPV4,
+        DeliveryMode::GueIpv6 => GUE_IPV6,
     };
     let mtu = backend.mtu as usize;
     if network.length + overhead > mtu {
+        if verdict.unreportable {
+            return Outcome::dropped(Reason::DropTooBig);
+        }
         return too_big::<L3>(ctx, network, mtu.saturating_sub(overhead) as u32);
     }
-    let delivered = match overhead {
-        0 => l2(ctx, backend),
-        IPV4_HEADER => encapsulate_v4::<L3>(ctx, network, backend),
-        _ => encapsulate_v6::<L3>(ctx, network, backend),
+    let entropy = verdict.entropy;
+    let delivered = match mode {
+        DeliveryMode::L2 => l2(ctx, backend),
+        DeliveryMode::Ipv4 => encapsulate::<L3, _>(ctx, network, backend, Family::V4, || {
+            rewrite::outer_ipv4(network, backend)
+        }),
+        DeliveryMode::Ipv6 => encapsulate::<L3, _>(ctx, network, backend, Family::V6, || {
+            rewrite::outer_ipv6(network, backend, entropy)
+        }),
+        DeliveryMode::GueIpv4 => encapsulate::<L3, _>(ctx, network, backend, Family::V4, || {
+            rewrite::gue_ipv4(network, backend, entropy)
+        }),
+        DeliveryMode::GueIpv6 => encapsulate::<L3, _>(ctx, network, backend, Family::V6, || {
+            rewrite::gue_ipv6(network, backend, entropy)
+        }),
     };
     match delivered.and_then(|()| transmit(ctx, backend)) {
         Ok(action) => Outcome {
-            reason: decided,
+            reason: verdict.reason,
             action,
         },
         Err(reason) => Outcome::dropped(reason),
@@ -86,28 +106,16 @@ fn l2(ctx: &XdpContext, backend: &Backend) -> Result<(), Reason> {
 }
 
 #[inline(always)]
-fn encapsulate_v4<const L3: usize>(
+fn encapsulate<const L3: usize, const N: usize>(
     ctx: &XdpContext,
     network: &Network,
     backend: &Backend,
+    outer: Family,
+    headers: impl FnOnce() -> [u8; N],
 ) -> Result<(), Reason> {
     decrement_hop_limit::<L3>(ctx, network)?;
-    push::<L3>(ctx, IPV4_HEADER, Family::V4, Some(&backend.ethernet))?;
-    let header = rewrite::outer_ipv4(network, backend);
-    *Frame::of(ctx).window_mut(L3).ok_or(Reason::DropNoRoom)? = header;
-    Ok(())
-}
-
-#[inline(always)]
-fn encapsulate_v6<const L3: usize>(
-    ctx: &XdpContext,
-    network: &Network,
-    backend: &Backend,
-) -> Result<(), Reason> {
-    decrement_hop_limit::<L3>(ctx, network)?;
-    push::<L3>(ctx, IPV6_HEADER, Family::V6, Some(&backend.ethernet))?;
-    let header = rewrite::outer_ipv6(network, backend);
-    *Frame::of(ctx).window_mut(L3).ok_or(Reason::DropNoRoom)? = header;
+    push::<L3>(ctx, N, outer, Some(&backend.ethernet))?;
+    *Frame::of(ctx).window_mut(L3).ok_or(Reason::DropNoRoom)? = headers();
     Ok(())
 }
 
@@ -191,7 +199,7 @@ fn too_big<const L3: usize>(ctx: &XdpContext, network: &Network, mtu: u32) -> Ou
 #[inline(always)]
 fn too_big_v4<const L3: usize>(ctx: &XdpContext, network: &Network, mtu: u32) -> Result<(), Reason> {
     const ICMP: usize = ICMP_HEADER + ICMPV4_QUOTE;
-    if network.protocol == ipproto::ICMP || network.length < ICMPV4_QUOTE {
+    if network.length < ICMPV4_QUOTE {
         return Err(Reason::DropTooBig);
     }
     push::<L3>(ctx, IPV4_HEADER + ICMP_HEADER, Family::V4, None)?;
@@ -212,7 +220,7 @@ fn too_big_v4<const L3: usize>(ctx: &XdpContext, network: &Network, mtu: u32) ->
 #[inline(always)]
 fn too_big_v6<const L3: usize>(ctx: &XdpContext, network: &Network, mtu: u32) -> Result<(), Reason> {
     const ICMP: usize = ICMP_HEADER + ICMPV6_QUOTE;
-    if network.protocol == ipproto::ICMPV6 || network.length < ICMPV6_QUOTE {
+    if network.length < ICMPV6_QUOTE {
         return Err(Reason::DropTooBig);
     }
     push::<L3>(ctx, IPV6_HEADER + ICMP_HEADER, Family::V6, None)?;
@@ -292,4 +300,81 @@ fn pseudo_header(network: &Network, length: u32) -> u32 {
 #[inline(always)]
 fn folded(sum: u32) -> [u8; 2] {
     checksum::fold((sum & 0xffff) + (sum >> 16)).to_ne_bytes()
+}
+
+/// Answers an echo request (RFC 792, RFC 4443 §4.2) from the VIP: addresses exchanged, the type changed.
+#[inline(always)]
+pub(crate) fn answer_echo(ctx: &XdpContext, network: &Network) -> Outcome {
+    let answered = match network.family {
+        Family::V4 => answer_echo_v4(ctx, network),
+        Family::V6 => answer_echo_v6(ctx, network),
+    };
+    match answered {
+        Ok(()) => Outcome {
+            reason: Reason::ReplyEcho,
+            action: xdp_action::XDP_TX,
+        },
+        Err(reason) => Outcome::dropped(reason),
+    }
+}
+
+#[inline(always)]
+fn answer_echo_v4(ctx: &XdpContext, network: &Network) -> Result<(), Reason> {
+    let mut frame = Frame::of(ctx);
+    exchange_ethernet(&mut frame)?;
+    let header = frame
+        .window_mut::<IPV4_HEADER>(network.l3)
+        .ok_or(Reason::DropNoRoom)?;
+    // Neither exchange changes a checksum; the new time to live is a new packet's.
+    let old = u16::from_be_bytes([header[8], header[9]]);
+    let new = u16::from_be_bytes([rewrite::HOP_LIMIT, header[9]]);
+    let sum = checksum::update(u16::from_be_bytes([header[10], header[11]]), old, new);
+    header[8] = rewrite::HOP_LIMIT;
+    [header[10], header[11]] = sum.to_be_bytes();
+    header[12..16].copy_from_slice(&network.destination[0].to_ne_bytes());
+    header[16..20].copy_from_slice(&network.source[0].to_ne_bytes());
+    change_type(&mut frame, network, 0)
+}
+
+#[inline(always)]
+fn answer_echo_v6(ctx: &XdpContext, network: &Network) -> Result<(), Reason> {
+    // Behind extension headers the message is not where it is looked for.
+    if network.protocol != ipproto::ICMPV6 {
+        return Err(Reason::DropNoRule);
+    }
+    let mut frame = Frame::of(ctx);
+    exchange_ethernet(&mut frame)?;
+    let header = frame
+        .window_mut::<IPV6_HEADER>(network.l3)
+        .ok_or(Reason::DropNoRoom)?;
+    header[7] = rewrite::HOP_LIMIT;
+    let mut word = 0;
+    while word < 4 {
+        header[8 + 4 * word..12 + 4 * word].copy_from_slice(&network.destination[word].to_ne_bytes());
+        header[24 + 4 * word..28 + 4 * word].copy_from_slice(&network.source[word].to_ne_bytes());
+        word += 1;
+    }
+    change_type(&mut frame, network, 129)
+}
+
+#[inline(always)]
+fn exchange_ethernet(frame: &mut Frame) -> Result<(), Reason> {
+    let addresses = frame.window_mut::<12>(0).ok_or(Reason::DropNoRoom)?;
+    let old = *addresses;
+    addresses[..6].copy_from_slice(&old[6..]);
+    addresses[6..].copy_from_slice(&old[..6]);
+    Ok(())
+}
+
+#[inline(always)]
+fn change_type(frame: &mut Frame, network: &Network, new: u8) -> Result<(), Reason> {
+    let message = frame.window_mut::<4>(network.l4).ok_or(Reason::DropNoRoom)?;
+    let (from, to) = (
+        u16::from_be_bytes([message[0], message[1]]),
+        u16::from_be_bytes([new, message[1]]),
+    );
+    let sum = checksum::update(u16::from_be_bytes([message[2], message[3]]), from, to);
+    message[0] = new;
+    [message[2], message[3]] = sum.to_be_bytes();
+    Ok(())
 }

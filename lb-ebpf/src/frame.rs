@@ -11,6 +11,10 @@ pub(crate) struct Frame {
     end: usize,
 }
 
+/// The verifier wants to see that an offset is small. The largest that the parser makes, behind six extension
+/// headers of 2 KiB in an ICMP error, is smaller than this.
+const REACH: usize = 0x3fff;
+
 impl Frame {
     #[inline(always)]
     pub(crate) fn of(ctx: &XdpContext) -> Self {
@@ -23,7 +27,7 @@ impl Frame {
     /// `N` bytes from `offset` on, to write.
     #[inline(always)]
     pub(crate) fn window_mut<const N: usize>(&mut self, offset: usize) -> Option<&mut [u8; N]> {
-        let begin = self.start + offset;
+        let begin = self.start + (offset & REACH);
         if begin + N > self.end {
             return None;
         }
@@ -35,7 +39,7 @@ impl Frame {
 impl Packet for Frame {
     #[inline(always)]
     fn window<const N: usize>(&self, offset: usize) -> Option<&[u8; N]> {
-        let begin = self.start + offset;
+        let begin = self.start + (offset & REACH);
         if begin + N > self.end {
             return None;
         }

@@ -6,7 +6,8 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use lb_common::flow::FlowBucket;
 use lb_common::hash::HashKeys;
 use lb_common::layout::{
-    AddressKey, BUCKET_SLOTS, Bucket, Member, Rule, RuleKey, Service, SteeringKey, TupleRecord, Vip,
+    AddressKey, BUCKET_SLOTS, Bucket, FragmentKey, FragmentRecord, Member, Rule, RuleKey, Service,
+    SteeringKey, TupleRecord, Vip,
 };
 use lb_common::tables::Tables;
 use lb_common::tick;
@@ -24,6 +25,10 @@ static LB_BUCKETS: u32 = lb_common::layout::size::FLOW_SLOTS / BUCKET_SLOTS;
 /// A test's clock: not 0 is the tick to judge by. The verifier removes the branch when the loader leaves it 0.
 #[unsafe(no_mangle)]
 static LB_TEST_TICK: u32 = 0;
+
+/// Not 0: echo requests to a VIP that no rule takes are answered; the loader sets it.
+#[unsafe(no_mangle)]
+static LB_ANSWER_ECHO: u32 = 0;
 
 pub(crate) struct KernelTables;
 
@@ -106,6 +111,33 @@ impl Tables for KernelTables {
         // Two slots to a value, the even one in the low half.
         let pair = maps::LB_TABLES.get(slot / 2).map_or(0, |pair| *pair);
         (pair >> (32 * (slot % 2))) as u32
+    }
+
+    #[inline(always)]
+    fn zone(&self, client: &AddressKey) -> u32 {
+        maps::zone(client)
+    }
+
+    #[inline(always)]
+    fn zone_selection(&self, index: u32) -> u64 {
+        maps::LB_ZONE_TABLES.get(index).map_or(0, |word| *word)
+    }
+
+    #[inline(always)]
+    fn fragment(&self, key: &FragmentKey) -> Option<FragmentRecord> {
+        // SAFETY: a record that is replaced meanwhile is one 64-bit load.
+        unsafe { maps::LB_FRAGMENTS.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn remember_fragment(&self, key: &FragmentKey, record: &FragmentRecord) {
+        // A full table forgets the oldest; any other failure only costs the datagram.
+        let _ = maps::LB_FRAGMENTS.insert(key, record, 0);
+    }
+
+    #[inline(always)]
+    fn answers_echo(&self) -> bool {
+        loaded(&LB_ANSWER_ECHO) != 0
     }
 
     #[inline(always)]

@@ -16,7 +16,7 @@ mod maps;
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
-use lb_common::decide::decide;
+use lb_common::decide::decide_with;
 use lb_common::parse::{self, Network};
 use lb_common::verdict::{Action, Reason, Verdict};
 use lb_common::wire::Packet as _;
@@ -24,13 +24,14 @@ use lb_common::wire::Packet as _;
 use crate::deliver::Outcome;
 use crate::frame::Frame;
 use crate::kernel::KernelTables;
+use crate::maps::Scratch;
 
 #[xdp]
 fn lb(ctx: XdpContext) -> u32 {
     let frame = Frame::of(&ctx);
     let length = frame.length() as u64;
     let (verdict, action) = match parse::network(&frame) {
-        Ok(network) => handle(&ctx, &frame, &network),
+        Ok(network) => handle(&ctx, &frame, network),
         Err(reason) => (Verdict::without_member(reason, 0), xdp_action::XDP_PASS),
     };
     maps::count(&verdict, length);
@@ -39,25 +40,33 @@ fn lb(ctx: XdpContext) -> u32 {
 }
 
 #[inline(always)]
-fn handle(ctx: &XdpContext, frame: &Frame, network: &Network) -> (Verdict, u32) {
-    let verdict = decide(&KernelTables, frame, network);
-    match verdict.reason.action() {
-        Action::Pass => (verdict, xdp_action::XDP_PASS),
-        Action::Drop | Action::Reply => (verdict, xdp_action::XDP_DROP),
+fn handle(ctx: &XdpContext, frame: &Frame, network: Network) -> (Verdict, u32) {
+    let Some(Scratch { network, quoted }) = maps::scratch(network) else {
+        return (
+            Verdict::without_member(Reason::DropNoRoom, 0),
+            xdp_action::XDP_DROP,
+        );
+    };
+    let verdict = decide_with(&KernelTables, frame, network, quoted);
+    let outcome = match verdict.reason.action() {
+        Action::Pass => return (verdict, xdp_action::XDP_PASS),
+        Action::Drop => return (verdict, xdp_action::XDP_DROP),
+        Action::Reply => deliver::answer_echo(ctx, network),
         Action::Forward => match maps::backend(verdict.backend) {
-            Some(backend) => {
-                let Outcome { reason, action } = deliver::deliver(ctx, network, backend, verdict.reason);
-                (Verdict { reason, ..verdict }, action)
-            }
-            None => (
-                Verdict {
-                    reason: Reason::DropBadDelivery,
-                    ..verdict
-                },
-                xdp_action::XDP_DROP,
-            ),
+            Some(backend) => deliver::deliver(ctx, network, backend, &verdict),
+            None => Outcome {
+                reason: Reason::DropBadDelivery,
+                action: xdp_action::XDP_DROP,
+            },
         },
-    }
+    };
+    (
+        Verdict {
+            reason: outcome.reason,
+            ..verdict
+        },
+        outcome.action,
+    )
 }
 
 #[cfg(not(test))]

@@ -1,5 +1,7 @@
 //! The only file that owns maps; typed getters leave it. Sizes are defaults: the loader sets what was asked for.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
@@ -9,6 +11,7 @@ use lb_common::layout::{
     AddressKey, BUCKET_SLOTS, Backend, FragmentKey, FragmentRecord, Member, MemberCounter, Rule, RuleKey,
     Service, SteeringKey, TupleRecord, VerdictCounter, Vip, size,
 };
+use lb_common::parse::Network;
 use lb_common::verdict::{REASON_SLOTS, Reason, Verdict};
 
 use crate::kernel::KernelBucket;
@@ -48,6 +51,29 @@ pub(crate) static LB_DEVICES: DevMapHash = DevMapHash::with_max_entries(size::DE
 static LB_VERDICTS: PerCpuArray<VerdictCounter> = PerCpuArray::with_max_entries(REASON_SLOTS, 0);
 #[map]
 static LB_MEMBER_STATS: PerCpuArray<MemberCounter> = PerCpuArray::with_max_entries(size::MEMBERS, 0);
+
+/// What is too large for the stack, one for each CPU: XDP programs don't interrupt each other.
+pub(crate) struct Scratch {
+    pub(crate) network: Network,
+    /// What an ICMP error quotes.
+    pub(crate) quoted: MaybeUninit<Network>,
+}
+
+#[map]
+static LB_SCRATCH: PerCpuArray<MaybeUninit<Scratch>> = PerCpuArray::with_max_entries(1, 0);
+
+/// Keeps `network` outside of the stack, and makes room for another.
+#[inline(always)]
+pub(crate) fn scratch(network: Network) -> Option<&'static mut Scratch> {
+    let scratch = LB_SCRATCH.get_ptr_mut(0)?;
+    // SAFETY: this CPU's value, which nobody else refers to while the program runs.
+    Some(unsafe {
+        (*scratch).write(Scratch {
+            network,
+            quoted: MaybeUninit::uninit(),
+        })
+    })
+}
 
 #[inline(always)]
 pub(crate) fn steering(key: &SteeringKey) -> Option<u32> {

@@ -213,6 +213,58 @@ fn losing_one_race_takes_the_next_slot_and_harms_nobody() {
     assert_eq!((table.load(0), table.load(1)), (other.0, entry.0));
 }
 
+/// Another CPU writes to a slot after so many loads.
+struct Rewritten {
+    inside: MemoryBucket,
+    loads_before: Cell<u32>,
+    slot: usize,
+    by: Slot,
+}
+
+impl FlowBucket for Rewritten {
+    fn load(&self, slot: usize) -> u64 {
+        match self.loads_before.get().checked_sub(1) {
+            Some(left) => self.loads_before.set(left),
+            None => {
+                let current = self.inside.load(self.slot);
+                self.inside.compare_exchange(self.slot, current, self.by.0);
+            }
+        }
+        self.inside.load(slot)
+    }
+
+    fn compare_exchange(&self, slot: usize, old: u64, new: u64) -> bool {
+        self.inside.compare_exchange(slot, old, new)
+    }
+}
+
+#[test]
+fn a_slot_that_was_taken_since_it_was_weighed_is_not_written_over() {
+    let other = confirmed(77, NOW + 9);
+    // All eight are weighed, then the empty one is taken.
+    let table = Rewritten {
+        inside: bucket([EMPTY; 8]),
+        loads_before: Cell::new(8),
+        slot: 0,
+        by: other,
+    };
+    let entry = Slot::new(1, MEMBER, NOW + 20);
+    assert_eq!(insert(&table, entry, NOW, &Found::NONE), Insert::Recorded(1));
+    assert_eq!((table.load(0), table.load(1)), (other.0, entry.0));
+}
+
+#[test]
+fn a_slot_that_was_taken_since_its_tag_was_compared_is_no_hit() {
+    let mine = Slot::new(1, MEMBER, NOW + 9);
+    let table = Rewritten {
+        inside: bucket([mine, EMPTY, EMPTY, EMPTY, EMPTY, EMPTY, EMPTY, EMPTY]),
+        loads_before: Cell::new(8),
+        slot: 0,
+        by: Slot::new(2, 6, NOW + 9),
+    };
+    assert_eq!(look(&table, 1, NOW), Found::NONE);
+}
+
 #[test]
 fn an_entry_is_confirmed_in_a_later_tick_and_written_once_a_tick() {
     let table = bucket([EMPTY; 8]);

@@ -91,6 +91,7 @@ fn policy(scheme: Scheme, affinity: SessionAffinity, mode: TrackingMode) -> Poli
         affinity,
         mode,
         persistence: DefaultForProtocol,
+        subsetting: false,
         idle_ticks: 15,
     }
 }
@@ -232,6 +233,7 @@ fn a_policy_word_says_what_its_policy_says() {
                             affinity: *affinity,
                             mode: *mode,
                             persistence: *persistence,
+                            subsetting: false,
                             idle_ticks,
                         };
                         agree(&policy, PolicyWord::new(&policy));

@@ -17,7 +17,8 @@ fn backend(source: [u32; 4], destination: [u32; 4]) -> Backend {
         ethernet: [0; 12],
         outer_source: source,
         outer_destination: destination,
-        reserved: [0; 2],
+        port: 6080,
+        reserved: 0,
     }
 }
 
@@ -80,7 +81,7 @@ proptest! {
         destination in any::<[u32; 4]>(),
     ) {
         let network = inner(v6, traffic_class, payload);
-        let header = outer_ipv6(&network, &backend(source, destination));
+        let header = outer_ipv6(&network, &backend(source, destination), 0);
         let (header, rest) = Ipv6Header::from_slice(&header).expect("an IPv6 header");
         prop_assert!(rest.is_empty());
         prop_assert_eq!(usize::from(header.payload_length), network.length);

@@ -299,7 +299,7 @@ fn table(random: &mut Random, members: &BTreeMap<u32, Member>) -> Vec<u32> {
         })
         .collect();
     candidates.sort();
-    let mut slots = vec![0; random.pick(&[0, 1, 64, 64, 64, 251, 251, 251])];
+    let mut slots = vec![0; random.pick(&[0, 1, 64, 64, 64, 64, 64, 251, 251, 251, 251, 251])];
     match random.below(40) {
         // Broken: no member, one that is not there.
         0 => slots.iter_mut().for_each(|slot| *slot = random.below(3) as u32),
@@ -332,7 +332,7 @@ fn rules(random: &mut Random, services: &[u32], sources: &[Address]) -> (RuleCon
         };
         let mut vip = Vip::default();
         let mut claims = Vec::new();
-        for _ in 0..random.below(8) {
+        for _ in 0..random.between(1, 8) {
             let service = if random.chance(4) || services.is_empty() {
                 15
             } else {

@@ -26,6 +26,7 @@ fn services() -> MemoryTables {
         affinity: SessionAffinity::None,
         mode: TrackingMode::PerConnection,
         persistence: Persistence::DefaultForProtocol,
+        subsetting: false,
         idle_ticks: 15,
     };
     for number in 1..=20 {

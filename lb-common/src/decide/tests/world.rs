@@ -52,6 +52,7 @@ impl World {
                 affinity: SessionAffinity::None,
                 mode: TrackingMode::PerConnection,
                 persistence: Persistence::DefaultForProtocol,
+                subsetting: false,
                 idle_ticks: IDLE as u16,
             },
             members: vec![
@@ -127,6 +128,7 @@ impl World {
             .to_word(),
             pools: Pools::new(self.active, self.nothing_healthy, self.drops, self.pool_deadline).0,
             leader: self.leader,
+            zones: 0,
         };
         tables.services.insert(SERVICE, record);
         tables.members = self
