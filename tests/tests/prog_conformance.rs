@@ -10,10 +10,10 @@ use lb_tests::conformance::events::EVENTS;
 use lb_tests::conformance::expected;
 use lb_tests::conformance::rows;
 
-use conformance::bench::{Bench, enter_namespace};
 use conformance::event::{self, Report};
-use conformance::world::validated;
 use conformance::{pools, tuples};
+use lb_tests::conformance::bench::{Bench, enter_namespace};
+use lb_tests::conformance::world::validated;
 
 #[test]
 fn every_row_holds_on_the_host_and_in_the_kernel() {

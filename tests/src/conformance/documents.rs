@@ -145,23 +145,38 @@ pub fn service(index: usize, policy: &Policy, backends: Vec<Value>) -> Map<Strin
 
 /// Rules for every protocol on the service's VIPs.
 pub fn rules(index: usize, policy: &Policy) -> [Value; 3] {
-    let rule = |name: &str, address: IpAddr| {
-        json!({
-            "kind": "compute#forwardingRule",
-            "name": format!("s{index}-{name}"),
-            "region": REGION,
-            "IPAddress": address,
-            "IPProtocol": "L3_DEFAULT",
-            "allPorts": true,
-            "loadBalancingScheme": policy.scheme,
-            "backendService": format!("{REGION}/backendServices/s{index}"),
-        })
-    };
+    let every = |name: &str, address: IpAddr| rule(index, policy, name, address, "L3_DEFAULT", &[]);
     [
-        rule("v4", vip(index, false, false)),
-        rule("v4-second", vip(index, true, false)),
-        rule("v6", vip(index, false, true)),
+        every("v4", vip(index, false, false)),
+        every("v4-second", vip(index, true, false)),
+        every("v6", vip(index, false, true)),
     ]
+}
+
+/// A rule of a service; for all ports where none are named.
+pub fn rule(
+    index: usize,
+    policy: &Policy,
+    name: &str,
+    address: IpAddr,
+    protocol: &str,
+    ports: &[&str],
+) -> Value {
+    let mut rule = json!({
+        "kind": "compute#forwardingRule",
+        "name": format!("s{index}-{name}"),
+        "region": REGION,
+        "IPAddress": address,
+        "IPProtocol": protocol,
+        "loadBalancingScheme": policy.scheme,
+        "backendService": format!("{REGION}/backendServices/s{index}"),
+    });
+    if ports.is_empty() {
+        rule["allPorts"] = true.into();
+    } else {
+        rule["ports"] = ports.into();
+    }
+    rule
 }
 
 pub fn health_check() -> Value {

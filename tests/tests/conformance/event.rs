@@ -10,8 +10,8 @@ use lb_tests::conformance::packet::{Ends, Position, frame};
 use lb_tests::conformance::picture::Picture;
 use lb_tests::conformance::rows::{self, Policy, Row};
 
-use super::bench::{Bench, Seen};
-use super::world::World;
+use lb_tests::conformance::bench::{Bench, Seen};
+use lb_tests::conformance::world::World;
 
 const START: u32 = 1000;
 /// New flows that each row sends at the end of each step.

@@ -9,10 +9,10 @@ use lb_tests::conformance::packet::{Position, frame};
 use lb_tests::conformance::rows::{self, Case, Policy};
 use serde_json::{Value, json};
 
-use super::bench::{Bench, Seen};
 use super::event::tick;
 use super::tuples::Report;
-use super::world::{State, World};
+use lb_tests::conformance::bench::{Bench, Seen};
+use lb_tests::conformance::world::{State, World};
 
 /// New flows of each service; a backend of three is not reached by chance once in 10^8.
 const FLOWS: usize = 48;

@@ -8,9 +8,9 @@ use lb_tests::conformance::expected::{self, Outcome};
 use lb_tests::conformance::packet::{Ends, Position, frame};
 use lb_tests::conformance::rows::{self, Case, Policy};
 
-use super::bench::{Bench, Seen};
 use super::event::tick;
-use super::world::World;
+use lb_tests::conformance::bench::{Bench, Seen};
+use lb_tests::conformance::world::World;
 
 /// Flows that are compared before a field counts as not hashed: by chance, all agree once in 3^20.
 const SAMPLES: usize = 20;

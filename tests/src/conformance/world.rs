@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::documents::{HEALTH_CHECK, address};
+use super::packet::Ends;
 use lb_common::decide::decide;
 use lb_common::hash::HashKeys;
 use lb_common::parse;
@@ -13,31 +15,29 @@ use lb_ctl::model::{Config, ResourcePath};
 use lb_ctl::net::{NextHop, NextHops};
 use lb_ctl::plan::{Inputs, Limits, Plan, Scope, compile};
 use lb_ctl::resources;
-use lb_tests::conformance::documents::{HEALTH_CHECK, address};
-use lb_tests::conformance::packet::Ends;
 use serde_json::Value;
 
-use super::bench::{BUCKETS, Bench, INGRESS, SEED, SIZES, Seen, backend_of_mac};
+use super::bench::{Bench, INGRESS, SEED, Seen, backend_of_mac};
 
 /// Health and weight by the name of the endpoint.
-pub(crate) type Health = BTreeMap<char, (bool, u32)>;
+pub type Health = BTreeMap<char, (bool, u32)>;
 
 /// What probes say of an endpoint.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct State {
-    pub(crate) healthy: bool,
-    pub(crate) weight: Weight,
+pub struct State {
+    pub healthy: bool,
+    pub weight: Weight,
 }
 
 /// What every endpoint that a test names would be.
 const NAMES: std::ops::RangeInclusive<char> = 'A'..='z';
 
-pub(crate) fn validated(documents: &Value) -> Result<Config, Vec<resources::Fault>> {
+pub fn validated(documents: &Value) -> Result<Config, Vec<resources::Fault>> {
     let documents = resources::parse("documents", &documents.to_string())?;
     resources::validate(&documents, &resources::Scope::default()).map(|(config, _)| config)
 }
 
-pub(crate) struct World<'a> {
+pub struct World<'a> {
     bench: &'a mut Bench,
     plan: Plan,
     config: Config,
@@ -49,13 +49,12 @@ pub(crate) struct World<'a> {
 
 impl<'a> World<'a> {
     /// Without services and flows.
-    pub(crate) fn new(bench: &'a mut Bench, tick: u32) -> Self {
-        let mut tables = MemoryTables::new(HashKeys::from_seed(SEED), BUCKETS as usize);
+    pub fn new(bench: &'a mut Bench, tick: u32) -> Self {
+        let buckets = bench.buckets() as usize;
+        let mut tables = MemoryTables::new(HashKeys::from_seed(SEED), buckets);
         tables.now = tick;
         let plan = Plan::default();
-        bench
-            .at(tick)
-            .enter(&plan.contents, &vec![[0; 8]; BUCKETS as usize]);
+        bench.at(tick).enter(&plan.contents, &vec![[0; 8]; buckets]);
         Self {
             bench,
             plan,
@@ -68,7 +67,7 @@ impl<'a> World<'a> {
     }
 
     /// New resources or new health, now.
-    pub(crate) fn set(&mut self, documents: &Value, health: &Health) {
+    pub fn set(&mut self, documents: &Value, health: &Health) {
         let state = |(name, (healthy, value)): (&char, &(bool, u32))| {
             let weight = Weight {
                 value: *value,
@@ -80,7 +79,7 @@ impl<'a> World<'a> {
         self.set_states(documents, &health.iter().map(state).collect());
     }
 
-    pub(crate) fn set_states(&mut self, documents: &Value, states: &BTreeMap<char, State>) {
+    pub fn set_states(&mut self, documents: &Value, states: &BTreeMap<char, State>) {
         self.config = validated(documents).unwrap_or_else(|faults| {
             let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
             panic!("{}", texts.join("\n"))
@@ -91,7 +90,7 @@ impl<'a> World<'a> {
     }
 
     /// Time passes; flows stay.
-    pub(crate) fn pass_to(&mut self, tick: u32) {
+    pub fn pass_to(&mut self, tick: u32) {
         if tick == self.tables.now {
             return;
         }
@@ -111,7 +110,7 @@ impl<'a> World<'a> {
             health: &self.health,
             next_hops: &self.next_hops,
             seed: SEED,
-            limits: Limits::from(&SIZES),
+            limits: Limits::from(&self.bench.sizes),
         };
         let plan = compile(&inputs, &self.plan, Scope::All, self.tables.now);
         self.plan = plan.unwrap_or_else(|error| panic!("compiling: {error}"));
@@ -124,7 +123,7 @@ impl<'a> World<'a> {
         tables.rules = contents.rules.rules.clone();
         tables.vips = contents.rules.vips.clone();
         tables.steering = contents.rules.steering.clone();
-        tables.slots = vec![0; SIZES.table_slots as usize];
+        tables.slots = vec![0; self.bench.sizes.table_slots as usize];
         tables.services.clear();
         tables.members.clear();
         for (number, service) in &contents.services {
@@ -137,22 +136,44 @@ impl<'a> World<'a> {
         }
     }
 
-    pub(crate) fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
     /// Through both sides: host, kernel.
-    pub(crate) fn send(&mut self, frame: &[u8]) -> (Seen, Seen) {
+    pub fn send(&mut self, frame: &[u8]) -> (Seen, Seen) {
         let host = self.decide(frame);
         let kernel = self.bench.at(self.tables.now).send(frame, host.reason);
         (host, kernel)
     }
 
+    /// Through both sides, which must agree.
+    pub fn both(&mut self, frame: &[u8]) -> Seen {
+        let (host, kernel) = self.send(frame);
+        assert_eq!(host, kernel, "host and kernel, of {frame:02x?}");
+        kernel
+    }
+
+    /// What the loaded program makes of the frame, whatever it counts.
+    pub fn run(&mut self, frame: &[u8]) -> (u32, Vec<u8>) {
+        let program = self.bench.at(self.tables.now);
+        let result = program.run(frame);
+        program.forget_counters();
+        result
+    }
+
+    /// Every bucket of the kernel's flow table.
+    pub fn flows(&mut self) -> Vec<[u64; 8]> {
+        self.bench.at(self.tables.now).flows()
+    }
+
     /// Where the frame would go if no flow was known.
-    pub(crate) fn without_flows(&mut self, frame: &[u8]) -> Seen {
+    pub fn without_flows(&mut self, frame: &[u8]) -> Seen {
         let flows = std::mem::replace(&mut self.tables.buckets, vec![MemoryBucket::default()]);
+        let fragments = std::mem::take(&mut self.tables.fragments);
         let seen = self.decide(frame);
         self.tables.buckets = flows;
+        self.tables.fragments = fragments;
         seen
     }
 
@@ -179,7 +200,7 @@ impl<'a> World<'a> {
     }
 
     /// A client that nothing was sent from yet.
-    pub(crate) fn client(&mut self, destination: IpAddr) -> Ends {
+    pub fn client(&mut self, destination: IpAddr) -> Ends {
         let number = self.next_client;
         self.next_client += 1;
         let source = if destination.is_ipv6() {

@@ -10,9 +10,10 @@ use lb_ctl::dataplane::{LoadOptions, Program, Sizes};
 use lb_ctl::plan::contents::Contents;
 use lb_ctl::plan::diff::diff;
 
-pub(crate) const SEED: u128 = 0x0c0f_fee0_0000_0000_0000_0000_0000_0001;
+pub const SEED: u128 = 0x0c0f_fee0_0000_0000_0000_0000_0000_0001;
 
-pub(crate) const SIZES: Sizes = Sizes {
+/// Room for every row of an event.
+pub const SIZES: Sizes = Sizes {
     flow_slots: 1 << 17,
     table_slots: 1 << 21,
     services: 1 << 11,
@@ -20,57 +21,75 @@ pub(crate) const SIZES: Sizes = Sizes {
     backends: 64,
 };
 
-pub(crate) const BUCKETS: u32 = SIZES.flow_slots / BUCKET_SLOTS;
-
 /// The interface that test runs pretend packets come from: the namespace's loopback.
-pub(crate) const INGRESS: u32 = 1;
+pub const INGRESS: u32 = 1;
 
-pub(crate) const XDP_DROP: u32 = 1;
-pub(crate) const XDP_PASS: u32 = 2;
-pub(crate) const XDP_TX: u32 = 3;
+pub const XDP_DROP: u32 = 1;
+pub const XDP_PASS: u32 = 2;
+pub const XDP_TX: u32 = 3;
 
 /// What a side did with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Seen {
-    pub(crate) reason: Reason,
+pub struct Seen {
+    pub reason: Reason,
     /// The name of the endpoint that it went to.
-    pub(crate) backend: Option<char>,
+    pub backend: Option<char>,
 }
 
 /// The endpoint that a next hop's address names.
-pub(crate) fn backend_of_mac(mac: &[u8]) -> char {
+pub fn backend_of_mac(mac: &[u8]) -> char {
     char::from(mac[5])
 }
 
 /// A namespace of this thread's own, in which only loopback exists.
-pub(crate) fn enter_namespace() {
+pub fn enter_namespace() {
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("a network namespace (needs root)");
     let status = Command::new("ip").args(["link", "set", "lo", "up"]).status();
     assert!(status.expect("running ip").success(), "setting loopback up");
 }
 
-#[derive(Default)]
-pub(crate) struct Bench {
+pub struct Bench {
+    pub sizes: Sizes,
     programs: BTreeMap<u32, Loaded>,
 }
 
-impl Bench {
-    /// The program whose clock stands at `tick`.
-    pub(crate) fn at(&mut self, tick: u32) -> &mut Loaded {
-        self.programs.entry(tick).or_insert_with(|| Loaded::new(tick))
+impl Default for Bench {
+    fn default() -> Self {
+        Self::new(SIZES)
     }
 }
 
-pub(crate) struct Loaded {
+impl Bench {
+    pub fn new(sizes: Sizes) -> Self {
+        Self {
+            sizes,
+            programs: BTreeMap::new(),
+        }
+    }
+
+    pub fn buckets(&self) -> u32 {
+        self.sizes.flow_slots / BUCKET_SLOTS
+    }
+
+    /// The program whose clock stands at `tick`.
+    pub fn at(&mut self, tick: u32) -> &mut Loaded {
+        let sizes = self.sizes;
+        self.programs
+            .entry(tick)
+            .or_insert_with(|| Loaded::new(sizes, tick))
+    }
+}
+
+pub struct Loaded {
     program: Program,
     contents: Contents,
     counters: BTreeMap<Reason, u64>,
 }
 
 impl Loaded {
-    fn new(tick: u32) -> Self {
+    fn new(sizes: Sizes, tick: u32) -> Self {
         let options = LoadOptions {
-            sizes: SIZES,
+            sizes,
             seed: SEED,
             trace_packets: false,
             test_tick: tick,
@@ -83,7 +102,7 @@ impl Loaded {
     }
 
     /// Brings the maps from whatever world was here to this one, with nothing in between.
-    pub(crate) fn enter(&mut self, contents: &Contents, flows: &[[u64; 8]]) {
+    pub fn enter(&mut self, contents: &Contents, flows: &[[u64; 8]]) {
         self.change(&Contents::default());
         self.change(contents);
         for (index, slots) in flows.iter().enumerate() {
@@ -93,14 +112,14 @@ impl Loaded {
     }
 
     /// As the daemon does on an event.
-    pub(crate) fn change(&mut self, contents: &Contents) {
+    pub fn change(&mut self, contents: &Contents) {
         let operations = diff(&self.contents, contents);
         self.program.maps.apply(&operations).expect("applying operations");
         self.contents = contents.clone();
     }
 
-    pub(crate) fn flows(&self) -> Vec<[u64; 8]> {
-        (0..BUCKETS)
+    pub fn flows(&self) -> Vec<[u64; 8]> {
+        (0..self.program.maps.flows.bucket_count())
             .map(|index| self.program.maps.flows.bucket(index))
             .collect()
     }
@@ -137,12 +156,17 @@ impl Loaded {
         *reason
     }
 
+    /// Takes the counters as they are.
+    pub fn forget_counters(&mut self) {
+        self.counters = self.counters();
+    }
+
     /// No packet was counted twice or by another name.
-    pub(crate) fn check_counters(&self) {
+    pub fn check_counters(&self) {
         assert_eq!(self.counters, self.counters());
     }
 
-    pub(crate) fn run(&mut self, packet: &[u8]) -> (u32, Vec<u8>) {
+    pub fn run(&mut self, packet: &[u8]) -> (u32, Vec<u8>) {
         let mut frame = vec![0; 2048];
         let mut options = TestRunOptions::new();
         options.data_in = Some(packet);
@@ -153,7 +177,7 @@ impl Loaded {
     }
 
     /// `guess` is the reason that it probably has.
-    pub(crate) fn send(&mut self, packet: &[u8], guess: Reason) -> Seen {
+    pub fn send(&mut self, packet: &[u8], guess: Reason) -> Seen {
         let (action, frame) = self.run(packet);
         let backend = (action == XDP_TX).then(|| backend_of_mac(&frame));
         let reason = self.counted(guess);
