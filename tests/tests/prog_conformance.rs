@@ -11,18 +11,11 @@ use lb_tests::conformance::expected;
 use lb_tests::conformance::rows;
 
 use conformance::event::{self, Report};
-use conformance::{pools, tuples};
+use conformance::{START, pools, subsets, tuples};
 use lb_tests::conformance::bench::{Bench, enter_namespace};
 use lb_tests::conformance::world::validated;
 
-#[test]
-fn every_row_holds_on_the_host_and_in_the_kernel() {
-    enter_namespace();
-    let mut bench = Bench::default();
-    let mut report = Report::default();
-    for event in EVENTS {
-        event::run(&mut bench, event, &mut report);
-    }
+fn all_hold(report: &Report) {
     eprintln!(
         "{} rows ({} packets): {} as expected on the host, {} in the kernel, {} agree",
         report.rows, report.packets, report.host, report.kernel, report.both
@@ -37,6 +30,17 @@ fn every_row_holds_on_the_host_and_in_the_kernel() {
         report.differences.len(),
         shown.join("\n\n")
     );
+}
+
+#[test]
+fn every_row_holds_on_the_host_and_in_the_kernel() {
+    enter_namespace();
+    let mut bench = Bench::default();
+    let mut report = Report::default();
+    for event in EVENTS {
+        event::run(&mut bench, event, START, &mut report);
+    }
+    all_hold(&report);
     assert_eq!(report.rows, rows::all().len());
 }
 
@@ -87,4 +91,26 @@ fn entries_and_selection_depend_on_the_fields_of_the_table_and_no_others() {
 fn new_flows_go_to_the_eligible_set() {
     enter_namespace();
     all_agree(&pools::run(&mut Bench::default()));
+}
+
+/// Expiries are compared modulo 2^15 ticks.
+#[test]
+fn timeouts_hold_where_the_clock_of_the_flow_table_wraps() {
+    enter_namespace();
+    let mut report = Report::default();
+    for start in [(1 << 15) - 20, (1 << 31) - 20] {
+        let mut bench = Bench::default();
+        for event in EVENTS {
+            if event.section == "§3" || event.name.ends_with("its drain has ended") {
+                event::run(&mut bench, event, start, &mut report);
+            }
+        }
+    }
+    all_hold(&report);
+}
+
+#[test]
+fn subsetting_shows_a_client_at_most_25_backends() {
+    enter_namespace();
+    subsets::check(&mut Bench::default());
 }

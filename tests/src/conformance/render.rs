@@ -30,7 +30,8 @@ pub fn document() -> String {
         "Tracking",
         "Which fields of a packet name its entry in the flow table: 5 = source, destination, protocol and both ports; \
          3 = source, destination and protocol; 2 = source and destination; 1 = source; off = the protocol is not \
-         tracked, and every packet goes where the hash says. Entries belong to one backend service; tuples without \
+         tracked, and every packet goes where the hash says. An entry is forgotten after the idle timeout: 60 s \
+         external, 600 s internal, unless `idleTimeoutSec` says otherwise. Entries belong to one backend service; tuples without \
          the protocol are shared by all protocols of a client. Over IPv4 and IPv6 alike; *other* is every protocol \
          without a column.",
     );
@@ -86,7 +87,7 @@ fn section(text: &mut String, title: &str, words: &str) {
 }
 
 fn line<'a>(text: &mut String, cells: impl IntoIterator<Item = &'a str>) {
-    let cells: Vec<&str> = cells.into_iter().collect();
+    let cells: Vec<String> = cells.into_iter().map(|cell| cell.replace('|', "\\|")).collect();
     let _ = writeln!(text, "| {} |", cells.join(" | "));
 }
 

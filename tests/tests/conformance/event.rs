@@ -13,15 +13,14 @@ use lb_tests::conformance::rows::{self, Policy, Row};
 use lb_tests::conformance::bench::{Bench, Seen};
 use lb_tests::conformance::world::World;
 
-const START: u32 = 1000;
 /// New flows that each row sends at the end of each step.
 const NEW_FLOWS: usize = 3;
 /// A client whose flow begins on the wanted backend is found long before.
 const CLIENTS: usize = 400;
 
 /// The tick of a point of time.
-pub(crate) fn tick(point: u32) -> u32 {
-    START + point * STEP_SECONDS / TICK_SECONDS
+pub(crate) fn tick(start: u32, point: u32) -> u32 {
+    start + point * STEP_SECONDS / TICK_SECONDS
 }
 
 #[derive(Default)]
@@ -45,8 +44,9 @@ struct Flow {
     kernel: Vec<String>,
 }
 
-pub(crate) fn run(bench: &mut Bench, event: &'static Event, report: &mut Report) {
-    let mut run = Run::start(bench, event);
+/// All rows of the event, whose flows begin at the tick `start`.
+pub(crate) fn run(bench: &mut Bench, event: &'static Event, start: u32, report: &mut Report) {
+    let mut run = Run::start(bench, event, start);
     let mut inventory = Inventory::new(event);
     run.begin(&inventory);
     for step in event.steps {
@@ -57,6 +57,7 @@ pub(crate) fn run(bench: &mut Bench, event: &'static Event, report: &mut Report)
 }
 
 struct Run<'a> {
+    start: u32,
     world: World<'a>,
     event: &'static Event,
     policies: Vec<Policy>,
@@ -66,11 +67,12 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn start(bench: &'a mut Bench, event: &'static Event) -> Self {
+    fn start(bench: &'a mut Bench, event: &'static Event, start: u32) -> Self {
         let mut policies = rows::accepted();
         policies.retain(|policy| event.scheme.is_none_or(|scheme| scheme == policy.scheme));
         Self {
-            world: World::new(bench, tick(0)),
+            start,
+            world: World::new(bench, start),
             event,
             policies,
             flows: Vec::new(),
@@ -120,11 +122,11 @@ impl<'a> Run<'a> {
     }
 
     fn step(&mut self, step: &Step, inventory: &Inventory) {
-        self.world.pass_to(tick(step.from));
+        self.world.pass_to(tick(self.start, step.from));
         self.set(inventory);
         let picture = Picture::of(step.picture, step.idle);
         for point in step.from..=step.to {
-            self.world.pass_to(tick(point));
+            self.world.pass_to(tick(self.start, point));
             if !step.sends {
                 continue;
             }

@@ -9,7 +9,7 @@ use lb_tests::conformance::packet::{Position, frame};
 use lb_tests::conformance::rows::{self, Case, Policy};
 use serde_json::{Value, json};
 
-use super::event::tick;
+use super::START;
 use super::tuples::Report;
 use lb_tests::conformance::bench::{Bench, Seen};
 use lb_tests::conformance::world::{State, World};
@@ -132,7 +132,7 @@ fn services_of(bench: &mut Bench, scheme: &'static str, endpoints: &Endpoints, r
         all.push(Value::Object(service));
         all.extend(documents::rules(index, &character));
     }
-    let mut world = World::new(bench, tick(0));
+    let mut world = World::new(bench, START);
     world.set_states(&Value::Array(all), &health());
     for (index, failover) in policies.iter().enumerate() {
         let set = eligible::eligible(&endpoints.pools, *failover);
@@ -194,7 +194,7 @@ fn weighted(bench: &mut Bench, scheme: &'static str, report: &mut Report) {
         service.insert("localityLbPolicy".into(), locality.into());
         all.push(Value::Object(service));
         all.extend(documents::rules(0, &character));
-        let mut world = World::new(bench, tick(0));
+        let mut world = World::new(bench, START);
         world.set_states(&Value::Array(all), &states);
         let expected = eligible.split_whitespace().flat_map(str::chars).collect();
         new_flows_reach(&mut world, 0, &expected, "", &format!("{scheme} {line}"), report);

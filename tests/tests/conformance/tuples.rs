@@ -8,6 +8,7 @@ use lb_tests::conformance::expected::{self, Outcome};
 use lb_tests::conformance::packet::{Ends, Position, frame};
 use lb_tests::conformance::rows::{self, Case, Policy};
 
+use super::START;
 use super::event::tick;
 use lb_tests::conformance::bench::{Bench, Seen};
 use lb_tests::conformance::world::World;
@@ -90,7 +91,7 @@ fn other(
 pub(crate) fn run(bench: &mut Bench) -> Report {
     let mut report = Report::default();
     let policies = policies();
-    let mut world = World::new(bench, tick(0));
+    let mut world = World::new(bench, START);
     let inventory = Inventory::new(&EVENTS[0]);
     world.set(&inventory.documents(&EVENTS[0], &policies), &inventory.health);
     selection(&mut world, &policies, &mut report);
@@ -114,7 +115,7 @@ fn selection(world: &mut World<'_>, policies: &[Policy], report: &mut Report) {
         }
     }
     let mut directions = symmetric_flows(world, policies);
-    world.pass_to(tick(LATER));
+    world.pass_to(tick(START, LATER));
     for (service, policy, case, flows) in groups {
         let hashed = expected::selection(policy, &case);
         for field in FIELDS {
