@@ -80,7 +80,7 @@ pub fn decide_with<P: Packet, T: Tables>(
                 tables.remember_fragment(&transport.fragment_key(network), &record);
             }
             Verdict {
-                unreportable: is_error || transport.is_later_fragment(),
+                unreportable: is_error || transport.is_icmp_error() || transport.is_later_fragment(),
                 ..verdict
             }
         }

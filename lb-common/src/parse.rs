@@ -73,7 +73,7 @@ pub struct Transport {
     /// Source and destination port as they lie in memory (network order, source first); 0 without ports.
     pub ports: u32,
     /// Protocol (8) · class (3) · opens (1) · neighbour discovery (1) · later fragment (1) · first fragment (1) ·
-    /// echo request (1), from the low bits up.
+    /// echo request (1) · ICMP error (1), from the low bits up.
     bits: u32,
     /// Of a fragment: what names its datagram beside the addresses, as [`FragmentKey`] has it.
     identification: u32,
@@ -85,6 +85,7 @@ const NEIGHBOR_DISCOVERY: u32 = 1 << 12;
 const LATER_FRAGMENT: u32 = 1 << 13;
 const FIRST_FRAGMENT: u32 = 1 << 14;
 const ECHO_REQUEST: u32 = 1 << 15;
+const ICMP_ERROR: u32 = 1 << 16;
 
 impl Transport {
     #[inline(always)]
@@ -164,6 +165,12 @@ impl Transport {
     #[inline(always)]
     pub const fn is_echo_request(&self) -> bool {
         self.bits & ECHO_REQUEST != 0
+    }
+
+    /// An ICMP error message, also one whose quotation is not looked at because extension headers come before it.
+    #[inline(always)]
+    pub const fn is_icmp_error(&self) -> bool {
+        self.bits & ICMP_ERROR != 0
     }
 
     /// The datagram that this is a fragment of.
@@ -499,9 +506,15 @@ fn l4<P: Packet>(packet: &P, network: &Network, header: &Header, end: usize) -> 
                     ICMP_ECHO_REQUEST
                 };
             let whole = !transport.is_first_fragment();
+            let error = if is_v6 {
+                header[0] < 128
+            } else {
+                matches!(header[0], 3 | 4 | 5 | 11 | 12)
+            };
             Ok(transport
                 .with(NEIGHBOR_DISCOVERY, discovery)
-                .with(ECHO_REQUEST, echo && whole))
+                .with(ECHO_REQUEST, echo && whole)
+                .with(ICMP_ERROR, error))
         }
         _ => Ok(transport),
     }

@@ -165,6 +165,28 @@ fn seeds_give_different_hashes_and_one_seed_the_same() {
     assert_ne!(keys.selection, keys.flow);
 }
 
+#[test]
+fn both_directions_agree_when_the_ends_differ_in_one_byte_only() {
+    let keys = HashKeys::from_seed(1);
+    for byte in 0..16 {
+        for ports in [(443, 443), (1, 2), (2, 1)] {
+            let mut flow = Flow {
+                destination: FLOW.source,
+                ports,
+                ..FLOW
+            };
+            flow.destination[byte] ^= 0x80;
+            for tuple in [Tuple::Two, Tuple::Three, Tuple::Five] {
+                let (there, back) = (
+                    flow.selection(&keys, tuple, 1),
+                    flow.reversed().selection(&keys, tuple, 1),
+                );
+                assert_eq!(there, back, "{byte} {ports:?} {tuple:?}");
+            }
+        }
+    }
+}
+
 /// Clients that differ in little, as those of one network do.
 fn clients(count: u32) -> impl Iterator<Item = Flow> {
     (0..count).map(|index| {
@@ -193,13 +215,13 @@ fn unevenness(counts: &[u32]) -> f64 {
 
 #[test]
 fn similar_clients_spread_evenly_over_slots_buckets_and_tags() {
-    for seed in [1, 2, 3, 0xdead_beef] {
+    for seed in [1, 0xdead_beef] {
         let keys = HashKeys::from_seed(seed);
         for size in [3, 64, 251, 4093, 4096] {
             let mut slots = vec![0; size as usize];
             let mut buckets = slots.clone();
             let mut tags = vec![0; 256];
-            for client in clients(65_536) {
+            for client in clients(32_768) {
                 slots[reduce(client.selection(&keys, Tuple::Five, 0), size) as usize] += 1;
                 let place = crate::flow::Place::of(client.flow(&keys, 1, Tuple::Five), size);
                 buckets[place.bucket as usize] += 1;

@@ -33,7 +33,8 @@ use crate::plan::{Inputs, Limits, Plan, PlanError, Scope as PlanScope, compile};
 use crate::resources::{Applied, Document, Fault, FaultKind, Mode, ResourceStore, Resources, Scope};
 
 /// What the daemon was told at its start.
-#[derive(Clone, Debug)]
+/// No `Debug`: the seed is a secret.
+#[derive(Clone)]
 pub struct Settings {
     pub scope: Scope,
     pub seed: u128,

@@ -76,7 +76,8 @@ impl Sizes {
     }
 }
 
-#[derive(Clone, Debug)]
+/// No `Debug`: the seed is a secret.
+#[derive(Clone)]
 pub struct LoadOptions {
     pub sizes: Sizes,
     pub seed: u128,

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lb_common::layout::{AddressKey, Backend, Member, Rule, RuleKey, Service, SteeringKey, Vip};
+use lb_common::layout::{AddressKey, Backend, Member, Pool, Pools, Rule, RuleKey, Service, SteeringKey, Vip};
 
 use super::contents::{Contents, ServiceContents};
 
@@ -138,7 +138,7 @@ fn put_service(
             .map(|(number, member)| Operation::PutMember(number, member)),
     );
     if let Some((offset, slots)) = &desired.table
-        && actual.table.as_ref() != Some(&(*offset, slots.clone()))
+        && actual.table != desired.table
     {
         operations.push(Operation::WriteTable(*offset, slots.clone()));
     }
@@ -153,8 +153,14 @@ fn put_service(
 }
 
 fn loses(old: &Member, new: &Member) -> bool {
+    const PRIMARY: Pools = Pools::new(Pool::Primary, false, false, 0);
     let is_attached = |member: &Member| member.serves_entries(u32::MAX);
-    (old.healthy() && !new.healthy()) || (is_attached(old) && !is_attached(new))
+    // One that changes pools stays in the old one until the service record says which pool drains.
+    let changes_pool = PRIMARY.counts(old, 0) != PRIMARY.counts(new, 0);
+    changes_pool
+        || (old.healthy() && !new.healthy())
+        || (is_attached(old) && !is_attached(new))
+        || (old.backend() != 0 && new.backend() == 0)
 }
 
 /// Services and members that should not be there. A member may have gone to another service by its number.

@@ -15,7 +15,8 @@ use super::service::{ServiceKey, ServicePlan, Table};
 use crate::model::ResourcePath;
 
 /// Numbers, drains and pools. Ticks count from boot, and numbers mean something only to the maps that they were made
-/// for: whoever keeps this keeps it with both.
+/// for: whoever keeps this keeps it with both, and before the plan is applied. A newer history than the maps' is
+/// taken up whole; an older one does not know which numbers have changed hands since.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SavedPlan {

@@ -159,8 +159,8 @@ pub(super) fn compile(
         members: Members::new(),
         ..previous.clone()
     };
-    release_ended(&mut next, space, now);
     depart(inputs.config, key, service, previous, &mut next, now);
+    release_ended(&mut next, space, now);
     attach(inputs, key, service, previous, &mut next, space, now)?;
     judge(inputs, service, &mut next);
     let eligible = eligible(&judged(&next), service.failover.as_ref());

@@ -1,1 +1,13 @@
+//! The plan from outside: configuration, health and time in; numbers, maps and verdicts out.
 
+mod adoption;
+mod changes;
+mod end_to_end;
+mod events;
+mod lifecycle;
+mod maps;
+mod rules;
+mod scope;
+mod tables;
+mod weights;
+mod world;

@@ -1,0 +1,285 @@
+//! Maps in memory that take operations one by one, refuse those that leave a reference to nothing, and decide packets.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use etherparse::PacketBuilder;
+use lb_common::decide::decide;
+use lb_common::hash::HashKeys;
+use lb_common::layout::{Backend, Bucket, Member, Service};
+use lb_common::parse;
+use lb_common::testing::MemoryTables;
+use lb_common::verdict::{Action, Verdict};
+
+use super::world::SEED;
+use crate::plan::contents::{Contents, RuleContents, ServiceContents};
+use crate::plan::diff::{Operation, diff};
+
+pub(super) struct FakeMaps {
+    pub(super) tables: MemoryTables,
+    pub(super) backends: BTreeMap<u32, Backend>,
+    pub(super) devices: BTreeSet<u32>,
+}
+
+impl FakeMaps {
+    pub(super) fn new() -> Self {
+        let mut tables = MemoryTables::new(HashKeys::from_seed(SEED), 64);
+        tables.slots = vec![0; super::world::LIMITS.table_slots as usize];
+        Self {
+            tables,
+            backends: BTreeMap::new(),
+            devices: BTreeSet::new(),
+        }
+    }
+
+    /// Goes to `desired`, and arrives there.
+    pub(super) fn reach(&mut self, desired: &Contents) {
+        for operation in diff(&self.contents(), desired) {
+            self.apply(&operation);
+        }
+        assert_eq!(self.contents(), *desired);
+        assert_eq!(diff(&self.contents(), desired), []);
+    }
+
+    /// Everything that the maps hold, as a new daemon would read it.
+    pub(super) fn contents(&self) -> Contents {
+        let mut services: BTreeMap<u32, ServiceContents> = BTreeMap::new();
+        for (number, record) in &self.tables.services {
+            let slots = self.table(record);
+            let table = (!slots.is_empty()).then(|| (record.selection().offset, slots.into()));
+            let members = BTreeMap::new();
+            let service = ServiceContents {
+                record: *record,
+                members,
+                table,
+            };
+            services.insert(*number, service);
+        }
+        for (number, member) in &self.tables.members {
+            let service = services.entry(member.service()).or_default();
+            service.members.insert(*number, *member);
+        }
+        Contents {
+            services: services
+                .into_iter()
+                .map(|(number, service)| (number, service.into()))
+                .collect(),
+            rules: RuleContents {
+                rules: self.tables.rules.clone(),
+                vips: self.tables.vips.clone(),
+                steering: self.tables.steering.clone(),
+            }
+            .into(),
+            backends: self.backends.clone().into(),
+            devices: self.devices.clone(),
+        }
+    }
+
+    fn table(&self, record: &Service) -> Vec<u32> {
+        let selection = record.selection();
+        let start = selection.offset as usize;
+        self.tables.slots[start..start + selection.size as usize].to_vec()
+    }
+
+    pub(super) fn apply(&mut self, operation: &Operation) {
+        match operation {
+            Operation::PutDevice(device) => assert!(self.devices.insert(*device)),
+            Operation::PutBackend(number, backend) => self.put_backend(*number, backend),
+            Operation::WriteTable(offset, slots) => self.write_table(*offset, slots),
+            Operation::PutMember(number, member) => self.put_member(*number, member),
+            Operation::PutService(number, service) => self.put_service(*number, service),
+            Operation::PutSteering(key, bits, service) => {
+                self.expect_service(*service);
+                self.tables.steering.insert((*key, *bits), *service);
+            }
+            Operation::PutRule(key, rule) => {
+                self.expect_service(rule.service);
+                let has_set = |set| self.tables.steering.keys().any(|(key, _)| key.steering == set);
+                assert!(
+                    rule.steering == 0 || has_set(rule.steering),
+                    "an empty steering set"
+                );
+                self.tables.rules.insert(*key, *rule);
+            }
+            Operation::PutVip(key, vip) => drop(self.tables.vips.insert(*key, *vip)),
+            Operation::DeleteVip(key) => assert!(self.tables.vips.remove(key).is_some()),
+            Operation::DeleteRule(key) => assert!(self.tables.rules.remove(key).is_some()),
+            Operation::DeleteSteering(key, bits) => {
+                assert!(self.tables.steering.remove(&(*key, *bits)).is_some());
+            }
+            Operation::ClearService(number) => self.clear_service(*number),
+            Operation::ClearMember(number) => self.clear_member(*number),
+            Operation::ClearBackend(number) => {
+                let is_named = self
+                    .tables
+                    .members
+                    .values()
+                    .any(|member| member.backend() == *number);
+                assert!(!is_named, "backend {number} is named");
+                assert!(self.backends.remove(number).is_some());
+            }
+            Operation::DeleteDevice(device) => {
+                let is_named = self.backends.values().any(|backend| backend.ifindex == *device);
+                assert!(!is_named, "device {device} is named");
+                assert!(self.devices.remove(device));
+            }
+        }
+    }
+
+    fn expect_service(&self, number: u32) {
+        assert!(self.tables.services.contains_key(&number), "no service {number}");
+    }
+
+    fn put_backend(&mut self, number: u32, backend: &Backend) {
+        assert_ne!(number, 0);
+        assert!(
+            self.devices.contains(&backend.ifindex),
+            "no device {}",
+            backend.ifindex
+        );
+        let is_named = self
+            .tables
+            .members
+            .values()
+            .any(|member| member.backend() == number);
+        assert!(!is_named, "backend {number} changes while a member names it");
+        self.backends.insert(number, *backend);
+    }
+
+    fn write_table(&mut self, offset: u32, slots: &[u32]) {
+        let end = offset + slots.len() as u32;
+        for (number, service) in &self.tables.services {
+            let selection = service.selection();
+            let is_apart = end <= selection.offset || selection.offset + selection.size <= offset;
+            assert!(
+                selection.size == 0 || is_apart,
+                "the table of service {number} is in force"
+            );
+        }
+        for slot in slots {
+            assert!(self.tables.members.contains_key(slot), "no member {slot}");
+        }
+        self.tables.slots[offset as usize..end as usize].copy_from_slice(slots);
+    }
+
+    fn put_member(&mut self, number: u32, member: &Member) {
+        assert_ne!(number, 0);
+        let backend = member.backend();
+        assert!(
+            backend == 0 || self.backends.contains_key(&backend),
+            "no backend {backend}"
+        );
+        if let Some(old) = self.tables.members.get(&number) {
+            let is_over = !old.serves_entries(self.tables.now);
+            assert!(
+                old.service() == member.service() || is_over,
+                "member {number} changes sides"
+            );
+        }
+        self.tables.members.insert(number, *member);
+    }
+
+    fn put_service(&mut self, number: u32, service: &Service) {
+        assert_ne!(number, 0);
+        assert!(service.policy().in_use());
+        for member in self.table(service).into_iter().collect::<BTreeSet<u32>>() {
+            let record = self
+                .tables
+                .members
+                .get(&member)
+                .expect("the table names a member");
+            assert_eq!(
+                record.service(),
+                number,
+                "the table names another service's member"
+            );
+        }
+        self.tables.services.insert(number, *service);
+    }
+
+    fn clear_service(&mut self, number: u32) {
+        let rules = self.tables.rules.values().map(|rule| rule.service);
+        let led_to: BTreeSet<u32> = rules.chain(self.tables.steering.values().copied()).collect();
+        assert!(!led_to.contains(&number), "a rule leads to service {number}");
+        assert!(self.tables.services.remove(&number).is_some());
+    }
+
+    fn clear_member(&mut self, number: u32) {
+        let is_named = |service: &Service| self.table(service).contains(&number);
+        assert!(
+            !self.tables.services.values().any(is_named),
+            "a table names member {number}"
+        );
+        assert!(self.tables.members.remove(&number).is_some());
+    }
+
+    /// Decides a frame, which may record its flow.
+    pub(super) fn decide(&self, frame: &[u8]) -> Verdict {
+        let network = parse::network(&frame).expect("an IP packet");
+        let verdict = decide(&self.tables, &frame, &network);
+        assert!(!verdict.reason.is_broken_invariant(), "{verdict:?}");
+        if verdict.reason.action() == Action::Forward {
+            assert!(self.backends.contains_key(&verdict.backend), "{verdict:?}");
+        }
+        verdict
+    }
+
+    /// Decides each frame as if it were the next one: the flow table is left as it was.
+    pub(super) fn foresee(&self, frames: &[Vec<u8>]) -> Vec<Verdict> {
+        let flows: Vec<Bucket> = self
+            .tables
+            .buckets
+            .iter()
+            .map(|bucket| bucket.snapshot())
+            .collect();
+        let restore = || {
+            for (bucket, flows) in self.tables.buckets.iter().zip(&flows) {
+                bucket.store(flows);
+            }
+        };
+        let verdicts = frames.iter().map(|frame| {
+            let verdict = self.decide(frame);
+            restore();
+            verdict
+        });
+        verdicts.collect()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Syn,
+    Ack,
+    Udp,
+    Icmp,
+}
+
+/// A packet from client `client` (an arbitrary number) to a VIP, by its text, and a port.
+pub(super) fn frame(kind: Kind, client: u16, vip: &str, port: u16) -> Vec<u8> {
+    let [high, low] = client.to_be_bytes();
+    let builder = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 9], [2, 0, 0, 0, 0, 1]);
+    let builder = match super::world::ip(vip) {
+        std::net::IpAddr::V4(vip) => builder.ipv4([198, 51, high, low], vip.octets(), 64),
+        std::net::IpAddr::V6(vip) => {
+            let mut source = [0; 16];
+            source[..4].copy_from_slice(&[0x20, 0x01, 0x0d, 0xb8]);
+            source[14..].copy_from_slice(&[high, low]);
+            builder.ipv6(source, vip.octets(), 64)
+        }
+    };
+    let source_port = 40_000 + client % 1000;
+    let mut bytes = Vec::new();
+    let written = match kind {
+        Kind::Syn => builder
+            .tcp(source_port, port, 1, 1000)
+            .syn()
+            .write(&mut bytes, &[]),
+        Kind::Ack => builder
+            .tcp(source_port, port, 1, 1000)
+            .ack(1)
+            .write(&mut bytes, &[]),
+        Kind::Udp => builder.udp(source_port, port).write(&mut bytes, b"payload"),
+        Kind::Icmp => builder.icmpv4_echo_request(1, 1).write(&mut bytes, b"payload"),
+    };
+    written.expect("memory takes it");
+    bytes
+}

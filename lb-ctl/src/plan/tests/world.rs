@@ -1,0 +1,283 @@
+//! Inputs that are easy to write and to change.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::health::{HealthState, TargetId, machine::Weight};
+use crate::model::{
+    Backend, BackendService, Config, Delivery, Endpoint, FailoverPolicy, ForwardingRule, Group,
+    LocalityPolicy, Persistence, Ports, Ratio, ResourcePath, RuleProtocol, Scheme, ServiceProtocol,
+    SessionAffinity, TrackingMode, Vip,
+};
+use crate::net::{NextHop, NextHops};
+use crate::plan::{Inputs, IpFamily, Limits, Plan, PlanError, Scope, ServiceKey, ServicePlan, compile};
+
+pub(super) const SEED: u128 = 0x0123_4567_89ab_cdef_1122_3344_5566_7788;
+
+pub(super) const LIMITS: Limits = Limits {
+    services: 64,
+    members: 256,
+    backends: 256,
+    table_slots: 1 << 18,
+};
+
+#[derive(Clone)]
+pub(super) struct World {
+    pub(super) config: Config,
+    pub(super) health: BTreeMap<TargetId, HealthState>,
+    pub(super) next_hops: NextHops,
+    pub(super) seed: u128,
+    pub(super) limits: Limits,
+    pub(super) now: u32,
+}
+
+pub(super) fn path(name: &str) -> ResourcePath {
+    ResourcePath::from_canonical(name)
+}
+
+pub(super) fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+pub(super) fn resolved(address: IpAddr, mac: u8) -> NextHop {
+    NextHop::Resolved {
+        ifindex: 2 + u32::from(mac % 2),
+        source_mac: [2, 0, 0, 0, 0, 1],
+        destination_mac: [2, 0, 0, 0, 1, mac],
+        on_link: mac % 4 != 3,
+        mtu: 1500,
+        source_address: Some(match address {
+            IpAddr::V4(_) => ip("10.255.0.1"),
+            IpAddr::V6(_) => ip("fd00:ffff::1"),
+        }),
+    }
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        Self {
+            config: Config::default(),
+            health: BTreeMap::new(),
+            next_hops: NextHops::new(),
+            seed: SEED,
+            limits: LIMITS,
+            now: 1000,
+        }
+    }
+
+    /// A service `web` on 192.0.2.1, TCP and UDP port 80, with one group of healthy endpoints.
+    pub(super) fn web(addresses: &[&str]) -> Self {
+        let mut world = Self::new();
+        world.service("web");
+        world.group("main", addresses);
+        world.attach("web", "main", false);
+        world.rule(
+            "web-tcp",
+            "192.0.2.1",
+            RuleProtocol::Tcp,
+            Ports::Ranges(vec![(80, 80)]),
+            "web",
+        );
+        world.rule(
+            "web-udp",
+            "192.0.2.1",
+            RuleProtocol::Udp,
+            Ports::Ranges(vec![(80, 80)]),
+            "web",
+        );
+        world
+    }
+
+    pub(super) fn service(&mut self, name: &str) -> &mut BackendService {
+        self.config
+            .services
+            .entry(path(name))
+            .or_insert_with(|| BackendService {
+                path: path(name),
+                protocol: ServiceProtocol::Unspecified,
+                scheme: Scheme::External,
+                affinity: SessionAffinity::ClientIpPortProto,
+                tracking: TrackingMode::PerConnection,
+                persistence: Persistence::DefaultForProtocol,
+                idle_timeout_sec: 60,
+                failover: None,
+                draining_timeout_sec: 0,
+                locality: LocalityPolicy::Maglev,
+                backends: Vec::new(),
+                health_check: Some(path("check")),
+                subsetting: false,
+                zonal_affinity: None,
+                ha_policy: None,
+            })
+    }
+
+    /// Sets a group's endpoints, which become healthy and resolved if they are new.
+    pub(super) fn group(&mut self, name: &str, addresses: &[&str]) {
+        let endpoints: Vec<Endpoint> = addresses.iter().map(|address| endpoint(ip(address))).collect();
+        for address in addresses {
+            self.know(ip(address));
+        }
+        let group = Group {
+            path: path(name),
+            zone: "europe-west4-a".to_owned(),
+            delivery: Delivery::Auto,
+            endpoints,
+        };
+        self.config.groups.insert(path(name), group);
+    }
+
+    fn know(&mut self, address: IpAddr) {
+        let last = match address {
+            IpAddr::V4(address) => address.octets()[3],
+            IpAddr::V6(address) => address.octets()[15],
+        };
+        self.next_hops
+            .entry(address)
+            .or_insert_with(|| resolved(address, last));
+        self.health.entry(target(address)).or_insert_with(|| state(true));
+    }
+
+    pub(super) fn attach(&mut self, service: &str, group: &str, failover: bool) {
+        let group = path(group);
+        self.service(service).backends.push(Backend { group, failover });
+    }
+
+    pub(super) fn detach(&mut self, service: &str, group: &str) {
+        let group = path(group);
+        self.service(service)
+            .backends
+            .retain(|backend| backend.group != group);
+    }
+
+    pub(super) fn rule(
+        &mut self,
+        name: &str,
+        vip: &str,
+        protocol: RuleProtocol,
+        ports: Ports,
+        service: &str,
+    ) {
+        let rule = ForwardingRule {
+            path: path(name),
+            vip: Vip { address: ip(vip) },
+            protocol,
+            ports,
+            source_ranges: Vec::new(),
+            scheme: Scheme::External,
+            service: path(service),
+        };
+        self.config.rules.insert(path(name), rule);
+    }
+
+    pub(super) fn steer(&mut self, name: &str, base: &str, ranges: &[&str], service: &str) {
+        let rule = ForwardingRule {
+            path: path(name),
+            source_ranges: ranges
+                .iter()
+                .map(|range| range.parse().expect("a prefix"))
+                .collect(),
+            service: path(service),
+            ..self.config.rules[&path(base)].clone()
+        };
+        self.config.rules.insert(path(name), rule);
+    }
+
+    pub(super) fn remove_service(&mut self, name: &str) {
+        let name = path(name);
+        self.config.services.remove(&name);
+        self.config.rules.retain(|_, rule| rule.service != name);
+    }
+
+    pub(super) fn health(&mut self, address: &str, healthy: bool) {
+        let state = self
+            .health
+            .get_mut(&target(ip(address)))
+            .expect("a known address");
+        state.healthy = healthy;
+    }
+
+    pub(super) fn weight(&mut self, address: &str, weight: Weight) {
+        let state = self
+            .health
+            .get_mut(&target(ip(address)))
+            .expect("a known address");
+        state.weight = weight;
+    }
+
+    pub(super) fn inputs(&self) -> Inputs<'_> {
+        Inputs {
+            config: &self.config,
+            health: &self.health,
+            next_hops: &self.next_hops,
+            seed: self.seed,
+            limits: self.limits,
+        }
+    }
+
+    pub(super) fn try_compile(&self, previous: &Plan) -> Result<Plan, PlanError> {
+        compile(&self.inputs(), previous, Scope::All, self.now)
+    }
+
+    pub(super) fn compile(&self, previous: &Plan) -> Plan {
+        self.try_compile(previous).expect("it fits")
+    }
+}
+
+pub(super) fn endpoint(address: IpAddr) -> Endpoint {
+    match address {
+        IpAddr::V4(address) => Endpoint {
+            instance: None,
+            ipv4: Some(address),
+            ipv6: None,
+        },
+        IpAddr::V6(address) => Endpoint {
+            instance: None,
+            ipv4: None,
+            ipv6: Some(address),
+        },
+    }
+}
+
+pub(super) fn target(address: IpAddr) -> TargetId {
+    TargetId {
+        check: path("check"),
+        address,
+    }
+}
+
+pub(super) fn state(healthy: bool) -> HealthState {
+    HealthState {
+        healthy,
+        ..HealthState::initial()
+    }
+}
+
+pub(super) fn failover(ratio_percent: u64) -> FailoverPolicy {
+    FailoverPolicy {
+        ratio: Ratio {
+            numerator: ratio_percent,
+            denominator: 100,
+        },
+        drop_traffic_if_unhealthy: false,
+        disable_connection_drain_on_failover: false,
+    }
+}
+
+pub(super) fn key(service: &str, family: IpFamily) -> ServiceKey {
+    ServiceKey {
+        service: path(service),
+        family,
+    }
+}
+
+/// The IPv4 side of a service.
+pub(super) fn v4<'a>(plan: &'a Plan, service: &str) -> &'a ServicePlan {
+    &plan.services[&key(service, IpFamily::V4)]
+}
+
+/// The number of the endpoint with this address.
+pub(super) fn number(plan: &Plan, service: &str, address: &str) -> u32 {
+    let members = &v4(plan, service).members;
+    let found = members.iter().find(|(id, _)| id.address == ip(address));
+    found.unwrap_or_else(|| panic!("{address} is no member")).1.number
+}
