@@ -14,7 +14,7 @@ use lb_tests::conformance::bench::{Bench, Seen};
 use lb_tests::conformance::world::World;
 
 /// New flows that each row sends at the end of each step.
-const NEW_FLOWS: usize = 3;
+const NEW_FLOWS: usize = 2;
 /// A client whose flow begins on the wanted backend is found long before.
 const CLIENTS: usize = 400;
 
