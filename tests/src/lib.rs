@@ -8,6 +8,7 @@ pub mod balanced;
 pub mod capture;
 mod cleanup;
 pub mod condition;
+pub mod conformance;
 pub mod daemon;
 pub mod demo;
 pub mod documents;

@@ -7,6 +7,7 @@
 
 mod build;
 mod demo;
+mod docs;
 mod machine;
 mod object;
 mod report;
@@ -39,6 +40,8 @@ enum Command {
     Test(test::Options),
     /// Show the balancer at work in a laboratory of network namespaces (root)
     Demo(demo::Options),
+    /// Render the documents that come from tests
+    Docs,
     /// Check the house rules that a machine can see
     Tidy,
     /// What the continuous build runs: `test` with nothing left out
@@ -60,6 +63,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Build(options) => build::run(&options).map(|_| ExitCode::SUCCESS),
         Command::Test(options) => test::run(&options),
         Command::Demo(options) => demo::run(&options),
+        Command::Docs => docs::run().map(|()| ExitCode::SUCCESS),
         Command::Tidy => tidy::run(),
         Command::Ci => test::run(&test::Options::default()),
     }

@@ -268,16 +268,20 @@ impl MapSet {
 
     /// Packets and bytes of every verdict, over all CPUs.
     pub fn verdicts(&self) -> Result<BTreeMap<Reason, VerdictCounter>> {
-        let mut counters = BTreeMap::new();
-        for reason in Reason::ALL {
-            let mut total = VerdictCounter::default();
-            for [packets, bytes] in self.verdicts.get(&(*reason as u32), 0)?.iter() {
-                total.packets += packets;
-                total.bytes += bytes;
-            }
-            counters.insert(*reason, total);
+        let counters = Reason::ALL
+            .iter()
+            .map(|reason| Ok((*reason, self.verdict(*reason)?)));
+        counters.collect()
+    }
+
+    /// Packets and bytes of one verdict, over all CPUs.
+    pub fn verdict(&self, reason: Reason) -> Result<VerdictCounter> {
+        let mut total = VerdictCounter::default();
+        for [packets, bytes] in self.verdicts.get(&(reason as u32), 0)?.iter() {
+            total.packets += packets;
+            total.bytes += bytes;
         }
-        Ok(counters)
+        Ok(total)
     }
 
     /// Counters of one member, over all CPUs.

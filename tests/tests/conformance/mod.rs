@@ -1,0 +1,7 @@
+pub(crate) mod event;
+pub(crate) mod pools;
+pub(crate) mod subsets;
+pub(crate) mod tuples;
+
+/// The tick at which worlds begin.
+pub(crate) const START: u32 = 1000;
