@@ -34,6 +34,11 @@ impl<'lab> Balanced<'lab> {
         })
     }
 
+    /// The same with the program in the kernel's generic mode.
+    pub fn start_generic(lab: &'lab Lab, documents: &Documents) -> Self {
+        Self::around(lab, documents, Daemon::start_generic)
+    }
+
     fn around(
         lab: &'lab Lab,
         documents: &Documents,

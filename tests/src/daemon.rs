@@ -23,7 +23,7 @@ use crate::documents::Documents;
 use crate::process::{Process, binary};
 use crate::topology::Lab;
 
-const START: Duration = Duration::from_secs(20);
+const START: Duration = Duration::from_secs(60);
 /// Few, so that many laboratories fit into one machine.
 const FLOW_SLOTS: u32 = 65_536;
 const STOP: Duration = Duration::from_secs(10);
@@ -31,6 +31,7 @@ const STOP: Duration = Duration::from_secs(10);
 pub struct Daemon<'lab> {
     lab: &'lab Lab,
     directory: PathBuf,
+    mode: &'static str,
     /// Of `run`, beside those that every daemon here has.
     flags: Vec<OsString>,
     process: Option<Process>,
@@ -62,12 +63,22 @@ impl<'lab> Daemon<'lab> {
         daemon
     }
 
+    /// The same with the program in the kernel's generic mode, not in the driver.
+    pub fn start_generic(lab: &'lab Lab, documents: &Documents) -> Self {
+        let mut daemon = Self::new(lab);
+        daemon.mode = "generic";
+        daemon.start_again();
+        daemon.apply(documents);
+        daemon
+    }
+
     /// Not started: its directory and pins alone.
     pub fn new(lab: &'lab Lab) -> Self {
         let directory = cleanup::make_directory(&lab.label);
         Self {
             lab,
             directory,
+            mode: "native",
             flags: Vec::new(),
             process: None,
         }
@@ -88,7 +99,7 @@ impl<'lab> Daemon<'lab> {
             .expect("opening the log");
         let mut command = self.command();
         command
-            .args(["run", "--interface", "eth0", "--xdp-mode", "native"])
+            .args(["run", "--interface", "eth0", "--xdp-mode", self.mode])
             .args(["--flow-slots", &FLOW_SLOTS.to_string()])
             .args(&self.flags)
             .args(self.own_places())

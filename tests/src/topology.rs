@@ -244,10 +244,15 @@ impl Lab {
 
     /// Makes the client send to the VIPs by this host's MAC address, whoever answers for them otherwise.
     pub fn point_vips_at(&self, name: &str) {
+        self.point_at(VIP4.into(), name);
+        self.point_at(VIP6.into(), name);
+    }
+
+    /// Makes the client send to this address by the host's MAC address.
+    pub fn point_at(&self, address: IpAddr, name: &str) {
         let mac = shown(self.host(name).mac);
-        let vips = [IpAddr::from(VIP4), IpAddr::from(VIP6)];
-        let lines = vips.map(|vip| format!("neigh replace {vip} lladdr {mac} dev eth0 nud permanent"));
-        self.client().ip(&lines);
+        let line = format!("neigh replace {address} lladdr {mac} dev eth0 nud permanent");
+        self.client().ip(&[line]);
     }
 
     /// Puts the smallest balancer in place of the real one: everything goes to this backend. The VIPs are pointed at it.

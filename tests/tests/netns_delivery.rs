@@ -155,6 +155,15 @@ fn the_program_runs_in_the_driver() {
 }
 
 #[test]
+fn the_program_runs_in_generic_mode_too() {
+    let lab = Lab::flat("generic");
+    let balanced = Balanced::start_generic(&lab, &documents(&lab));
+    assert_eq!(balanced.daemon.status().interfaces[0].xdp_mode, "generic");
+    assert_delivery(&balanced, "l2");
+    assert_traffic(&balanced, &VIPS);
+}
+
+#[test]
 fn the_balancer_answers_for_the_vips() {
     let lab = Lab::flat("neighbours");
     let balanced = Balanced::start(&lab, &documents(&lab));

@@ -8,7 +8,7 @@ use lb_tests::balanced::Balanced;
 use lb_tests::condition::eventually;
 use lb_tests::documents::{Documents, Service};
 use lb_tests::packet::{self, Received};
-use lb_tests::topology::{LB, Lab, PRIMARIES, VIP4, VIP6};
+use lb_tests::topology::{CLIENT, LB, Lab, PRIMARIES, VIP4, VIP6};
 use lb_tests::traffic::UDP_PORT;
 use lb_tests::traffic::datagram::Dialogue;
 use lb_tests::traffic::echo::Ping;
@@ -98,6 +98,27 @@ fn fragments_for_other_destinations_pass() {
     assert_eq!(balanced.daemon.verdict_packets("drop_fragment"), 0);
 }
 
+#[test]
+fn packets_with_ip_options_are_balanced_and_pass() {
+    let lab = Lab::flat("options");
+    let balanced = Balanced::start(&lab, &by_ports(&lab));
+    let to_vip = Dialogue::open(lab.client(), SocketAddr::new(VIP4.into(), UDP_PORT));
+    to_vip.add_ip_options();
+    let small = to_vip.ask(b"hello");
+    assert_eq!(to_vip.ask(b"hello again"), small);
+    let large = to_vip.ask(&large_payload());
+    assert_eq!(to_vip.ask(&large_payload()), large);
+
+    let own = SocketAddr::new(lab.host(LB).ipv4.into(), 7000);
+    let server = lab.lb().run(|| UdpSocket::bind(own)).unwrap();
+    server.set_read_timeout(Some(SOON)).unwrap();
+    let to_host = Dialogue::open(lab.client(), own);
+    to_host.add_ip_options();
+    to_host.send(b"hello");
+    assert_eq!(server.recv(&mut [0; 64]).unwrap(), 5);
+    balanced.daemon.assert_quiet(&[]);
+}
+
 fn is_echo_request(packet: &Received) -> bool {
     matches!(
         (packet.protocol, packet.payload.first()),
@@ -164,6 +185,12 @@ fn echo_requests_without_a_rule_are_answered_if_so_configured() {
         assert!(ping.is_answered(b"anybody?", SOON), "{vip}");
         assert!(ping.is_answered(&[b'x'; 1400], SOON), "{vip}");
     }
+    assert_eq!(balanced.daemon.verdict_packets("reply_echo"), 4);
+    // Sent to the balancer, and addressed to nobody.
+    let nobody = lab.host(CLIENT).ipv4.octets();
+    let nobody = IpAddr::from([nobody[0], nobody[1], nobody[2], 77]);
+    lab.point_at(nobody, LB);
+    assert!(!Ping::to(lab.client(), nobody).is_answered(b"anybody?", IN_VAIN));
     assert_eq!(balanced.daemon.verdict_packets("reply_echo"), 4);
     assert!(witness.deliveries(is_echo_request).is_empty());
 }

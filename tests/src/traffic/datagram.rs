@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd as _;
 use std::time::Duration;
 
 use crate::condition::eventually;
@@ -32,6 +33,22 @@ impl Dialogue {
         });
         let socket = socket.unwrap_or_else(|error| panic!("a UDP socket from {from} to {to}: {error}"));
         Self { socket, to }
+    }
+
+    /// Every datagram from now on carries IPv4 options: four that mean nothing.
+    pub fn add_ip_options(&self) {
+        const NO_OPERATION: [u8; 4] = [1; 4];
+        // SAFETY: the descriptor is open, and the options outlive the call.
+        let result = unsafe {
+            libc::setsockopt(
+                self.socket.as_raw_fd(),
+                libc::IPPROTO_IP,
+                libc::IP_OPTIONS,
+                NO_OPERATION.as_ptr().cast(),
+                NO_OPERATION.len() as libc::socklen_t,
+            )
+        };
+        assert_eq!(result, 0, "setting IP options: {}", io::Error::last_os_error());
     }
 
     pub fn send(&self, payload: &[u8]) {
