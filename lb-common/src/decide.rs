@@ -35,7 +35,7 @@ pub fn decide_with<P: Packet, T: Tables>(
         Quoted::Unreadable => return unless_not_ours(tables, network, Reason::DropIcmpError),
     };
     let transport = match parse::transport(packet, subject) {
-        Ok(transport) if is_error => transport.reversed(),
+        Ok(transport) if is_error => transport.of_error(),
         Ok(transport) => transport,
         Err(reason) => return unless_not_ours(tables, network, reason),
     };
@@ -75,7 +75,7 @@ pub fn decide_with<P: Packet, T: Tables>(
                 remember_first_fragment(tables, network, &transport, verdict.member);
             }
             Verdict {
-                unreportable: is_error || transport.is_icmp_error() || transport.is_later_fragment(),
+                unreportable: transport.is_unreportable(),
                 ..verdict
             }
         }

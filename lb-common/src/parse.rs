@@ -171,10 +171,17 @@ impl Transport {
         self.bits & ECHO_REQUEST != 0
     }
 
-    /// An ICMP error message, also one whose quotation is not looked at because extension headers come before it.
+    /// The transport layer of the packet that an ICMP error quotes, as seen from its receiver.
     #[inline(always)]
-    pub const fn is_icmp_error(&self) -> bool {
-        self.bits & ICMP_ERROR != 0
+    pub fn of_error(self) -> Self {
+        self.reversed().with(ICMP_ERROR, true)
+    }
+
+    /// No ICMP error may be sent about it: it is one (also one whose quotation is not looked at because extension
+    /// headers come before it), or a later fragment.
+    #[inline(always)]
+    pub const fn is_unreportable(&self) -> bool {
+        self.bits & (ICMP_ERROR | LATER_FRAGMENT) != 0
     }
 
     /// The datagram that this is a fragment of.

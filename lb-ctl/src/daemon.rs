@@ -133,8 +133,9 @@ fn attach(
     for link in links {
         let foreign = link.xdp.first().filter(|_| !pins.link(link.index).exists());
         if let Some(xdp) = foreign {
+            let name = dataplane::program_name(xdp.program_id).unwrap_or_else(|| "without a name".to_owned());
             bail!(
-                "interface {} already carries an XDP program that is not ours (id {}); detach that one first",
+                "interface {} already carries an XDP program that is not ours ({name}, id {}); detach that one first",
                 link.name,
                 xdp.program_id
             );

@@ -21,18 +21,40 @@ pub struct Balanced<'lab> {
 }
 
 impl<'lab> Balanced<'lab> {
-    /// All backends of the laboratory serve, and those that the documents name are healthy, on return.
+    /// All backends of the laboratory serve, and those that the documents name are healthy and can be delivered to, on
+    /// return.
     pub fn start(lab: &'lab Lab, documents: &Documents) -> Self {
+        Self::around(lab, documents, Daemon::start)
+    }
+
+    /// The same with these settings (TOML).
+    pub fn start_with_settings(lab: &'lab Lab, settings: &str, documents: &Documents) -> Self {
+        Self::around(lab, documents, |lab, documents| {
+            Daemon::start_with_settings(lab, settings, documents)
+        })
+    }
+
+    /// The same with the program in the kernel's generic mode.
+    pub fn start_generic(lab: &'lab Lab, documents: &Documents) -> Self {
+        Self::around(lab, documents, Daemon::start_generic)
+    }
+
+    fn around(
+        lab: &'lab Lab,
+        documents: &Documents,
+        start: impl FnOnce(&'lab Lab, &Documents) -> Daemon<'lab>,
+    ) -> Self {
         let backends = Backend::all(lab, &BACKENDS);
         let backends = backends
             .into_iter()
             .map(|backend| (backend.name.clone(), backend))
             .collect();
-        let daemon = Daemon::start(lab, documents);
+        let daemon = start(lab, documents);
         let json = documents.json();
         for name in BACKENDS.iter().filter(|name| json.contains(*name)) {
             daemon.wait_for_health(name, true);
         }
+        daemon.wait_for_delivery();
         Self {
             lab,
             daemon,

@@ -3,7 +3,7 @@
 //! Every daemon sees a bpf file system of its own on `/sys/fs/bpf`, which outlives the process (so a killed daemon
 //! leaves its pins, as in life) and goes away with this handle. Tests may therefore run side by side.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::fs::{self, OpenOptions};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
+use lb_ctl::dataplane::{LoadOptions, PinDirectory, Program, Sizes};
+use lb_ctl::plan::contents::Contents;
 use lb_ctl::views::{Stats, Status};
 use nix::sys::signal::Signal;
 use serde::de::DeserializeOwned;
@@ -21,16 +23,17 @@ use crate::documents::Documents;
 use crate::process::{Process, binary};
 use crate::topology::Lab;
 
-const START: Duration = Duration::from_secs(20);
+const START: Duration = Duration::from_secs(60);
 /// Few, so that many laboratories fit into one machine.
-const FLOW_SLOTS: &str = "65536";
+const FLOW_SLOTS: u32 = 65_536;
 const STOP: Duration = Duration::from_secs(10);
 
 pub struct Daemon<'lab> {
     lab: &'lab Lab,
     directory: PathBuf,
-    /// Resources by `--config`, which owns them; else they are applied.
-    config: Option<PathBuf>,
+    mode: &'static str,
+    /// Of `run`, beside those that every daemon here has.
+    flags: Vec<OsString>,
     process: Option<Process>,
 }
 
@@ -43,22 +46,48 @@ impl<'lab> Daemon<'lab> {
         daemon
     }
 
-    /// The same with the documents in a file that is given by `--config`.
+    /// The same with the documents in a file that is given by `--config`, which owns them.
     pub fn start_with(lab: &'lab Lab, json: &str) -> Self {
         let mut daemon = Self::new(lab);
-        daemon.config = Some(daemon.write("config.json", json));
+        daemon.give("--config", "config.json", json);
         daemon.start_again();
         daemon
     }
 
-    fn new(lab: &'lab Lab) -> Self {
+    /// The same with these settings (TOML).
+    pub fn start_with_settings(lab: &'lab Lab, settings: &str, documents: &Documents) -> Self {
+        let mut daemon = Self::new(lab);
+        daemon.give("--settings", "lb.toml", settings);
+        daemon.start_again();
+        daemon.apply(documents);
+        daemon
+    }
+
+    /// The same with the program in the kernel's generic mode, not in the driver.
+    pub fn start_generic(lab: &'lab Lab, documents: &Documents) -> Self {
+        let mut daemon = Self::new(lab);
+        daemon.mode = "generic";
+        daemon.start_again();
+        daemon.apply(documents);
+        daemon
+    }
+
+    /// Not started: its directory and pins alone.
+    pub fn new(lab: &'lab Lab) -> Self {
         let directory = cleanup::make_directory(&lab.label);
         Self {
             lab,
             directory,
-            config: None,
+            mode: "native",
+            flags: Vec::new(),
             process: None,
         }
+    }
+
+    /// From its next start on, `run` has this flag with a file of this content.
+    pub fn give(&mut self, flag: &str, name: &str, content: &str) {
+        let path = self.write(name, content);
+        self.flags.extend([flag.into(), path.into()]);
     }
 
     /// Starts the process after it ended, on the same files and pins.
@@ -70,17 +99,36 @@ impl<'lab> Daemon<'lab> {
             .expect("opening the log");
         let mut command = self.command();
         command
-            .args(["run", "--interface", "eth0", "--xdp-mode", "native"])
-            .args(["--flow-slots", FLOW_SLOTS])
-            .args(self.config.iter().flat_map(|path| [Path::new("--config"), path]))
-            .arg("--state-dir")
-            .arg(self.directory.join("state"))
-            .args(["--listen", &self.endpoint()])
+            .args(["run", "--interface", "eth0", "--xdp-mode", self.mode])
+            .args(["--flow-slots", &FLOW_SLOTS.to_string()])
+            .args(&self.flags)
+            .args(self.own_places())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("sharing the log"))
             .stderr(log);
         self.process = Some(Process::start("lb-ctl", &mut command));
         self.wait_until_ready();
+    }
+
+    /// `run` with these arguments, which must not be able to: how it ended, and what it said.
+    #[track_caller]
+    pub fn refused(&self, arguments: &[&str]) -> Refusal {
+        let mut command = self.command();
+        command
+            .args(["run", "--flow-slots", &FLOW_SLOTS.to_string()])
+            .args(arguments)
+            .args(&self.flags)
+            .args(self.own_places());
+        Refusal::of(&mut command, &self.directory.join("refused.log"))
+    }
+
+    fn own_places(&self) -> [OsString; 4] {
+        [
+            "--state-dir".into(),
+            self.directory.join("state").into(),
+            "--listen".into(),
+            self.endpoint().into(),
+        ]
     }
 
     fn wait_until_ready(&mut self) {
@@ -140,6 +188,23 @@ impl<'lab> Daemon<'lab> {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("lb-ctl {arguments:?}: {error}: {text}"))
     }
 
+    /// What the kernel's maps hold, read past the daemon.
+    pub fn contents(&self) -> Contents {
+        let options = LoadOptions {
+            sizes: Sizes {
+                flow_slots: FLOW_SLOTS,
+                ..Sizes::default()
+            },
+            seed: 0,
+            answer_echo: false,
+            trace_packets: false,
+            test_tick: 0,
+        };
+        let pins = PinDirectory::new(&self.directory.join("bpf/lb"));
+        let program = Program::load(&options, Some(&pins)).expect("opening the pinned maps");
+        program.maps.read().expect("reading the pinned maps")
+    }
+
     /// Packets that ended in the verdict of this name.
     pub fn verdict_packets(&self, name: &str) -> u64 {
         let stats = self.stats();
@@ -162,6 +227,19 @@ impl<'lab> Daemon<'lab> {
                 Ok(())
             } else {
                 Err(format!("{backend} healthy? {seen:?}"))
+            }
+        });
+    }
+
+    /// Waits until packets can be delivered to every endpoint of every service.
+    #[track_caller]
+    pub fn wait_for_delivery(&self) {
+        eventually(Duration::from_secs(10), || {
+            let stats = self.stats();
+            let mut rows = stats.services.iter().flat_map(|service| &service.backends);
+            match rows.find(|row| row.delivery == "unresolved") {
+                Some(row) => Err(format!("{} is unresolved", row.ip_address)),
+                None => Ok(()),
             }
         });
     }
@@ -205,15 +283,15 @@ impl<'lab> Daemon<'lab> {
         self.directory.join("daemon.log")
     }
 
-    fn write(&self, name: &str, text: &str) -> PathBuf {
+    /// A file beside the daemon's own.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.directory.join(name);
         fs::write(&path, text).unwrap_or_else(|error| panic!("writing {}: {error}", path.display()));
         path
     }
 
     fn command(&self) -> Command {
-        let program = std::env::var_os("LB_CTL").map_or_else(|| binary("lb-ctl"), PathBuf::from);
-        let mut command = self.lab.lb().command(program);
+        let mut command = self.lab.lb().command(program());
         command
             .env_remove("LB_ENDPOINT")
             .env_remove("LB_HASH_SEED")
@@ -226,14 +304,51 @@ impl<'lab> Daemon<'lab> {
 impl Drop for Daemon<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
+            let counters = self.run_ctl(&["stats"]);
             eprintln!(
-                "the daemon's log:\n{}\nlook inside with {}",
+                "the daemon's log:\n{}\nits counters:\n{}\nlook inside with {}",
                 self.log(),
+                String::from_utf8_lossy(&counters.stdout),
                 self.lab.lb().shell_hint()
             );
         }
         drop(self.process.take());
         cleanup::remove_directory(&self.directory);
+    }
+}
+
+/// The `lb-ctl` that is tested.
+pub fn program() -> PathBuf {
+    std::env::var_os("LB_CTL").map_or_else(|| binary("lb-ctl"), PathBuf::from)
+}
+
+/// The end of a `run` that could not start.
+#[derive(Debug)]
+pub struct Refusal {
+    pub code: Option<i32>,
+    pub complaint: String,
+}
+
+impl Refusal {
+    /// Runs the command to its end.
+    #[track_caller]
+    pub fn of(command: &mut Command, log: &Path) -> Self {
+        let stderr = fs::File::create(log).expect("making a log");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+        let status = Process::start("lb-ctl", command).wait(START);
+        let complaint = fs::read_to_string(log).expect("lb-ctl writes text");
+        Self {
+            code: status.code(),
+            complaint,
+        }
+    }
+
+    #[track_caller]
+    pub fn assert(&self, code: i32, parts: &[&str]) {
+        assert_eq!(self.code, Some(code), "{}", self.complaint);
+        for part in parts {
+            assert!(self.complaint.contains(part), "no {part:?} in {}", self.complaint);
+        }
     }
 }
 

@@ -12,6 +12,7 @@ const ZONE: &str = "projects/lab/zones/lab-1-a";
 const HEALTH_CHECK: &str = "lab-hc";
 const PRIMARY_GROUP: &str = "primary";
 const FAILOVER_GROUP: &str = "standby";
+const HAVE_ALL_PORTS: [&str; 4] = ["TCP", "UDP", "SCTP", "L3_DEFAULT"];
 
 /// Which of a host's addresses its endpoint has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,24 @@ impl Documents {
         self
     }
 
+    /// An annotation of every group that was made so far, such as (`lb/delivery`, `gue`).
+    pub fn annotate(mut self, key: &str, value: &str) -> Self {
+        let groups = self
+            .resources
+            .iter_mut()
+            .filter(|resource| resource["kind"] == "compute#networkEndpointGroup");
+        for group in groups {
+            group["annotations"][key] = value.into();
+        }
+        self
+    }
+
+    /// Any resource, as it is.
+    pub fn resource(mut self, resource: Value) -> Self {
+        self.resources.push(resource);
+        self
+    }
+
     /// The service and its forwarding rules.
     pub fn service(mut self, service: Service) -> Self {
         self.resources.extend(service.resources(self.has_failover));
@@ -67,11 +86,18 @@ impl Documents {
     }
 }
 
+/// What a forwarding rule takes: a protocol, one port of it or all.
+#[derive(Clone, Debug)]
+struct Take {
+    protocol: &'static str,
+    port: Option<u16>,
+}
+
 /// An internal service of both families with rules on the laboratory's VIPs.
 #[derive(Clone, Debug)]
 pub struct Service {
     name: &'static str,
-    port: u16,
+    takes: Vec<Take>,
     vips: Vec<IpAddr>,
     fields: Map<String, Value>,
 }
@@ -85,16 +111,36 @@ impl Service {
         Self::new("dns", "UDP", UDP_PORT)
     }
 
-    fn new(name: &'static str, protocol: &str, port: u16) -> Self {
+    /// Takes whatever comes to the VIPs.
+    pub fn of_everything() -> Self {
+        Self::bare("everything", "UNSPECIFIED").rule("L3_DEFAULT", None)
+    }
+
+    /// Takes nothing until it has rules.
+    pub fn unspecified(name: &'static str) -> Self {
+        Self::bare(name, "UNSPECIFIED")
+    }
+
+    fn new(name: &'static str, protocol: &'static str, port: u16) -> Self {
+        Self::bare(name, protocol).rule(protocol, Some(port))
+    }
+
+    fn bare(name: &'static str, protocol: &str) -> Self {
         let service = Self {
             name,
-            port,
+            takes: Vec::new(),
             vips: vec![VIP4.into(), VIP6.into()],
             fields: Map::new(),
         };
         service
             .set("protocol", protocol.into())
             .set("loadBalancingScheme", "INTERNAL".into())
+    }
+
+    /// A forwarding rule on each VIP; no port is all of them, where the protocol has any.
+    pub fn rule(mut self, protocol: &'static str, port: Option<u16>) -> Self {
+        self.takes.push(Take { protocol, port });
+        self
     }
 
     /// Any field of the resource.
@@ -138,24 +184,40 @@ impl Service {
             unreachable!("an object was written above")
         };
         service.append(&mut self.fields);
-        let protocol = service["protocol"].clone();
         let scheme = service["loadBalancingScheme"].clone();
-        let rules = self.vips.iter().map(|vip| {
-            let version = if vip.is_ipv4() { "IPV4" } else { "IPV6" };
-            json!({
-                "kind": "compute#forwardingRule",
-                "name": format!("{}-{}", self.name, version.to_lowercase()),
-                "region": REGION,
-                "IPAddress": vip,
-                "ipVersion": version,
-                "IPProtocol": protocol,
-                "ports": [self.port.to_string()],
-                "loadBalancingScheme": scheme,
-                "backendService": format!("{REGION}/backendServices/{}", self.name),
-            })
-        });
+        let rules = self
+            .takes
+            .iter()
+            .flat_map(|take| self.vips.iter().map(|vip| self.rule_of(take, *vip, &scheme)));
         let rules: Vec<Value> = rules.collect();
         std::iter::once(Value::Object(service)).chain(rules).collect()
+    }
+
+    fn rule_of(&self, take: &Take, vip: IpAddr, scheme: &Value) -> Value {
+        let version = if vip.is_ipv4() { "IPV4" } else { "IPV6" };
+        let several = self.takes.len() > 1;
+        let protocol = take.protocol.to_lowercase().replace('_', "-");
+        let suffix = if several {
+            format!("-{protocol}")
+        } else {
+            String::new()
+        };
+        let mut rule = json!({
+            "kind": "compute#forwardingRule",
+            "name": format!("{}-{}{suffix}", self.name, version.to_lowercase()),
+            "region": REGION,
+            "IPAddress": vip,
+            "ipVersion": version,
+            "IPProtocol": take.protocol,
+            "loadBalancingScheme": scheme,
+            "backendService": format!("{REGION}/backendServices/{}", self.name),
+        });
+        match take.port {
+            Some(port) => rule["ports"] = json!([port.to_string()]),
+            None if HAVE_ALL_PORTS.contains(&take.protocol) => rule["allPorts"] = true.into(),
+            None => {}
+        }
+        rule
     }
 }
 

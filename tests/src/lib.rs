@@ -17,4 +17,5 @@ pub mod packet;
 pub mod process;
 pub mod topology;
 pub mod traffic;
+pub mod witness;
 mod xdp;

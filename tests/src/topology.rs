@@ -131,6 +131,63 @@ impl Lab {
         Self::new(label, Shape::TwoArmed, INTERNET_MTU)
     }
 
+    /// The same, and the balancer's way to the backends is narrower than the clients'.
+    pub fn two_armed_and_narrow(label: &str, mtu: u32) -> Self {
+        let lab = Self::two_armed(label);
+        // A veth end takes what fits its own MTU, whatever its peer sends.
+        lab.lb().ip(&[format!("link set eth1 mtu {mtu}")]);
+        lab
+    }
+
+    /// The router's way to the client carries no more than this, and it says so.
+    pub fn narrow_the_clients_path(&self, mtu: u32) {
+        let client = self.host(CLIENT);
+        self.host(ROUTER).namespace.ip(&[
+            format!("route add {}/32 dev eth0 mtu lock {mtu}", client.ipv4),
+            format!("route add {}/128 dev eth0 mtu lock {mtu}", client.ipv6),
+        ]);
+    }
+
+    /// What backends send to the client expires at the router, which says so.
+    pub fn expire_answers(&self) {
+        let client = self.host(CLIENT);
+        let [via4, via6] = [
+            Segment::Back.ipv4(ROUTER_NUMBER).to_string(),
+            Segment::Back.ipv6(ROUTER_NUMBER).to_string(),
+        ];
+        for name in BACKENDS {
+            self.host(name).namespace.ip(&[
+                format!("route add {}/32 via {via4} hoplimit 1", client.ipv4),
+                format!("route add {}/128 via {via6} hoplimit 1", client.ipv6),
+            ]);
+        }
+    }
+
+    /// More addresses for the client, of the family of `like`.
+    pub fn client_addresses(&self, like: IpAddr, count: u8) -> Vec<IpAddr> {
+        let addresses: Vec<IpAddr> = (0..count)
+            .map(|index| match like {
+                IpAddr::V4(_) => Ipv4Addr::new(10, 66, 0, 200 + index).into(),
+                IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0x66, 0, 0, 0, 2, index.into()).into(),
+            })
+            .collect();
+        let lines: Vec<String> = addresses
+            .iter()
+            .map(|address| match address {
+                IpAddr::V4(_) => format!("address add {address}/24 dev eth0"),
+                IpAddr::V6(_) => format!("address add {address}/64 dev eth0 nodad"),
+            })
+            .collect();
+        self.client().ip(&lines);
+        addresses
+    }
+
+    /// Another's XDP program on an interface.
+    pub fn occupy(&mut self, name: &str, interface: &str) {
+        let namespace = &self.hosts[name].namespace;
+        self.programs.pass(namespace, interface);
+    }
+
     fn new(label: &str, shape: Shape, mtu: u32) -> Self {
         let programs = Programs::load();
         let switch = Namespace::new(&format!("{label}-switch"));
@@ -187,10 +244,15 @@ impl Lab {
 
     /// Makes the client send to the VIPs by this host's MAC address, whoever answers for them otherwise.
     pub fn point_vips_at(&self, name: &str) {
+        self.point_at(VIP4.into(), name);
+        self.point_at(VIP6.into(), name);
+    }
+
+    /// Makes the client send to this address by the host's MAC address.
+    pub fn point_at(&self, address: IpAddr, name: &str) {
         let mac = shown(self.host(name).mac);
-        let vips = [IpAddr::from(VIP4), IpAddr::from(VIP6)];
-        let lines = vips.map(|vip| format!("neigh replace {vip} lladdr {mac} dev eth0 nud permanent"));
-        self.client().ip(&lines);
+        let line = format!("neigh replace {address} lladdr {mac} dev eth0 nud permanent");
+        self.client().ip(&[line]);
     }
 
     /// Puts the smallest balancer in place of the real one: everything goes to this backend. The VIPs are pointed at it.
@@ -315,13 +377,20 @@ fn addresses_and_routes(shape: Shape, host: &str, segments: &[Segment]) -> Vec<S
         lines.push(format!("address add {VIP6}/128 dev lo nodad"));
     }
     if shape != Shape::Flat && host != ROUTER {
+        // Only what is encapsulated needs the room beyond the internet's MTU, and backends don't encapsulate.
+        let limit = if BACKENDS.contains(&host) {
+            format!(" mtu {INTERNET_MTU}")
+        } else {
+            String::new()
+        };
+        let segment = segments[0];
         lines.push(format!(
-            "route add default via {}",
-            segments[0].ipv4(ROUTER_NUMBER)
+            "route add default via {}{limit}",
+            segment.ipv4(ROUTER_NUMBER)
         ));
         lines.push(format!(
-            "route add default via {}",
-            segments[0].ipv6(ROUTER_NUMBER)
+            "route add default via {}{limit}",
+            segment.ipv6(ROUTER_NUMBER)
         ));
     }
     lines

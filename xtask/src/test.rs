@@ -90,6 +90,7 @@ fn tests(phases: &mut Phases, objects: &Objects, filter: Option<&str>) {
         ("integration tests of lb-ctl", "lb-ctl", ""),
         ("kernel program tests", "lb-tests", "prog_"),
         ("interface tests", "lb-tests", "api_"),
+        ("command line tests", "lb-tests", "cli_"),
         ("namespace tests", "lb-tests", "netns_"),
     ] {
         let directory = if package == "lb-tests" { "tests" } else { package };

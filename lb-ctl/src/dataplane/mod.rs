@@ -15,6 +15,14 @@ pub use kernel::MapSet;
 pub use load::{LoadError, LoadOptions, Program, Sizes, object, object_can_trace, object_is_embedded};
 pub use pin::{PinDirectory, detach_offline};
 
+/// What a loaded program, of whomever, is called; nothing if it has no name or is gone.
+pub fn program_name(id: u32) -> Option<String> {
+    let mut programs = aya::programs::loaded_programs().flatten();
+    let program = programs.find(|program| program.id() == id)?;
+    let name = program.name_as_str()?;
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
 /// Now, on the data plane's clock.
 pub fn now_tick() -> u32 {
     let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC_COARSE)

@@ -3,7 +3,8 @@
 //! `lab_pass` makes a veth end native, without which frames that its peer sends by XDP_TX or redirect are counted as
 //! sent and never arrive. `lab_forward` sends every frame back out to one MAC address: the smallest balancer, which proves
 //! that the laboratory carries what XDP sends. `lab_decap` stands in for the tunnel device of a backend: it strips one outer IPv4 or IPv6
-//! header from IPv4-in-IPv4, IPv6-in-IPv6 and the mixed families, and passes everything else untouched.
+//! header from IPv4-in-IPv4, IPv6-in-IPv6 and the mixed families, and with it the UDP header of Generic UDP
+//! Encapsulation (variant 1: an IP header follows at once), and passes everything else untouched.
 
 #![no_std]
 #![no_main]
@@ -21,6 +22,9 @@ const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
 const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
 const PROTOCOL_IPV4: u8 = 4;
 const PROTOCOL_IPV6: u8 = 41;
+const PROTOCOL_UDP: u8 = 17;
+const UDP_LEN: usize = 8;
+const GUE_PORT: [u8; 2] = 6080_u16.to_be_bytes();
 
 #[xdp]
 fn lab_pass(_ctx: XdpContext) -> u32 {
@@ -59,9 +63,10 @@ fn decapsulate(ctx: &XdpContext) -> Option<()> {
         ETHERTYPE_IPV6 => (IPV6_LEN, read(ctx, ETHERNET_LEN + 6)?),
         _ => return None,
     };
-    let inner_ethertype = match protocol {
-        PROTOCOL_IPV4 => ETHERTYPE_IPV4,
-        PROTOCOL_IPV6 => ETHERTYPE_IPV6,
+    let (outer_len, inner_ethertype) = match protocol {
+        PROTOCOL_IPV4 => (outer_len, ETHERTYPE_IPV4),
+        PROTOCOL_IPV6 => (outer_len, ETHERTYPE_IPV6),
+        PROTOCOL_UDP => (outer_len + UDP_LEN, inside_gue(ctx, ETHERNET_LEN + outer_len)?),
         _ => return None,
     };
     let addresses: [u8; 12] = read(ctx, 0)?;
@@ -71,6 +76,18 @@ fn decapsulate(ctx: &XdpContext) -> Option<()> {
     }
     write(ctx, 0, addresses)?;
     write(ctx, 12, inner_ethertype)
+}
+
+/// The version that follows a UDP header at `at`; its first two bits are GUE's variant too, 1 for both.
+fn inside_gue(ctx: &XdpContext, at: usize) -> Option<[u8; 2]> {
+    if read::<[u8; 2]>(ctx, at + 2)? != GUE_PORT {
+        return None;
+    }
+    match read::<u8>(ctx, at + UDP_LEN)? >> 4 {
+        4 => Some(ETHERTYPE_IPV4),
+        6 => Some(ETHERTYPE_IPV6),
+        _ => None,
+    }
 }
 
 fn pointer<T>(ctx: &XdpContext, offset: usize) -> Option<*mut T> {

@@ -2,6 +2,8 @@
 
 pub mod backend;
 pub mod bulk;
+pub mod datagram;
+pub mod echo;
 pub mod flow;
 pub mod server;
 pub mod tcp;
@@ -16,6 +18,7 @@ use crate::netns::Namespace;
 pub const TCP_PORT: u16 = 80;
 pub const UDP_PORT: u16 = 53;
 pub const HEALTH_PORT: u16 = 8080;
+pub const GUE_PORT: u16 = 6080;
 
 /// What the health endpoint at `address` answers.
 pub fn health_of(from: &Namespace, address: SocketAddr) -> Result<String, Broken> {
