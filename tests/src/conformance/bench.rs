@@ -19,6 +19,8 @@ pub const SIZES: Sizes = Sizes {
     services: 1 << 11,
     members: 1 << 13,
     backends: 64,
+    zone_tables: 64,
+    zone_prefixes: 64,
 };
 
 /// The interface that test runs pretend packets come from: the namespace's loopback.
@@ -92,6 +94,7 @@ impl Loaded {
             sizes,
             seed: SEED,
             trace_packets: false,
+            answer_echo: false,
             test_tick: tick,
         };
         Self {

@@ -13,7 +13,7 @@ use lb_common::verdict::Action;
 use lb_ctl::health::{HealthState, TargetId, Weight};
 use lb_ctl::model::{Config, ResourcePath};
 use lb_ctl::net::{NextHop, NextHops};
-use lb_ctl::plan::{Inputs, Limits, Plan, Scope, compile};
+use lb_ctl::plan::{Inputs, Limits, Plan, Scope, ZonePrefixes, compile};
 use lb_ctl::resources;
 use serde_json::Value;
 
@@ -109,6 +109,8 @@ impl<'a> World<'a> {
             config: &self.config,
             health: &self.health,
             next_hops: &self.next_hops,
+            zones: &ZonePrefixes::new(),
+            gue_port: lb_ctl::settings::GUE_PORT,
             seed: SEED,
             limits: Limits::from(&self.bench.sizes),
         };

@@ -31,6 +31,7 @@ fn sizes(flow_slots: u32) -> Sizes {
         services: 16,
         members: 128,
         backends: 64,
+        ..Sizes::default()
     }
 }
 
