@@ -5,7 +5,6 @@ use aya_ebpf::helpers::generated::{bpf_csum_diff, bpf_xdp_adjust_head, bpf_xdp_a
 use aya_ebpf::programs::XdpContext;
 use lb_common::checksum;
 use lb_common::layout::{Backend, DeliveryMode};
-use lb_common::opaque::hide;
 use lb_common::parse::{Family, Network};
 use lb_common::rewrite::{
     self, GUE_IPV4, GUE_IPV6, ICMP_HEADER, ICMPV4_QUOTE, ICMPV6_QUOTE, fragmentation_needed, ipv4_header,

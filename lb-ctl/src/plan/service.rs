@@ -369,12 +369,15 @@ fn select(
             member: member.number,
         }
     };
+    // An endpoint whose next hop is not known yet gets no new connections, as long as another one can have them.
+    let reached = |(position, _): &&(usize, u32)| is_reachable(inputs, attached[*position].0);
     let recipe = |endpoints: &[(usize, u32)], configured: usize| {
-        Recipe::new(
-            service.locality,
-            configured,
-            endpoints.iter().map(candidate).collect(),
-        )
+        let candidates: Vec<_> = endpoints.iter().filter(reached).map(candidate).collect();
+        let candidates = match candidates.is_empty() {
+            true => endpoints.iter().map(candidate).collect(),
+            false => candidates,
+        };
+        Recipe::new(service.locality, configured, candidates)
     };
     let own = recipe(&eligible.endpoints, configured(&judged, |_| true));
     let mut refined = BTreeMap::new();
@@ -491,16 +494,24 @@ fn leader(service: &BackendService, next: &ServicePlan) -> Option<Leader> {
     Some(Leader::new(number.unwrap_or(0)))
 }
 
+fn is_reachable(inputs: &Inputs<'_>, endpoint: &EndpointId) -> bool {
+    delivery_record(inputs, endpoint).is_ok()
+}
+
+fn delivery_record(inputs: &Inputs<'_>, endpoint: &EndpointId) -> Result<lb_common::layout::Backend, String> {
+    let next_hop = inputs.next_hops.get(&endpoint.address);
+    delivery::record(
+        endpoint.address,
+        inputs.delivery_of(endpoint),
+        next_hop,
+        inputs.gue_port,
+    )
+}
+
 /// Delivery of every member for the tools: its mode, or why there is none.
 pub(super) fn describe_delivery(inputs: &Inputs<'_>, next: &mut ServicePlan) {
     for (id, member) in &mut next.members {
-        let wish = inputs.delivery_of(id);
-        match delivery::record(
-            id.address,
-            wish,
-            inputs.next_hops.get(&id.address),
-            inputs.gue_port,
-        ) {
+        match delivery_record(inputs, id) {
             Ok(record) => (member.delivery, member.unresolved) = (delivery::name(Some(&record)), None),
             Err(reason) => (member.delivery, member.unresolved) = (delivery::name(None), Some(reason)),
         }
