@@ -12,7 +12,7 @@ pub trait Tables {
 
     fn keys(&self) -> &HashKeys;
 
-    /// The tick to judge by; asked for at most once a packet, and only for a packet that is ours.
+    /// The tick to judge by; asked for only by a packet that is ours.
     fn now(&self) -> u32;
 
     fn rule(&self, key: &RuleKey) -> Option<Rule>;

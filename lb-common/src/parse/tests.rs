@@ -9,6 +9,7 @@ use super::*;
 use crate::frames::{
     ACK, CLIENT, CLIENT6, SYN, VIP, VIP6, frame, ipv4, ipv4_with, ipv6, ipv6_with, tcp, udp, words,
 };
+use crate::policy::Class;
 
 fn parse(bytes: &[u8]) -> (Network, Result<Transport, Reason>) {
     let network = network(&bytes).unwrap_or_else(|reason| panic!("{reason:?}"));

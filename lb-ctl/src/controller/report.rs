@@ -44,10 +44,7 @@ impl Controller {
     }
 
     pub(super) async fn status(&self) -> Result<views::Status, ControlError> {
-        let attached: Vec<_> = self
-            .members()
-            .filter(|(_, _, member, _)| member.status == MemberStatus::Attached)
-            .collect();
+        let endpoints = self.attached_endpoints();
         let count = |kind: Kind| (kind.collection().to_owned(), self.resources.of_kind(kind).count());
         Ok(views::Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -57,11 +54,22 @@ impl Controller {
             state_dir: self.settings.state_dir.display().to_string(),
             interfaces: self.interfaces().await?,
             resources: Kind::ALL.iter().copied().map(count).collect(),
-            endpoints: attached.len(),
-            healthy_endpoints: attached.iter().filter(|(_, _, member, _)| member.healthy).count(),
+            endpoints: endpoints.len(),
+            healthy_endpoints: endpoints.values().filter(|healthy| **healthy).count(),
             flow_slots: self.program.maps.flows.slots(),
             warnings: self.warnings().await,
         })
+    }
+
+    /// Every attached endpoint address once, however many services have it, and whether it is healthy in all of them.
+    fn attached_endpoints(&self) -> BTreeMap<&EndpointId, bool> {
+        let mut endpoints = BTreeMap::new();
+        for (_, id, member, _) in self.members() {
+            if member.status == MemberStatus::Attached {
+                *endpoints.entry(id).or_insert(true) &= member.healthy;
+            }
+        }
+        endpoints
     }
 
     async fn interfaces(&self) -> Result<Vec<views::InterfaceStatus>, ControlError> {

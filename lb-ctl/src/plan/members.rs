@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use lb_common::layout::{Member, Pool};
+use lb_common::layout::{FRAGMENT_LIFETIME_SEC, Member, Pool};
 use lb_common::tick;
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +54,12 @@ pub(super) struct EndedMember {
     /// The tick from which on the number is free.
     pub(super) free_at: u32,
 }
+
+/// The shortest idle timeout that a service can have, in seconds.
+const SHORTEST_IDLE_SEC: u32 = 60;
+
+// What is remembered of first fragments names members too, and is forgotten while a number still waits.
+const _: () = assert!(tick::deadline(0, FRAGMENT_LIFETIME_SEC) <= tick::from_seconds(SHORTEST_IDLE_SEC) + 2);
 
 impl EndedMember {
     /// `last_use` is the last tick in which an entry could be refreshed.

@@ -1,6 +1,7 @@
 //! What ICMP errors quote, and what names a datagram's fragments.
 
 use super::*;
+use crate::layout::FragmentKey;
 use crate::wire::ipproto;
 
 /// What follows an ICMP error's header, as far as a router quotes it.
