@@ -177,6 +177,16 @@ mod tests {
         assert!(numbers.iter().all(|n| u32::from(*n) < REASON_SLOTS));
     }
 
+    /// Nothing else is ever sent by the program itself: no RST and no FIN.
+    #[test]
+    fn only_echo_requests_and_packets_too_big_are_answered() {
+        let answers = Reason::ALL
+            .iter()
+            .filter(|reason| reason.action() == Action::Reply);
+        let answers: Vec<Reason> = answers.copied().collect();
+        assert_eq!(answers, [Reason::ReplyTooBig, Reason::ReplyEcho]);
+    }
+
     #[test]
     fn the_name_says_the_action() {
         for reason in Reason::ALL {

@@ -1,7 +1,7 @@
 //! How packets get from the balancer to a backend, and what stays when the daemon doesn't.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use lb_tests::balanced::{Balanced, backends_of};
@@ -10,8 +10,8 @@ use lb_tests::condition::eventually;
 use lb_tests::documents::{Documents, Families};
 use lb_tests::packet::Received;
 use lb_tests::topology::{LB, Lab, PRIMARIES, ROUTER, VIP4, VIP6};
-use lb_tests::traffic::GUE_PORT;
-use lb_tests::traffic::tcp::Connection;
+use lb_tests::traffic::tcp::{Broken, Connection};
+use lb_tests::traffic::{GUE_PORT, TCP_PORT};
 
 const VIPS: [IpAddr; 2] = [IpAddr::V4(VIP4), IpAddr::V6(VIP6)];
 const MANY: usize = 30;
@@ -174,6 +174,23 @@ fn the_balancer_answers_for_the_vips() {
         assert!(
             known.contains(&mac),
             "the client knows {vip} by {known:?}, not by {mac}"
+        );
+    }
+}
+
+/// In a pair of balancers only one may answer.
+#[test]
+fn nobody_answers_for_the_vips_where_the_settings_say_so() {
+    let lab = Lab::flat("unannounced");
+    let _balanced = Balanced::start_with_settings(&lab, "announce = false\n", &documents(&lab));
+    for vip in VIPS {
+        let to = SocketAddr::new(vip, TCP_PORT);
+        let broken = Connection::open_within(lab.client(), to, Duration::from_millis(300))
+            .err()
+            .unwrap();
+        assert!(
+            matches!(broken, Broken::TimedOut | Broken::Unreachable),
+            "{broken}"
         );
     }
 }

@@ -177,3 +177,25 @@ fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     };
     save().with_context(|| format!("writing {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_seed_is_random_and_kept_for_the_owner_alone() {
+        let [one, other] = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+        let seed = kept_seed(one.path()).expect("a new seed");
+        assert_eq!(kept_seed(one.path()).expect("the kept seed"), seed);
+        assert_ne!(kept_seed(other.path()).expect("another seed"), seed);
+        let file = fs::metadata(one.path().join(SEED_FILE)).expect("the file");
+        assert_eq!(file.permissions().mode() & 0o777, 0o600);
+        fs::write(one.path().join(SEED_FILE), "not a seed").expect("writing");
+        assert!(
+            kept_seed(one.path()).is_err(),
+            "a damaged seed is not replaced unasked"
+        );
+    }
+}

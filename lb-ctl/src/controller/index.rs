@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::health::TargetId;
 use crate::model::{BackendService, Config, Endpoint, Group, HealthCheck, ResourcePath};
-use crate::plan::{IpFamily, address_of, families_in_use};
+use crate::plan::{IpFamily, MemberStatus, Plan, address_of, families_in_use};
 
 /// From what events name to the services that depend on it.
 #[derive(Debug, Default)]
@@ -16,10 +16,12 @@ pub(super) struct Index {
 }
 
 impl Index {
-    pub(super) fn new(config: &Config) -> Self {
+    /// Draining endpoints are probed and delivered to as attached ones are, though no group names them any more.
+    pub(super) fn new(config: &Config, plan: &Plan) -> Self {
         let mut index = Self::default();
         for service in config.services.values() {
-            for (_, _, address) in endpoints(config, service) {
+            let attached = endpoints(config, service).map(|(_, _, address)| address);
+            for address in attached.chain(draining(plan, &service.path)) {
                 index
                     .addresses
                     .entry(address)
@@ -40,6 +42,18 @@ impl Index {
         }
         index
     }
+}
+
+/// The addresses of the endpoints that have left a service and still serve its connections.
+fn draining(plan: &Plan, service: &ResourcePath) -> impl Iterator<Item = IpAddr> {
+    let plans = plan
+        .services
+        .iter()
+        .filter(move |(key, _)| key.service == *service);
+    plans
+        .flat_map(|(_, plan)| &plan.members)
+        .filter(|(_, member)| matches!(member.status, MemberStatus::Draining(_)))
+        .map(|(id, _)| id.address)
 }
 
 /// The families that a service's endpoints are probed in: those of its rules, or the first that each endpoint has.
@@ -76,7 +90,7 @@ pub(super) fn endpoints<'a>(
     })
 }
 
-/// Every address that packets may be delivered to.
+/// Every address of an endpoint.
 pub(super) fn addresses(config: &Config) -> BTreeSet<IpAddr> {
     let services = config.services.values();
     services

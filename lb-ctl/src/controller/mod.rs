@@ -168,17 +168,18 @@ impl Controller {
             .judge(&documents, &ApplyOptions::default())
             .map_err(anyhow::Error::new)?;
         self.owners = applied.sources.clone();
-        self.watch_endpoints(&applied.config);
-        self.wait_for_next_hops(&applied.config).await;
+        self.index = Index::new(&applied.config, &self.plan);
+        self.watch_endpoints();
+        self.wait_for_next_hops().await;
         self.adopt_config(applied).map_err(anyhow::Error::new)?;
         self.after_change().await;
         Ok(())
     }
 
-    async fn wait_for_next_hops(&mut self, config: &Config) {
-        let wanted = index::addresses(config);
+    async fn wait_for_next_hops(&mut self) {
+        let wanted = &self.index.addresses;
         let mut next_hops = self.watcher.next_hops();
-        let known = next_hops.wait_for(|known| wanted.iter().all(|address| known.contains_key(address)));
+        let known = next_hops.wait_for(|known| wanted.keys().all(|address| known.contains_key(address)));
         if let Ok(Ok(known)) = tokio::time::timeout(FIRST_LOOK, known).await {
             self.next_hops = known.clone();
         }
@@ -330,18 +331,23 @@ impl Controller {
         self.config = config;
         self.published
             .send_replace(Arc::new(resource_map(&self.resources)));
-        self.index = Index::new(&self.config);
+        let installed = self.install(plan);
+        self.follow_endpoints();
+        installed.map_err(|error| ControlError::Internal(format!("{error:#}")))
+    }
+
+    /// Probes and watches whom the configuration and the plan name now.
+    fn follow_endpoints(&mut self) {
+        self.index = Index::new(&self.config, &self.plan);
         self.health
             .retain(|target, _| self.index.targets.contains_key(target));
         self.checker
             .set_targets(index::health_targets(&self.config, &self.index));
-        self.watch_endpoints(&self.config);
-        self.install(plan)
-            .map_err(|error| ControlError::Internal(format!("{error:#}")))
+        self.watch_endpoints();
     }
 
-    fn watch_endpoints(&self, config: &Config) {
-        self.watcher.watch(index::addresses(config));
+    fn watch_endpoints(&self) {
+        self.watcher.watch(self.index.addresses.keys().copied().collect());
     }
 
     fn plan_for(&self, config: &Config, scope: PlanScope<'_>) -> Result<Plan, PlanError> {
@@ -431,6 +437,7 @@ impl Controller {
             .is_some_and(|deadline| now_tick() >= deadline)
         {
             self.recompile(PlanScope::All);
+            self.follow_endpoints();
         }
         self.history.save_health(&self.checker.snapshot());
         self.announcements.retry().await;

@@ -43,6 +43,7 @@ pub struct World<'a> {
     config: Config,
     health: BTreeMap<TargetId, HealthState>,
     next_hops: NextHops,
+    zones: ZonePrefixes,
     tables: MemoryTables,
     next_client: u32,
 }
@@ -60,10 +61,22 @@ impl<'a> World<'a> {
             plan,
             config: Config::default(),
             health: BTreeMap::new(),
-            next_hops: next_hops(),
+            next_hops: next_hops(true),
+            zones: ZonePrefixes::new(),
             tables,
             next_client: 1,
         }
+    }
+
+    /// Endpoints are behind a router from the next change on.
+    pub fn move_behind_a_router(&mut self) {
+        self.next_hops = next_hops(false);
+    }
+
+    /// Clients are in this zone from the next change on.
+    pub fn clients_are_in(&mut self, zone: &str, prefixes: &[&str]) {
+        let prefixes = prefixes.iter().map(|prefix| prefix.parse().expect("a prefix"));
+        self.zones.insert(zone.to_owned(), prefixes.collect());
     }
 
     /// New resources or new health, now.
@@ -109,7 +122,7 @@ impl<'a> World<'a> {
             config: &self.config,
             health: &self.health,
             next_hops: &self.next_hops,
-            zones: &ZonePrefixes::new(),
+            zones: &self.zones,
             gue_port: lb_ctl::settings::GUE_PORT,
             seed: SEED,
             limits: Limits::from(&self.bench.sizes),
@@ -128,13 +141,19 @@ impl<'a> World<'a> {
         tables.slots = vec![0; self.bench.sizes.table_slots as usize];
         tables.services.clear();
         tables.members.clear();
+        tables.zones = (*contents.zones).clone();
+        tables.zone_tables.clear();
         for (number, service) in &contents.services {
             tables.services.insert(*number, service.record);
             tables.members.extend(service.members.iter());
-            if let Some((offset, slots)) = &service.table {
+            let own = service.table.iter().map(|(offset, slots)| (offset, slots));
+            for (offset, slots) in own.chain(&service.zone_tables) {
                 let offset = *offset as usize;
                 tables.slots[offset..offset + slots.len()].copy_from_slice(slots);
             }
+            let first = service.record.zones().first;
+            let words = service.zone_words.iter().copied();
+            tables.zone_tables.extend((first..).zip(words));
         }
     }
 
@@ -220,17 +239,17 @@ impl<'a> World<'a> {
     }
 }
 
-fn next_hops() -> NextHops {
-    let hop = |name| NextHop::Resolved {
+fn next_hops(on_link: bool) -> NextHops {
+    let hop = |name, is_ipv6| NextHop::Resolved {
         ifindex: INGRESS,
         source_mac: [2, 0, 0, 0, 0, 9],
         destination_mac: [2, 0, 0, 0, 0, name as u8],
-        on_link: true,
+        on_link,
         mtu: 1500,
-        source_address: None,
+        source_address: Some(address('.', is_ipv6)),
     };
     NAMES
-        .flat_map(|name| [false, true].map(|is_ipv6| (address(name, is_ipv6), hop(name))))
+        .flat_map(|name| [false, true].map(|is_ipv6| (address(name, is_ipv6), hop(name, is_ipv6))))
         .collect()
 }
 

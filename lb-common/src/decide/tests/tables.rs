@@ -228,6 +228,40 @@ fn two_services_on_one_vip_share_no_entry() {
     assert_eq!(entries(&tables).len(), 2);
 }
 
+/// A key is scoped by the service and not by the rule that led to it.
+#[test]
+fn several_rules_of_one_service_share_its_entries() {
+    for (affinity, shared) in [
+        (SessionAffinity::ClientIpNoDestination, true),
+        (SessionAffinity::ClientIp, false),
+    ] {
+        let mut world = World::new();
+        (world.policy.mode, world.policy.affinity) = (TrackingMode::PerSession, affinity);
+        let mut tables = world.tables();
+        let second = [203, 0, 113, 77];
+        let address = ipv4_key(words(&second)[0]);
+        tables
+            .vips
+            .insert(address, tables.vips[&ipv4_key(words(&VIP)[0])]);
+        let rule = tables.rules[&RuleKey::new(ipv4_key(words(&VIP)[0]), 6, 0, RuleKey::ALL_PORTS)];
+        tables
+            .rules
+            .insert(RuleKey::new(address, 6, 0, RuleKey::ALL_PORTS), rule);
+        let first = judge(&tables, &packet(4001, SYN));
+        assert_eq!(first.reason, Reason::ForwardNew);
+        let to_second = ipv4_with(6, &tcp(4002, 80, SYN), |header| header.destination = second);
+        let other = judge(&tables, &frame(0, &to_second));
+        assert_eq!(other.service, SERVICE);
+        let expected = if shared {
+            Reason::ForwardTracked
+        } else {
+            Reason::ForwardNew
+        };
+        assert_eq!(other.reason, expected, "{affinity:?}");
+        assert!(!shared || other.member == first.member);
+    }
+}
+
 /// An endpoint is gone and its number waits: an entry that still names it is a miss, and selects once.
 #[test]
 fn an_id_waiting_for_reuse_serves_nobody() {

@@ -27,6 +27,20 @@ fn inconclusive() -> ProbeResult {
 
 /// Every (health, count) that thresholds 2 and 3 can reach × every kind of result.
 #[test]
+fn an_endpoint_is_unhealthy_until_the_threshold() {
+    for threshold in [1, 2, 10] {
+        let mut machine = machine(threshold, 3);
+        for _ in 1..threshold {
+            machine.on(success());
+            assert!(!machine.state.healthy, "{threshold}");
+        }
+        machine.on(success());
+        assert!(machine.state.healthy, "{threshold}");
+    }
+    assert!(!machine(1, 1).state.healthy, "before any probe");
+}
+
+#[test]
 fn the_whole_table_of_states_and_results() {
     // healthy, contradictions | result, healthy after, contradictions after, changed
     let table = [

@@ -326,6 +326,23 @@ fn a_session_sticks_across_connections() {
     lab.expect_moved(Kind::Ack, &clients, A);
 }
 
+/// The clock is one of packets: a tick is 4 s, and an entry lives at most one longer than it should.
+#[test]
+fn an_idle_timeout_is_the_services_own() {
+    for seconds in [60, 600, 57_600] {
+        let mut world = web(Persistence::DefaultForProtocol);
+        world.service("web").idle_timeout_sec = seconds;
+        let mut lab = Lab::new(world);
+        let tcp = lab.open(Kind::Syn, A);
+        for _ in 0..3 {
+            lab.wait(seconds / 4);
+            lab.expect(Kind::Ack, &tcp, Reason::ForwardTracked, A);
+        }
+        lab.wait(seconds / 4 + 1);
+        lab.expect(Kind::Ack, &tcp, Reason::ForwardNew, A);
+    }
+}
+
 #[test]
 fn an_untracked_packet_follows_the_table() {
     let mut world = web(Persistence::DefaultForProtocol);

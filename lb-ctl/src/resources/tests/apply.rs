@@ -158,6 +158,26 @@ fn one_fault_leaves_everything_as_it_was() {
 }
 
 #[test]
+fn a_steering_rule_finds_its_base_in_the_store() {
+    let mut steering = external()[4].clone();
+    edit(
+        &mut steering,
+        &[
+            ("/name", json!("steer")),
+            ("/sourceIpRanges", json!(["198.51.100.0/24"])),
+        ],
+    );
+    let stored = apply(&external()).unwrap().resources;
+    assert!(apply_to(&stored, &steering, Mode::Additive).is_ok());
+    let mut without_base = external();
+    without_base.as_array_mut().unwrap().remove(4);
+    let stored = apply(&without_base).unwrap().resources;
+    let found = apply_to(&stored, &steering, Mode::Additive).unwrap_err();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].path, "$.sourceIpRanges");
+}
+
+#[test]
 fn stored_and_new_rules_are_judged_together() {
     let first = apply(&internal()).unwrap().resources;
     let mut rule = internal()[4].clone();

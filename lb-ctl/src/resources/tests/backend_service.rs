@@ -80,6 +80,29 @@ fn strong_affinity_is_external_and_per_session() {
 }
 
 #[test]
+fn failover_drain_can_be_switched_off_for_every_protocol() {
+    let switch = "/3/failoverPolicy/disableConnectionDrainOnFailover";
+    for (protocol, rule) in [("TCP", "TCP"), ("UDP", "UDP"), ("UNSPECIFIED", "UDP")] {
+        let edits = [
+            (switch, json!(true)),
+            ("/3/protocol", json!(protocol)),
+            ("/4/IPProtocol", json!(rule)),
+        ];
+        expect(internal(), &edits, &[]);
+    }
+}
+
+/// Without failover backends a failoverPolicy still says what happens when nothing is healthy.
+#[test]
+fn a_failover_policy_needs_no_failover_group() {
+    let edits = [
+        ("/3/backends/1/failover", Value::Null),
+        ("/3/failoverPolicy", json!({"dropTrafficIfUnhealthy": true})),
+    ];
+    expect(internal(), &edits, &[]);
+}
+
+#[test]
 fn always_persist_is_per_connection() {
     let always = "/3/connectionTrackingPolicy/connectionPersistenceOnUnhealthyBackends";
     expect(internal(), &[(always, json!("ALWAYS_PERSIST"))], &[]);

@@ -117,6 +117,32 @@ fn a_rule_pairs_with_its_service() {
     );
 }
 
+/// Every protocol of a service with every protocol of a rule.
+#[test]
+fn every_pair_of_protocols_is_judged() {
+    let rules = ["TCP", "UDP", "SCTP", "ESP", "AH", "ICMP", "L3_DEFAULT"];
+    for (service, fine) in [
+        ("TCP", &["TCP"] as &[&str]),
+        ("UDP", &["UDP"]),
+        ("UNSPECIFIED", &rules),
+    ] {
+        for rule in rules {
+            let mut edits = vec![("/3/protocol", json!(service)), ("/4/IPProtocol", json!(rule))];
+            match rule {
+                "TCP" | "UDP" | "SCTP" => {}
+                "L3_DEFAULT" => edits.extend([("/4/ports", Value::Null), ("/4/allPorts", json!(true))]),
+                _ => edits.push(("/4/ports", Value::Null)),
+            }
+            let wrong: &[&str] = if fine.contains(&rule) {
+                &[]
+            } else {
+                &["$[4].IPProtocol"]
+            };
+            expect(internal(), &edits, wrong);
+        }
+    }
+}
+
 /// A copy of rule 4 with another name.
 fn second(edits: &[(&str, Value)]) -> Value {
     let mut value = external();
