@@ -499,7 +499,7 @@ fn status_and_stats_tell_what_happens() {
     let status = balanced.daemon.ctl(&["status"]);
     for part in [
         "endpoints:",
-        "12 of 12 healthy",
+        "6 of 6 healthy",
         "2 backendServices",
         "4 forwardingRules",
         "INTERFACE",
