@@ -169,13 +169,18 @@ fn open(interface: &str) -> io::Result<File> {
     Ok(File::from(socket))
 }
 
+/// Zero has two forms in one's complement arithmetic (RFC 1071): a receiver's sum comes out the same with either.
+fn are_equal(found: u16, right: u16) -> bool {
+    found == right || (found ^ right == 0xffff && [0, 0xffff].contains(&found))
+}
+
 /// What is wrong with a frame's checksums, as its receiver would find it.
 fn checksum_fault(frame: &[u8]) -> Option<String> {
     let packet = SlicedPacket::from_ethernet(frame).ok()?;
     let net = packet.net?;
     if let NetSlice::Ipv4(ip) = &net {
         let header = ip.header().to_header();
-        if header.header_checksum != header.calc_header_checksum() {
+        if !are_equal(header.header_checksum, header.calc_header_checksum()) {
             return Some(format!(
                 "IPv4 header of {:?} → {:?}",
                 header.source, header.destination
@@ -187,7 +192,7 @@ fn checksum_fault(frame: &[u8]) -> Option<String> {
     }
     let transport = packet.transport?;
     let (found, right) = transport_checksums(&net, &transport)?;
-    (found != right).then(|| format!("{found:#06x} should be {right:#06x} in {transport:?}"))
+    (!are_equal(found, right)).then(|| format!("{found:#06x} should be {right:#06x} in {transport:?}"))
 }
 
 fn transport_checksums(net: &NetSlice<'_>, transport: &TransportSlice<'_>) -> Option<(u16, u16)> {
@@ -231,6 +236,12 @@ fn transport_checksums(net: &NetSlice<'_>, transport: &TransportSlice<'_>) -> Op
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn both_zeros_of_a_checksum_are_right() {
+        assert!(super::are_equal(0xffff, 0) && super::are_equal(0, 0xffff));
+        assert!(!super::are_equal(0x0f0f, 0xf0f0) && !super::are_equal(1, 0));
+    }
+
     use super::*;
 
     #[test]
