@@ -87,9 +87,13 @@ async fn serve(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
     ready();
     wait_for_signal().await?;
     stop.send_replace(true);
-    deciding.await.context("the controller failed")?;
+    let attached = deciding.await.context("the controller failed")?;
     serving.await.context("the server failed")?;
-    tracing::info!("stopped; the data plane goes on forwarding (`lb-ctl detach` ends that)");
+    if attached {
+        tracing::info!("stopped; the data plane goes on forwarding (`lb-ctl detach` ends that)");
+    } else {
+        tracing::info!("stopped");
+    }
     Ok(())
 }
 

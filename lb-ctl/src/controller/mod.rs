@@ -185,8 +185,8 @@ impl Controller {
         }
     }
 
-    /// Runs until `stop` says so. The data plane goes on forwarding afterwards.
-    pub async fn run(mut self, mut events: Events, mut stop: watch::Receiver<bool>) {
+    /// Runs until `stop` says so. Returns whether the data plane is still attached: then it goes on forwarding.
+    pub async fn run(mut self, mut events: Events, mut stop: watch::Receiver<bool>) -> bool {
         let mut next_hops = self.watcher.next_hops();
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING_INTERVAL);
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
@@ -213,6 +213,7 @@ impl Controller {
             }
         }
         self.history.save_health(&self.checker.snapshot());
+        self.attached
     }
 
     async fn answer(&mut self, request: Request) {
