@@ -98,7 +98,7 @@ fn new_flows_go_to_the_eligible_set() {
 fn timeouts_hold_where_the_clock_of_the_flow_table_wraps() {
     enter_namespace();
     let mut report = Report::default();
-    for start in [(1 << 15) - 20, (1 << 31) - 20] {
+    for start in [(1 << 17) - 77, (1 << 31) - 79] {
         let mut bench = Bench::default();
         for event in EVENTS {
             if event.section == "§3" || event.name.ends_with("its drain has ended") {

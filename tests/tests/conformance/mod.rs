@@ -3,5 +3,5 @@ pub(crate) mod pools;
 pub(crate) mod subsets;
 pub(crate) mod tuples;
 
-/// The tick at which worlds begin.
-pub(crate) const START: u32 = 1000;
+/// The second in which worlds begin.
+pub(crate) const START: u32 = 4003;

@@ -7,7 +7,7 @@ use lb_tests::conformance::bench::{Seen, enter_namespace};
 use lb_tests::conformance::packet::{Ends, Fragment, Position, frame, network, transport};
 use lb_tests::conformance::world::World;
 
-use super::{Setting, case, icmp, small_bench};
+use super::{START, Setting, case, icmp, small_bench};
 
 /// Type and code of every error that semantics names.
 const ERRORS_V4: [(u8, u8); 5] = [(3, 1), (3, 4), (11, 0), (11, 1), (12, 0)];
@@ -115,7 +115,7 @@ fn an_error_creates_refreshes_and_changes_no_entry_and_moves_no_flow() {
             before,
             "in another tick an entry would be refreshed, a new one is a new slot"
         );
-        world.pass_to(if is_ipv6 { 1004 } else { 1002 });
+        world.pass_to(START + if is_ipv6 { 16 } else { 8 });
         let before = world.flows();
         world.both(&about("TCP", &ends, errors(is_ipv6)[1], 8));
         assert_eq!(world.flows(), before);

@@ -1,6 +1,7 @@
 //! Semantics §8: ICMP errors about flows, and echo requests.
 
 use super::world::*;
+use crate::clock::TICK_SECONDS;
 use crate::frames::{
     ACK, CLIENT, CLIENT6, SYN, VIP, VIP6, frame, ipv4, ipv4_with, ipv6, ipv6_with, tcp, udp,
 };
@@ -87,7 +88,7 @@ fn an_error_refreshes_nothing() {
     let before = state(&tables);
     assert_eq!(judge(&tables, &about(4001)).member, first.member);
     assert_eq!(state(&tables), before);
-    tables.now = NOW + IDLE + 1;
+    tables.now = NOW + IDLE + TICK_SECONDS;
     assert_eq!(
         judge(&tables, &packet(4001, ACK)).reason,
         Reason::ForwardNew,
