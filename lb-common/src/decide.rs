@@ -18,20 +18,31 @@ use crate::wire::Packet;
 /// Decides, and records the flow if its service tracks it.
 #[inline(always)]
 pub fn decide<P: Packet, T: Tables>(tables: &T, packet: &P, network: &Network) -> Verdict {
-    decide_with(tables, packet, network, &mut MaybeUninit::uninit())
+    decide_with(tables, packet, &mut { *network }, &mut MaybeUninit::uninit())
 }
 
-/// The same, with room for the packet that an ICMP error quotes: the kernel's stack is too small for it.
+/// The same, with room for the packet that an ICMP error quotes: the kernel's stack is too small for it. Extension
+/// headers are skipped in `network`.
 #[inline(always)]
 pub fn decide_with<P: Packet, T: Tables>(
     tables: &T,
     packet: &P,
-    network: &Network,
+    network: &mut Network,
     room: &mut MaybeUninit<Network>,
 ) -> Verdict {
+    if let Err(reason) = parse::skip_extensions(packet, network) {
+        return unless_not_ours(tables, network, reason);
+    }
+    let network = &*network;
     let (subject, is_error) = match parse::quoted(packet, network) {
         Quoted::Nothing => (network, false),
-        Quoted::Packet(quoted) => (&*room.write(quoted.reversed()), true),
+        Quoted::Packet(quoted) => {
+            let quoted = room.write(quoted.reversed());
+            if parse::skip_extensions(packet, quoted).is_err() {
+                return unless_not_ours(tables, network, Reason::DropIcmpError);
+            }
+            (&*quoted, true)
+        }
         Quoted::Unreadable => return unless_not_ours(tables, network, Reason::DropIcmpError),
     };
     let transport = match parse::transport(packet, subject) {

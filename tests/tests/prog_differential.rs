@@ -11,6 +11,7 @@ use std::process::Command;
 use aya::programs::{TestRun as _, TestRunOptions};
 use lb_common::hash::HashKeys;
 use lb_common::layout::{DeliveryMode, FragmentKey, FragmentRecord, MemberCounter, VerdictCounter};
+use lb_common::parse::{self, Family, Network};
 use lb_common::testing::MemoryTables;
 use lb_common::verdict::Reason;
 use lb_ctl::dataplane::{LoadOptions, Program};
@@ -236,6 +237,8 @@ struct Report {
     outcomes: BTreeMap<Reason, u32>,
     actions: BTreeMap<(Reason, u32), u32>,
     modes: BTreeMap<DeliveryMode, u32>,
+    /// Of IPv6 packets that begin with an extension header.
+    behind_extensions: BTreeMap<Reason, u32>,
     agreed: u32,
     differences: Vec<String>,
     worlds: u32,
@@ -277,6 +280,9 @@ fn explore(laboratory: &mut Laboratory, seed: u64, report: &mut Report) {
             let expected = expect::outcome(&tables, &around, &packet);
             loaded.expect(&expected, packet.len());
             report.step(&expected);
+            if begins_with_extension(&packet) {
+                *report.behind_extensions.entry(expected.reason).or_default() += 1;
+            }
             let (action, frame) = loaded.run(&packet);
             if action != expected.action {
                 let _ = writeln!(differences, "action {} expected, {action} found", expected.action);
@@ -323,9 +329,15 @@ fn explore(laboratory: &mut Laboratory, seed: u64, report: &mut Report) {
     }
 }
 
+fn begins_with_extension(packet: &[u8]) -> bool {
+    let is_ipv6 = |network: &Network| network.family == Family::V6;
+    let network = parse::network(&packet).ok().filter(is_ipv6);
+    network.is_some_and(|network| matches!(network.protocol, 0 | 43 | 44 | 60))
+}
+
 /// The state that a packet meets, for a report.
 fn tables_text(tables: &MemoryTables, packet: &[u8]) -> String {
-    let Ok(network) = lb_common::parse::network(&packet) else {
+    let Ok(network) = parse::network(&packet) else {
         return String::new();
     };
     let key = lb_common::rules::vip_key(&network);
@@ -412,6 +424,9 @@ fn the_loaded_program_and_the_decision_agree() {
     for (reason, count) in &report.outcomes {
         eprintln!("{count:8} {}", reason.name());
     }
+    for (reason, count) in &report.behind_extensions {
+        eprintln!("{count:8} {} behind extension headers", reason.name());
+    }
     for (mode, count) in &report.modes {
         eprintln!("{count:8} delivered by {mode:?}");
     }
@@ -429,6 +444,13 @@ fn the_loaded_program_and_the_decision_agree() {
             !UNREACHABLE.contains(reason),
             "{}: the packets no longer cover what they should",
             reason.name()
+        );
+    }
+    for reason in [Reason::ForwardIcmpError, Reason::DropIcmpError, Reason::ReplyEcho] {
+        let reached = report.behind_extensions.get(&reason);
+        assert!(
+            reached.is_some_and(|count| *count > 20),
+            "{reason:?}: {reached:?}"
         );
     }
     for action in [expect::XDP_TX, expect::XDP_REDIRECT] {

@@ -1,3 +1,4 @@
+pub(crate) mod boundaries;
 pub(crate) mod event;
 pub(crate) mod pools;
 pub(crate) mod subsets;
