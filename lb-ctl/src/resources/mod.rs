@@ -33,5 +33,6 @@ pub use fault::{Fault, FaultKind, Warning, error_body};
 pub(crate) use hint::nearest;
 pub use kind::{Kind, Scope};
 pub(crate) use schema::is_name as is_resource_name;
+pub use schema::{FieldShape, field_shape};
 pub use set::{Resource, Resources};
 pub use store::{FileStore, MemoryStore, ResourceStore, StoreError};
