@@ -2,6 +2,7 @@
 
 use http::Method;
 
+use super::scopes::ScopeKind;
 use crate::control::place::Location;
 use crate::model::ResourcePath;
 use crate::resources::Kind;
@@ -37,6 +38,14 @@ pub(super) enum Action {
         project: String,
         kind: Kind,
     },
+    AggregatedOperations(String),
+    GetProject(String),
+    ListScopes(String, ScopeKind),
+    GetScope(String, Location),
+    ListUsable(Place),
+    GetIamPolicy(Place, String),
+    SetIamPolicy(Place, String),
+    TestIamPermissions(Place, String),
     Insert(Place),
     Get(Place, String),
     Delete(Place, String),
@@ -81,6 +90,14 @@ pub(super) fn route(method: &Method, path: &str) -> Result<Action, RouteError> {
         return Err(RouteError::NotFound);
     }
     match segments.as_slice() {
+        [project] => only(method, &Method::GET).map(|()| Action::GetProject((*project).to_owned())),
+        [project, "regions"] => scopes(method, project, ScopeKind::Region),
+        [project, "zones"] => scopes(method, project, ScopeKind::Zone),
+        [project, "regions", name] => scope(method, project, Location::Region((*name).to_owned())),
+        [project, "zones", name] => scope(method, project, Location::Zone((*name).to_owned())),
+        [project, "aggregated", "operations"] => {
+            only(method, &Method::GET).map(|()| Action::AggregatedOperations((*project).to_owned()))
+        }
         [project, "aggregated", noun] => aggregated(method, project, noun),
         [project, "global", rest @ ..] => local(method, project, Location::Global, rest),
         [project, "regions", region, rest @ ..] => {
@@ -91,6 +108,14 @@ pub(super) fn route(method: &Method, path: &str) -> Result<Action, RouteError> {
         }
         _ => Err(RouteError::NotFound),
     }
+}
+
+fn scopes(method: &Method, project: &str, kind: ScopeKind) -> Result<Action, RouteError> {
+    only(method, &Method::GET).map(|()| Action::ListScopes(project.to_owned(), kind))
+}
+
+fn scope(method: &Method, project: &str, location: Location) -> Result<Action, RouteError> {
+    only(method, &Method::GET).map(|()| Action::GetScope(project.to_owned(), location))
 }
 
 fn aggregated(method: &Method, project: &str, noun: &str) -> Result<Action, RouteError> {
@@ -106,8 +131,9 @@ fn local(method: &Method, project: &str, location: Location, rest: &[&str]) -> R
     match rest {
         ["operations", rest @ ..] => operation(method, project, location, rest),
         [noun, rest @ ..] => {
+            let only_looks = *method == Method::GET && rest.len() < 2;
             let kind = Kind::from_collection(noun)
-                .filter(|kind| location.may_hold(*kind))
+                .filter(|kind| location.may_hold(*kind) || only_looks && is_elsewhere(*kind, &location))
                 .ok_or(RouteError::NotFound)?;
             resource(
                 method,
@@ -120,6 +146,17 @@ fn local(method: &Method, project: &str, location: Location, rest: &[&str]) -> R
             )
         }
         [] => Err(RouteError::NotFound),
+    }
+}
+
+/// Collections of the API that are for other load balancers: they are empty here, which lists across all of them have to
+/// be told.
+fn is_elsewhere(kind: Kind, location: &Location) -> bool {
+    use Kind::{BackendService, ForwardingRule, InstanceGroup, NetworkEndpointGroup};
+    match location {
+        Location::Global => matches!(kind, BackendService | ForwardingRule | NetworkEndpointGroup),
+        Location::Region(_) => matches!(kind, NetworkEndpointGroup | InstanceGroup),
+        Location::Zone(_) => false,
     }
 }
 
@@ -172,7 +209,7 @@ fn resource(method: &Method, place: Place, rest: &[&str]) -> Result<Action, Rout
         },
         ["listUsable"] if place.kind == Kind::BackendService => {
             only(method, &Method::GET)?;
-            not_built("listUsable")
+            Ok(Action::ListUsable(place))
         }
         [name] => match *method {
             Method::GET => Ok(Action::Get(place, (*name).to_owned())),
@@ -213,13 +250,14 @@ fn custom_verb(kind: Kind, verb: &str) -> Option<(Method, Option<MakeAction>)> {
         (BackendService, "getHealth") => (Method::POST, Some(Action::GetHealth)),
         (NetworkEndpointGroup, "listNetworkEndpoints") => (Method::POST, Some(Action::ListNetworkEndpoints)),
         (InstanceGroup, "listInstances") => (Method::POST, Some(Action::ListInstances)),
-        (BackendService, "getIamPolicy") => (Method::GET, None),
-        (BackendService, "setIamPolicy" | "testIamPermissions" | "setSecurityPolicy")
+        (BackendService, "getIamPolicy") => (Method::GET, Some(Action::GetIamPolicy)),
+        (BackendService, "setIamPolicy") => (Method::POST, Some(Action::SetIamPolicy)),
+        (BackendService | NetworkEndpointGroup, "testIamPermissions") => {
+            (Method::POST, Some(Action::TestIamPermissions))
+        }
+        (BackendService, "setSecurityPolicy")
         | (ForwardingRule, "setLabels" | "setTarget")
-        | (
-            NetworkEndpointGroup,
-            "attachNetworkEndpoints" | "detachNetworkEndpoints" | "testIamPermissions",
-        )
+        | (NetworkEndpointGroup, "attachNetworkEndpoints" | "detachNetworkEndpoints")
         | (InstanceGroup, "addInstances" | "removeInstances" | "setNamedPorts") => (Method::POST, None),
         _ => return None,
     };

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::control::fake::FakeControl;
-use crate::server::{ListenAddress, Server, ServerConfig};
+use crate::server::{ListenAddress, Server, ServerConfig, TokenFile};
 
 /// The longest that a test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,6 +32,10 @@ impl TestServer {
     }
 
     pub(crate) fn with_config(control: FakeControl, config: ServerConfig) -> Self {
+        Self::with_tokens(control, config, None)
+    }
+
+    pub(crate) fn with_tokens(control: FakeControl, config: ServerConfig, tokens: Option<TokenFile>) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let socket = directory.path().join("lb.sock");
         let listen = [
@@ -45,7 +49,7 @@ impl TestServer {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async move {
-                let server = Server::bind(&listen).expect("to bind");
+                let server = Server::bind(&listen, tokens).expect("to bind");
                 let addresses = server.addresses().expect("addresses");
                 let [ListenAddress::Unix(_), ListenAddress::Tcp(tcp)] = addresses.as_slice() else {
                     panic!("unexpected addresses {addresses:?}");
