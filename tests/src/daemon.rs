@@ -16,7 +16,9 @@ use lb_ctl::plan::contents::Contents;
 use lb_ctl::views::{Stats, Status};
 use nix::sys::signal::Signal;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
+use crate::api;
 use crate::cleanup;
 use crate::condition::eventually;
 use crate::documents::Documents;
@@ -26,6 +28,7 @@ use crate::topology::Lab;
 const START: Duration = Duration::from_secs(60);
 /// Few, so that many laboratories fit into one machine.
 const FLOW_SLOTS: u32 = 65_536;
+const SOCKET: &str = "lb.sock";
 const STOP: Duration = Duration::from_secs(10);
 
 pub struct Daemon<'lab> {
@@ -97,7 +100,7 @@ impl<'lab> Daemon<'lab> {
 
     /// The socket of its API.
     pub fn socket(&self) -> PathBuf {
-        self.directory.join("lb.sock")
+        self.directory.join(SOCKET)
     }
 
     /// How many files, sockets and maps the process has open.
@@ -191,6 +194,15 @@ impl<'lab> Daemon<'lab> {
         self.ctl(&["apply", "-f", path.to_str().expect("a path in ASCII")]);
     }
 
+    /// A successful request to the API, below `/compute/v1/projects/`; the answer.
+    #[track_caller]
+    pub fn api(&self, method: &str, path: &str, body: &Value) -> Value {
+        let socket = self.directory.join(SOCKET);
+        let (status, answer) = api::exchange(&socket, method, &format!("/compute/v1/projects/{path}"), body);
+        assert_eq!(status, 200, "{method} {path}: {answer}");
+        answer
+    }
+
     pub fn status(&self) -> Status {
         self.json(&["status", "--format", "json"])
     }
@@ -215,7 +227,7 @@ impl<'lab> Daemon<'lab> {
             seed: 0,
             answer_echo: false,
             trace_packets: false,
-            test_tick: 0,
+            test_now: 0,
         };
         let pins = PinDirectory::new(&self.directory.join("bpf/lb"));
         let program = Program::load(&options, Some(&pins)).expect("opening the pinned maps");

@@ -25,14 +25,14 @@ use self::announce::Announcements;
 use self::handle::Request;
 use self::index::Index;
 use crate::control::{ApplyOptions, ApplyReport, ControlError, ResourceMap, resource_map};
-use crate::dataplane::{Program, now_tick};
+use crate::dataplane::{self, Program};
 use crate::health::{HealthChecker, HealthEvent, HealthState, TargetId};
 use crate::model::{Config, ResourcePath};
 use crate::net::{Links, NetWatcher, NextHops};
 use crate::plan::contents::Contents;
 use crate::plan::diff::diff;
 use crate::plan::{Inputs, Limits, Plan, PlanError, Scope as PlanScope, ZonePrefixes, compile};
-use crate::resources::{Applied, Document, Fault, FaultKind, Mode, ResourceStore, Resources, Scope};
+use crate::resources::{Applied, Document, Fault, FaultKind, ResourceStore, Resources, Scope};
 
 /// What the daemon was told at its start.
 /// No `Debug`: the seed is a secret.
@@ -208,7 +208,7 @@ impl Controller {
                 }
                 _ = housekeeping.tick() => self.housekeep().await,
                 _ = sweep.tick() => {
-                    let cleared = self.program.maps.flows.sweep(now_tick());
+                    let cleared = self.program.maps.flows.sweep(dataplane::now());
                     tracing::debug!("swept {cleared} expired flows");
                 }
             }
@@ -260,9 +260,12 @@ impl Controller {
         documents: &[Document],
         options: &ApplyOptions,
     ) -> Result<ApplyReport, ControlError> {
+        if let Some(edit) = &options.edit {
+            edit.check(&self.published.borrow())?;
+        }
         let applied = self.judge(documents, options)?;
         self.refuse_owned(&applied)?;
-        let report = ApplyReport::from(&applied);
+        let report = ApplyReport::new(&applied, options);
         if !options.dry_run {
             self.adopt_config(applied)?;
             self.after_change().await;
@@ -305,15 +308,10 @@ impl Controller {
 
     /// The resources as they would be, or every fault of the documents.
     fn judge(&self, documents: &[Document], options: &ApplyOptions) -> Result<Applied, ControlError> {
-        let mode = if options.prune {
-            Mode::Prune
-        } else {
-            Mode::Additive
-        };
         let scope = options.scope(&self.settings.scope);
         let applied = self
             .resources
-            .apply(documents, &scope, mode, jiff::Timestamp::now())?;
+            .apply(documents, &scope, options.mode(), jiff::Timestamp::now())?;
         if applied.unsupported.is_empty() {
             Ok(applied)
         } else {
@@ -387,7 +385,7 @@ impl Controller {
             seed: self.settings.seed,
             limits: self.settings.limits,
         };
-        compile(&inputs, &self.plan, scope, now_tick())
+        compile(&inputs, &self.plan, scope, dataplane::now())
     }
 
     /// History first: a number that the maps hold is never forgotten.
@@ -461,7 +459,7 @@ impl Controller {
         if self
             .plan
             .next_deadline()
-            .is_some_and(|deadline| now_tick() >= deadline)
+            .is_some_and(|deadline| dataplane::now() >= deadline)
         {
             self.recompile(PlanScope::All);
             self.follow_endpoints();

@@ -154,14 +154,6 @@ impl ApiError {
         )
     }
 
-    pub(super) fn not_supported_yet(what: &str) -> Self {
-        Self::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "notImplemented",
-            format!("{what} is not supported yet"),
-        )
-    }
-
     pub(super) fn media_type(found: Option<&str>) -> Self {
         let found = found.map_or("none was given".to_owned(), |f| format!("not '{f}'"));
         Self::new(
@@ -199,7 +191,6 @@ impl ApiError {
         match error {
             RouteError::NotFound => Self::url_not_found(path),
             RouteError::MethodNotAllowed => Self::method_not_allowed(method, path),
-            RouteError::NotSupportedYet(name) => Self::not_supported_yet(&name),
         }
     }
 

@@ -49,6 +49,7 @@ pub(super) enum Action {
     Insert(Place),
     Get(Place, String),
     Delete(Place, String),
+    Edit(Place, String, Verb),
     GetHealth(Place, String),
     ListNetworkEndpoints(Place, String),
     ListInstances(Place, String),
@@ -73,14 +74,45 @@ pub(super) enum Action {
     },
 }
 
+/// What makes something else of a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    Patch,
+    Update,
+    SetSecurityPolicy,
+    SetLabels,
+    SetTarget,
+    SetNamedPorts,
+    AttachNetworkEndpoints,
+    DetachNetworkEndpoints,
+    AddInstances,
+    RemoveInstances,
+}
+
+impl Verb {
+    /// As an operation names it.
+    pub(super) const fn operation_type(self) -> &'static str {
+        match self {
+            Self::Patch => "patch",
+            Self::Update => "update",
+            Self::SetSecurityPolicy => "setSecurityPolicy",
+            Self::SetLabels => "setLabels",
+            Self::SetTarget => "setTarget",
+            Self::SetNamedPorts => "setNamedPorts",
+            Self::AttachNetworkEndpoints => "attachNetworkEndpoints",
+            Self::DetachNetworkEndpoints => "detachNetworkEndpoints",
+            Self::AddInstances => "compute.instanceGroups.addInstances",
+            Self::RemoveInstances => "compute.instanceGroups.removeInstances",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RouteError {
     /// No such URL.
     NotFound,
     /// The URL exists, but not with this method.
     MethodNotAllowed,
-    /// A method of the API that is not built; its name, such as `backendServices.patch`.
-    NotSupportedYet(String),
 }
 
 /// `path` is what follows `/compute/v1/projects/`.
@@ -195,12 +227,6 @@ fn operation(
 }
 
 fn resource(method: &Method, place: Place, rest: &[&str]) -> Result<Action, RouteError> {
-    let not_built = |name: &str| {
-        Err(RouteError::NotSupportedYet(format!(
-            "{}.{name}",
-            place.kind.collection()
-        )))
-    };
     match rest {
         [] => match *method {
             Method::GET => Ok(Action::List(place)),
@@ -214,17 +240,18 @@ fn resource(method: &Method, place: Place, rest: &[&str]) -> Result<Action, Rout
         [name] => match *method {
             Method::GET => Ok(Action::Get(place, (*name).to_owned())),
             Method::DELETE => Ok(Action::Delete(place, (*name).to_owned())),
-            Method::PATCH if has_patch(place.kind) => not_built("patch"),
-            Method::PUT if has_update(place.kind) => not_built("update"),
+            Method::PATCH if has_patch(place.kind) => {
+                Ok(Action::Edit(place, (*name).to_owned(), Verb::Patch))
+            }
+            Method::PUT if has_update(place.kind) => {
+                Ok(Action::Edit(place, (*name).to_owned(), Verb::Update))
+            }
             _ => Err(RouteError::MethodNotAllowed),
         },
         [name, verb] => {
-            let (expected, built) = custom_verb(place.kind, verb).ok_or(RouteError::NotFound)?;
+            let (expected, action) = custom_verb(place.kind, verb).ok_or(RouteError::NotFound)?;
             only(method, &expected)?;
-            match built {
-                Some(action) => Ok(action(place, (*name).to_owned())),
-                None => not_built(verb),
-            }
+            Ok(action(place, (*name).to_owned()))
         }
         _ => Err(RouteError::NotFound),
     }
@@ -243,25 +270,41 @@ fn has_update(kind: Kind) -> bool {
 
 type MakeAction = fn(Place, String) -> Action;
 
-/// The API's custom verbs: the HTTP method of each and, when it is built, what it does.
-fn custom_verb(kind: Kind, verb: &str) -> Option<(Method, Option<MakeAction>)> {
-    use Kind::{BackendService, ForwardingRule, InstanceGroup, NetworkEndpointGroup};
-    let (method, built): (Method, Option<MakeAction>) = match (kind, verb) {
-        (BackendService, "getHealth") => (Method::POST, Some(Action::GetHealth)),
-        (NetworkEndpointGroup, "listNetworkEndpoints") => (Method::POST, Some(Action::ListNetworkEndpoints)),
-        (InstanceGroup, "listInstances") => (Method::POST, Some(Action::ListInstances)),
-        (BackendService, "getIamPolicy") => (Method::GET, Some(Action::GetIamPolicy)),
-        (BackendService, "setIamPolicy") => (Method::POST, Some(Action::SetIamPolicy)),
+/// The API's custom verbs: the HTTP method of each, and what it does.
+fn custom_verb(kind: Kind, verb: &str) -> Option<(Method, MakeAction)> {
+    use Kind::{BackendService, InstanceGroup, NetworkEndpointGroup};
+    let (method, action): (Method, MakeAction) = match (kind, verb) {
+        (BackendService, "getHealth") => (Method::POST, Action::GetHealth),
+        (NetworkEndpointGroup, "listNetworkEndpoints") => (Method::POST, Action::ListNetworkEndpoints),
+        (InstanceGroup, "listInstances") => (Method::POST, Action::ListInstances),
+        (BackendService, "getIamPolicy") => (Method::GET, Action::GetIamPolicy),
+        (BackendService, "setIamPolicy") => (Method::POST, Action::SetIamPolicy),
         (BackendService | NetworkEndpointGroup, "testIamPermissions") => {
-            (Method::POST, Some(Action::TestIamPermissions))
+            (Method::POST, Action::TestIamPermissions)
         }
-        (BackendService, "setSecurityPolicy")
-        | (ForwardingRule, "setLabels" | "setTarget")
-        | (NetworkEndpointGroup, "attachNetworkEndpoints" | "detachNetworkEndpoints")
-        | (InstanceGroup, "addInstances" | "removeInstances" | "setNamedPorts") => (Method::POST, None),
-        _ => return None,
+        _ => (Method::POST, edit(kind, verb)?),
     };
-    Some((method, built))
+    Some((method, action))
+}
+
+/// The custom verbs that change a resource.
+fn edit(kind: Kind, verb: &str) -> Option<MakeAction> {
+    use Kind::{BackendService, ForwardingRule, InstanceGroup, NetworkEndpointGroup};
+    Some(match (kind, verb) {
+        (BackendService, "setSecurityPolicy") => |p, n| Action::Edit(p, n, Verb::SetSecurityPolicy),
+        (ForwardingRule, "setLabels") => |p, n| Action::Edit(p, n, Verb::SetLabels),
+        (ForwardingRule, "setTarget") => |p, n| Action::Edit(p, n, Verb::SetTarget),
+        (NetworkEndpointGroup, "attachNetworkEndpoints") => {
+            |p, n| Action::Edit(p, n, Verb::AttachNetworkEndpoints)
+        }
+        (NetworkEndpointGroup, "detachNetworkEndpoints") => {
+            |p, n| Action::Edit(p, n, Verb::DetachNetworkEndpoints)
+        }
+        (InstanceGroup, "addInstances") => |p, n| Action::Edit(p, n, Verb::AddInstances),
+        (InstanceGroup, "removeInstances") => |p, n| Action::Edit(p, n, Verb::RemoveInstances),
+        (InstanceGroup, "setNamedPorts") => |p, n| Action::Edit(p, n, Verb::SetNamedPorts),
+        _ => return None,
+    })
 }
 
 fn only(method: &Method, expected: &Method) -> Result<(), RouteError> {

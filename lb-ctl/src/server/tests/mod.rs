@@ -8,6 +8,7 @@ mod iam;
 mod limits;
 mod listen;
 mod lists;
+mod mutate;
 mod odd;
 mod operation;
 mod own;
