@@ -100,15 +100,20 @@ fn a_policy_lives_and_dies_with_its_resource() {
 
     // Documents say nothing of policies, and so take none away.
     let mut changed = internal();
-    changed[4]["ports"] = json!(["81"]);
+    changed[4]["description"] = json!("the shop");
     let applied = apply_to(&loaded, &changed, Mode::Additive).unwrap().resources;
-    assert_eq!(applied.get(&front).unwrap().value["ports"], json!(["81"]));
+    assert_eq!(applied.get(&front).unwrap().value["description"], "the shop");
     assert_eq!(kept(&applied), Some(policy));
     assert!(
         !json!(applied.get(&front).unwrap().document())
             .to_string()
             .contains("allUsers")
     );
+
+    // Other ports make another rule of the same name.
+    changed[4]["ports"] = json!(["81"]);
+    let another = apply_to(&applied, &changed, Mode::Additive).unwrap().resources;
+    assert_eq!(kept(&another), None);
 
     let gone = applied.delete(&front).unwrap();
     assert!(gone.with_iam_policy(&front, json!({})).is_err());
