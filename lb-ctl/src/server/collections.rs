@@ -66,11 +66,23 @@ pub(super) fn list(state: &ApiState, place: &Place, query: Pairs) -> ApiResult<V
 pub(super) fn list_usable(place: &Place, query: Pairs) -> ApiResult<Value> {
     let path = format!("{}/listUsable", place.path());
     list_query(query, &path, place.kind)?;
+    Ok(nothing("compute#usableBackendServiceList", &path))
+}
+
+/// Every instance group is an unmanaged one. gcloud asks for the managers to tell which are, whenever it lists groups.
+pub(super) fn list_instance_group_managers(place: &str, query: Pairs) -> ApiResult<Value> {
+    let path = format!("{place}/instanceGroupManagers");
+    let query = Query::checked(query, &PARAMETERS)?;
+    ListQuery::read(&query, &path, &|_| Some(FieldShape::Open))?;
+    Ok(nothing("compute#instanceGroupManagerList", &path))
+}
+
+fn nothing(kind: &str, path: &str) -> Value {
     let page = Page {
         items: Vec::new(),
         next: None,
     };
-    Ok(page.into_list("compute#usableBackendServiceList", &path))
+    page.into_list(kind, path)
 }
 
 fn list_query(query: Pairs, path: &str, kind: Kind) -> ApiResult<ListQuery> {

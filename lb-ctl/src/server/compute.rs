@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{Request, Uri};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::ApiState;
 use super::collections::{self, api_shape};
@@ -44,6 +44,7 @@ async fn answer(state: Arc<ApiState>, path: &str, query: Pairs, request: Request
     match action {
         Action::List(place) => collections::list(&state, &place, query),
         Action::ListUsable(place) => collections::list_usable(&place, query),
+        Action::ListInstanceGroupManagers(place) => collections::list_instance_group_managers(&place, query),
         Action::Aggregated { project, kind } => collections::aggregated(&state, &project, kind, query),
         Action::AggregatedOperations(project) => collections::aggregated_operations(&state, &project, query),
         Action::GetProject(project) => {
@@ -112,7 +113,8 @@ async fn answer(state: Arc<ApiState>, path: &str, query: Pairs, request: Request
         } => {
             plain(query)?;
             match state.operations().delete(&project, &location, &name) {
-                true => Ok(Value::Null),
+                // The reference has no body here; the official clients read one.
+                true => Ok(json!({})),
                 false => Err(operation_not_found(&project, &location, &name)),
             }
         }

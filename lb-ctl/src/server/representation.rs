@@ -4,7 +4,6 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde_json::{Map, Value};
 
@@ -54,11 +53,7 @@ impl Representation {
         }
     }
 
-    /// A null is no content.
     pub(super) fn write(&self, mut answer: Value) -> Response {
-        if answer.is_null() {
-            return StatusCode::NO_CONTENT.into_response();
-        }
         if let Some(mask) = &self.mask {
             mask.apply(&mut answer);
         }

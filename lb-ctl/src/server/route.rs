@@ -43,6 +43,8 @@ pub(super) enum Action {
     ListScopes(String, ScopeKind),
     GetScope(String, Location),
     ListUsable(Place),
+    /// Of the place with this path.
+    ListInstanceGroupManagers(String),
     GetIamPolicy(Place, String),
     SetIamPolicy(Place, String),
     TestIamPermissions(Place, String),
@@ -130,6 +132,13 @@ pub(super) fn route(method: &Method, path: &str) -> Result<Action, RouteError> {
         [project, "aggregated", "operations"] => {
             only(method, &Method::GET).map(|()| Action::AggregatedOperations((*project).to_owned()))
         }
+        [
+            project,
+            place @ ("regions" | "zones"),
+            name,
+            "instanceGroupManagers",
+        ] => only(method, &Method::GET)
+            .map(|()| Action::ListInstanceGroupManagers(format!("projects/{project}/{place}/{name}"))),
         [project, "aggregated", noun] => aggregated(method, project, noun),
         [project, "global", rest @ ..] => local(method, project, Location::Global, rest),
         [project, "regions", region, rest @ ..] => {

@@ -115,6 +115,11 @@ fn every_built_method_has_its_url() {
         ),
         (
             Method::GET,
+            "p/zones/z/instanceGroupManagers",
+            Action::ListInstanceGroupManagers("projects/p/zones/z".to_owned()),
+        ),
+        (
+            Method::GET,
             "p/regions/r/backendServices/x/getIamPolicy",
             Action::GetIamPolicy(services(), x()),
         ),

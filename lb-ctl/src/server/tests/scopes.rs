@@ -41,3 +41,20 @@ fn those_in_use_are_listed() {
     let none = server.get("/compute/v1/projects/empty/zones").ok();
     assert_eq!(none["items"], json!([]));
 }
+
+#[test]
+fn no_place_has_managers_of_instance_groups() {
+    let server = TestServer::start(sample());
+    for place in ["zones/r1-a", "regions/r1"] {
+        let path = format!("{PROJECT}/{place}/instanceGroupManagers");
+        let list = server.get(&format!("{path}?filter=name%3Dx&maxResults=500")).ok();
+        assert_eq!(list["kind"], "compute#instanceGroupManagerList");
+        assert_eq!(list["items"], json!([]));
+        server
+            .send("POST", &path, None)
+            .error(405, "httpMethodNotAllowed");
+        server
+            .get(&format!("{path}?maxResults=501"))
+            .error(400, "invalid");
+    }
+}
