@@ -312,6 +312,11 @@ impl<'lab> Daemon<'lab> {
         self.directory.join("daemon.log")
     }
 
+    /// Where its files are, gone with it.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// A file beside the daemon's own.
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.directory.join(name);
