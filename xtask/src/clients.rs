@@ -58,7 +58,10 @@ pub(crate) fn has_gcloud() -> bool {
 fn ensure_python(environment: &Path) -> Result<()> {
     let wanted = sources().join("python/requirements.txt");
     let stamp = Stamp::new(environment, &[&wanted])?;
-    if stamp.is_current() {
+    let python = environment.join("bin/python");
+    // An environment does not outlive the Python that it was made with.
+    if stamp.is_current() && sh::succeeds(sh::command(&python).args(["-c", "import google.cloud.compute_v1"]))
+    {
         return Ok(());
     }
     machine::ensure(&[PYTHON])?;
@@ -73,7 +76,7 @@ fn ensure_python(environment: &Path) -> Result<()> {
             .arg(environment),
     )?;
     sh::run(
-        sh::command(environment.join("bin/python"))
+        sh::command(&python)
             .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
             .args([
                 "--no-input",
