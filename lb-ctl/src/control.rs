@@ -41,6 +41,12 @@ pub trait Control: Send + Sync + 'static {
 
     fn delete(&self, path: ResourcePath) -> BoxFuture<'_, Result<(), ControlError>>;
 
+    /// The IAM policy that was set for a resource, without its etag.
+    fn iam_policy(&self, path: ResourcePath) -> BoxFuture<'_, Result<Option<Value>, ControlError>>;
+
+    /// Keeps the policy as long as the resource.
+    fn set_iam_policy(&self, path: ResourcePath, policy: Value) -> BoxFuture<'_, Result<(), ControlError>>;
+
     /// The endpoints of one group of the service, or of all of its groups. Empty while nothing is known of it.
     fn endpoint_health(
         &self,

@@ -16,7 +16,7 @@ use crate::dataplane::{self, LoadOptions, PinDirectory, Program, Sizes, XdpMode}
 use crate::net::{Link, Links};
 use crate::plan::Limits;
 use crate::resources::{Document, FileStore, Mode, ResourceStore as _, Resources, Scope};
-use crate::server::{Server, ServerConfig};
+use crate::server::{Server, ServerConfig, TokenFile};
 use crate::settings::FileSettings;
 
 /// Runs until SIGTERM or SIGINT, and leaves the data plane forwarding.
@@ -56,7 +56,8 @@ async fn serve(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
     };
     let mut program = Program::load(&options, Some(&pins))?;
     program.forward_logs()?;
-    let server = Server::bind(&args.listen)?;
+    let tokens = args.token_file.as_deref().map(TokenFile::open).transpose()?;
+    let server = Server::bind(&args.listen, tokens)?;
     let settings = Settings {
         scope,
         seed,

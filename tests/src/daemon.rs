@@ -93,6 +93,23 @@ impl<'lab> Daemon<'lab> {
         self.flags.extend([flag.into(), path.into()]);
     }
 
+    /// From its next start on, `run` has this flag.
+    pub fn flag(&mut self, flag: &str, value: &str) {
+        self.flags.extend([flag.into(), value.into()]);
+    }
+
+    /// The socket of its API.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.join(SOCKET)
+    }
+
+    /// How many files, sockets and maps the process has open.
+    pub fn open_descriptors(&self) -> usize {
+        let process = self.process.as_ref().expect("a running daemon");
+        let directory = format!("/proc/{}/fd", process.pid());
+        fs::read_dir(&directory).expect("a living process").count()
+    }
+
     /// Starts the process after it ended, on the same files and pins.
     pub fn start_again(&mut self) {
         let log = OpenOptions::new()
@@ -288,11 +305,16 @@ impl<'lab> Daemon<'lab> {
     }
 
     fn endpoint(&self) -> String {
-        format!("unix:{}", self.directory.join(SOCKET).display())
+        format!("unix:{}", self.socket().display())
     }
 
     fn log_path(&self) -> PathBuf {
         self.directory.join("daemon.log")
+    }
+
+    /// Where its files are, gone with it.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// A file beside the daemon's own.

@@ -8,6 +8,7 @@ mod api;
 pub mod balanced;
 pub mod capture;
 mod cleanup;
+pub mod clients;
 pub mod condition;
 pub mod conformance;
 pub mod daemon;

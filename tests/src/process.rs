@@ -2,7 +2,7 @@
 
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -53,6 +53,13 @@ impl Process {
             .stdout
             .take()
             .expect("started with a pipe for stdout, taken once")
+    }
+
+    pub fn stderr(&mut self) -> ChildStderr {
+        self.child
+            .stderr
+            .take()
+            .expect("started with a pipe for stderr, taken once")
     }
 
     pub fn signal(&self, signal: Signal) {

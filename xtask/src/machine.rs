@@ -6,12 +6,21 @@ use anyhow::{Context, Result, bail};
 
 use crate::sh;
 
-/// Programs that the laboratory starts, each with the Debian package that carries it.
-const PROGRAMS: [(&str, &str); 1] = [("ip", "iproute2")];
+/// A program, and the Debian package that carries it.
+pub(crate) struct Need {
+    pub(crate) program: &'static str,
+    pub(crate) package: &'static str,
+}
+
+/// Programs that the laboratory starts.
+const LABORATORY: [Need; 1] = [Need {
+    program: "ip",
+    package: "iproute2",
+}];
 
 pub(crate) fn ensure_laboratory(what: &str) -> Result<()> {
     require_root(what)?;
-    ensure_packages()?;
+    ensure(&LABORATORY)?;
     ensure_bpf_file_system()
 }
 
@@ -22,16 +31,18 @@ fn require_root(what: &str) -> Result<()> {
     Ok(())
 }
 
-fn ensure_packages() -> Result<()> {
-    let missing: Vec<&str> = PROGRAMS
-        .iter()
-        .filter(|(program, _)| !sh::exists(program))
-        .map(|(_, package)| *package)
-        .collect();
+/// Installs the packages of the programs that can't be started.
+pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
+    let missing = needs.iter().filter(|need| !sh::exists(need.program));
+    let missing: Vec<&str> = missing.map(|need| need.package).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let named = missing.join(" ");
+    install(&missing)
+}
+
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    let named = packages.join(" ");
     if !sh::exists("apt-get") {
         bail!("these Debian packages, or their like, are missing: {named}");
     }
@@ -47,7 +58,7 @@ fn ensure_packages() -> Result<()> {
     apt(&["update"])
         .and_then(|()| {
             let mut install = vec!["install", "--yes", "--no-install-recommends"];
-            install.extend(&missing);
+            install.extend(packages);
             apt(&install)
         })
         .with_context(|| format!("installing the Debian packages {named}"))

@@ -1,11 +1,13 @@
 //! The project's own commands: everything that a contributor or a continuous build runs.
 //!
 //! Each command installs or names what it needs, so that a machine with only rustup, a C compiler and Debian's base is
-//! enough. Nothing is fetched beside cargo's registry, rustup's components and Debian's packages.
+//! enough. Nothing is fetched beside cargo's registry, rustup's components, Debian's packages and, for the tests, the
+//! pinned clients of the Compute API from PyPI and npm.
 
 #![allow(clippy::print_stdout, reason = "xtask reports to the person who started it")]
 
 mod build;
+mod clients;
 mod demo;
 mod docs;
 mod machine;
@@ -40,6 +42,8 @@ enum Command {
     Test(test::Options),
     /// Show the balancer at work in a laboratory of network namespaces (root)
     Demo(demo::Options),
+    /// Install the clients of the Compute API that `test` uses
+    Clients,
     /// Render the documents that come from tests
     Docs,
     /// Check the house rules that a machine can see
@@ -63,6 +67,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Build(options) => build::run(&options).map(|_| ExitCode::SUCCESS),
         Command::Test(options) => test::run(&options),
         Command::Demo(options) => demo::run(&options),
+        Command::Clients => clients::ensure().map(|_| ExitCode::SUCCESS),
         Command::Docs => docs::run().map(|()| ExitCode::SUCCESS),
         Command::Tidy => tidy::run(),
         Command::Ci => test::run(&test::Options::default()),

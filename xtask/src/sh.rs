@@ -1,7 +1,7 @@
 //! Running other programs from the workspace's root, with failures that name the command.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
@@ -62,15 +62,20 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 
 /// Whether the program can be started at all.
 pub(crate) fn exists(program: &str) -> bool {
-    let silent = |flag| {
-        command(program)
-            .arg(flag)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-    };
-    silent("--version").is_ok()
+    silent(command(program).arg("--version")).is_ok()
+}
+
+/// Whether the command ends well, whatever it says.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
+    silent(command).is_ok_and(|status| status.success())
+}
+
+fn silent(command: &mut Command) -> std::io::Result<ExitStatus> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
 }
 
 fn shown(command: &Command) -> String {

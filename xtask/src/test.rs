@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::build::{self, Objects};
 use crate::report::{self, Count, Runner};
-use crate::{machine, sh, tidy, toolchain};
+use crate::{clients, machine, sh, tidy, toolchain};
 
 #[derive(clap::Args, Default)]
 pub(crate) struct Options {
@@ -25,6 +25,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let mut phases = Phases {
         total: Count::default(),
         failed: Vec::new(),
+        notes: Vec::new(),
     };
     if everything {
         toolchain::ensure_checkers()?;
@@ -65,9 +66,13 @@ fn tests(phases: &mut Phases, objects: &Objects, filter: Option<&str>) {
     } else {
         Runner::CargoTest
     };
+    let clients = clients(phases);
     let mut run = |name: &str, selection: &[&str]| {
         let mut command = test_command(runner, selection, filter);
         objects.announce(&mut command);
+        if let Some(clients) = &clients {
+            clients.announce(&mut command);
+        }
         phases.tests(name, runner, &mut command);
     };
     run(
@@ -92,12 +97,28 @@ fn tests(phases: &mut Phases, objects: &Objects, filter: Option<&str>) {
         ("interface tests", "lb-tests", "api_"),
         ("command line tests", "lb-tests", "cli_"),
         ("namespace tests", "lb-tests", "netns_"),
+        ("document tests", "lb-tests", "docs_"),
     ] {
         let directory = if package == "lb-tests" { "tests" } else { package };
         if has_test_files(directory, prefix) {
             run(name, &["-p", package, "--test", &format!("{prefix}*")]);
         }
     }
+}
+
+/// What others made to use the API with.
+fn clients(phases: &mut Phases) -> Option<clients::Clients> {
+    let mut installed = None;
+    phases.check("clients of the Compute API", || {
+        installed = Some(clients::ensure()?);
+        Ok(())
+    });
+    if !clients::has_gcloud() {
+        phases.note(
+            "SKIPPED: gcloud is not installed here, so the tests that drive the daemon with it did nothing",
+        );
+    }
+    installed
 }
 
 /// Cargo refuses a pattern that no test file matches.
@@ -141,6 +162,8 @@ fn test_command(runner: Runner, selection: &[&str], filter: Option<&str>) -> Com
 struct Phases {
     total: Count,
     failed: Vec<String>,
+    /// To be read again at the end.
+    notes: Vec<String>,
 }
 
 impl Phases {
@@ -176,9 +199,17 @@ impl Phases {
         }
     }
 
+    fn note(&mut self, note: &str) {
+        println!("{note}\n");
+        self.notes.push(note.to_owned());
+    }
+
     fn summary(self) -> Result<ExitCode> {
         if !self.failed.is_empty() {
             println!("failed: {}", self.failed.join(", "));
+        }
+        for note in &self.notes {
+            println!("{note}");
         }
         println!("{}", self.total);
         std::io::stdout().flush().context("writing the summary")?;

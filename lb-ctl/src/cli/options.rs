@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Streams;
 use super::exit::Failure;
-use crate::client::{Client, Endpoint};
+use crate::client::{Client, Endpoint, Token};
 use crate::control::ApplyOptions;
 use crate::output;
 use crate::resources::Scope;
@@ -18,11 +18,14 @@ pub(super) struct Connection {
     /// Where the daemon is: unix:PATH or http://HOST:PORT.
     #[arg(long, env = "LB_ENDPOINT", default_value = DEFAULT_ENDPOINT)]
     pub(super) endpoint: Endpoint,
+    /// The token to show to a daemon that knows its callers by tokens: a file whose first word is the token.
+    #[arg(long = "token-file", env = "LB_TOKEN_FILE", value_name = "FILE", value_parser = Token::read)]
+    pub(super) token: Option<Token>,
 }
 
 impl Connection {
     pub(super) fn client(&self) -> Client {
-        Client::new(self.endpoint.clone())
+        Client::new(self.endpoint.clone()).with_token(self.token.clone())
     }
 }
 

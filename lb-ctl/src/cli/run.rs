@@ -37,9 +37,13 @@ pub struct RunArgs {
     /// What has to survive a restart.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/lb")]
     pub state_dir: PathBuf,
-    /// Serve the API here: unix:PATH, or IP:PORT (loopback only); repeatable.
+    /// Serve the API here: unix:PATH, or IP:PORT (loopback only unless there are tokens); repeatable.
     #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_ENDPOINT)]
     pub listen: Vec<ListenAddress>,
+    /// Who may use the API over TCP: a file with a line for each token, TOKEN ROLE, the role being viewer, editor or
+    /// admin. Followed when it changes.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// How to attach: native is fast and needs the driver's support, generic works everywhere.
     #[arg(long, value_enum, default_value_t = XdpMode::Auto)]
     pub xdp_mode: XdpMode,
@@ -85,6 +89,7 @@ impl RunArgs {
             config,
             state_dir,
             listen,
+            token_file,
             xdp_mode,
             flow_slots,
             place,
@@ -98,6 +103,7 @@ impl RunArgs {
             config: choose(given("config"), self.config, filled(config)),
             state_dir: choose(given("state_dir"), self.state_dir, state_dir),
             listen: choose(given("listen"), self.listen, filled(listen)),
+            token_file: self.token_file.or(token_file),
             xdp_mode: choose(given("xdp_mode"), self.xdp_mode, xdp_mode),
             flow_slots: choose(given("flow_slots"), self.flow_slots, flow_slots),
             place: DefaultPlace {

@@ -3,12 +3,13 @@
 mod endpoint;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -20,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 pub use self::endpoint::Endpoint;
+pub use self::token::Token;
 
 use crate::control::wire::WireFault;
 
@@ -30,6 +32,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 #[derive(Clone, Debug)]
 pub struct Client {
     endpoint: Endpoint,
+    token: Option<Token>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +57,15 @@ pub enum ClientError {
 
 impl Client {
     pub fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint }
+        Self {
+            endpoint,
+            token: None,
+        }
+    }
+
+    #[must_use]
+    pub fn with_token(self, token: Option<Token>) -> Self {
+        Self { token, ..self }
     }
 
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
@@ -84,6 +95,9 @@ impl Client {
             .method(method)
             .uri(path)
             .header(HOST, self.endpoint.host());
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, token.authorization());
+        }
         if body.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }

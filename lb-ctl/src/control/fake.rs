@@ -17,6 +17,7 @@ pub(crate) struct FakeControl {
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) resources: Arc<ResourceMap>,
+    pub(crate) policies: BTreeMap<ResourcePath, Value>,
     /// The options of every apply.
     pub(crate) applies: Vec<ApplyOptions>,
     /// What every flow list was asked for.
@@ -203,6 +204,16 @@ impl Control for FakeControl {
             )));
         }
         state.resources = Arc::new(resources);
+        state.policies.remove(&path);
+        ready(Ok(()))
+    }
+
+    fn iam_policy(&self, path: ResourcePath) -> BoxFuture<'_, Result<Option<Value>, ControlError>> {
+        ready(Ok(self.state().policies.get(&path).cloned()))
+    }
+
+    fn set_iam_policy(&self, path: ResourcePath, policy: Value) -> BoxFuture<'_, Result<(), ControlError>> {
+        self.state().policies.insert(path, policy);
         ready(Ok(()))
     }
 

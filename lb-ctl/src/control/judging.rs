@@ -135,6 +135,22 @@ impl Control for JudgingControl {
         ready(rest.map(|rest| state.commit(rest)))
     }
 
+    fn iam_policy(&self, path: ResourcePath) -> Answer<'_, Option<Value>> {
+        let state = self.state();
+        let resource = state.resources.get(&path);
+        let policy = resource.map(|resource| resource.iam_policy.clone());
+        ready(policy.ok_or_else(|| ControlError::not_found(&path)))
+    }
+
+    fn set_iam_policy(&self, path: ResourcePath, policy: Value) -> Answer<'_, ()> {
+        let mut state = self.state();
+        let with = state.resources.with_iam_policy(&path, policy);
+        ready(
+            with.map(|with| state.commit(with))
+                .map_err(|fault| (*fault).into()),
+        )
+    }
+
     fn endpoint_health(
         &self,
         _service: ResourcePath,

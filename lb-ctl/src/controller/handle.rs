@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::control::{ApplyOptions, ApplyReport, Control, ControlError, ResourceMap};
@@ -15,6 +16,8 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, ControlError>>;
 pub(super) enum Request {
     Apply(Vec<Document>, ApplyOptions, Reply<ApplyReport>),
     Delete(ResourcePath, Reply<()>),
+    IamPolicy(ResourcePath, Reply<Option<Value>>),
+    SetIamPolicy(ResourcePath, Value, Reply<()>),
     EndpointHealth(
         ResourcePath,
         Option<ResourcePath>,
@@ -66,6 +69,14 @@ impl Control for Handle {
 
     fn delete(&self, path: ResourcePath) -> BoxFuture<'_, Result<(), ControlError>> {
         self.ask(|reply| Request::Delete(path, reply))
+    }
+
+    fn iam_policy(&self, path: ResourcePath) -> BoxFuture<'_, Result<Option<Value>, ControlError>> {
+        self.ask(|reply| Request::IamPolicy(path, reply))
+    }
+
+    fn set_iam_policy(&self, path: ResourcePath, policy: Value) -> BoxFuture<'_, Result<(), ControlError>> {
+        self.ask(|reply| Request::SetIamPolicy(path, policy, reply))
     }
 
     fn endpoint_health(

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
 pub use self::handle::Handle;
@@ -226,6 +227,12 @@ impl Controller {
                 let result = self.delete(&path).await;
                 let _ = reply.send(result);
             }
+            Request::IamPolicy(path, reply) => {
+                let _ = reply.send(self.iam_policy(&path));
+            }
+            Request::SetIamPolicy(path, policy, reply) => {
+                let _ = reply.send(self.set_iam_policy(&path, policy));
+            }
             Request::EndpointHealth(service, group, reply) => {
                 let _ = reply.send(self.endpoint_health(&service, group.as_ref()));
             }
@@ -277,6 +284,25 @@ impl Controller {
         let (config, _) = resources.config()?;
         self.commit(resources, config)?;
         self.after_change().await;
+        Ok(())
+    }
+
+    fn iam_policy(&self, path: &ResourcePath) -> Result<Option<Value>, ControlError> {
+        let resource = self.resources.get(path);
+        let resource = resource.ok_or_else(|| ControlError::not_found(path))?;
+        Ok(resource.iam_policy.clone())
+    }
+
+    /// Nothing that packets depend on: the store is all that learns of it.
+    fn set_iam_policy(&mut self, path: &ResourcePath, policy: Value) -> Result<(), ControlError> {
+        let resources = self
+            .resources
+            .with_iam_policy(path, policy)
+            .map_err(|fault| ControlError::from(*fault))?;
+        self.store
+            .save(&resources)
+            .map_err(|error| ControlError::Internal(error.to_string()))?;
+        self.resources = resources;
         Ok(())
     }
 

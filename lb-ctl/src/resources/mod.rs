@@ -38,6 +38,7 @@ pub(crate) use hint::nearest;
 pub use kind::{Kind, Scope};
 pub(crate) use members::member_faults;
 pub(crate) use schema::is_name as is_resource_name;
+pub use schema::{FieldShape, field_shape};
 pub(crate) use set::probe_field;
 pub use set::{Resource, Resources};
 pub use store::{FileStore, MemoryStore, ResourceStore, StoreError};

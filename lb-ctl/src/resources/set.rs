@@ -21,6 +21,9 @@ pub struct Resource {
     /// `networkEndpoints[]` of a network endpoint group, `instances[]` of an instance group.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<Value>,
+    /// As `setIamPolicy` left it, without its etag. No document has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iam_policy: Option<Value>,
 }
 
 /// All resources. They have passed every rule, unless they were read from a file that someone has edited.
@@ -85,6 +88,7 @@ impl Resource {
             kind: draft.kind,
             value,
             members,
+            iam_policy: before.and_then(|before| before.iam_policy.clone()),
         }
     }
 
@@ -175,6 +179,17 @@ impl Resources {
             .iter()
             .filter(|(other, resource)| *other != path && (refers(resource) || steers(resource)));
         users.map(|(path, _)| path.clone()).collect()
+    }
+
+    /// The resources, with this policy on one of them.
+    pub fn with_iam_policy(&self, path: &ResourcePath, policy: Value) -> Result<Self, Box<Fault>> {
+        let mut next = self.clone();
+        let Some(resource) = next.all.get_mut(path) else {
+            let reason = format!("The resource '{path}' was not found");
+            return Err(Box::new(Fault::of_resource(path, FaultKind::NotFound, reason)));
+        };
+        resource.iam_policy = Some(policy);
+        Ok(next)
     }
 
     /// The resources without one that nothing needs.

@@ -80,7 +80,7 @@ fn require_json(parts: &Parts) -> ApiResult<()> {
     }
 }
 
-async fn read(body: Body, limits: BodyLimits) -> ApiResult<Bytes> {
+pub(super) async fn read(body: Body, limits: BodyLimits) -> ApiResult<Bytes> {
     let collect = Limited::new(body, limits.bytes).collect();
     match tokio::time::timeout(limits.time, collect).await {
         Err(_elapsed) => Err(ApiError::body_timeout()),

@@ -1,7 +1,9 @@
-//! Accepting connections and serving HTTP/1.1 on each, within bounds: how many, how long idle, how slow to read.
+//! Accepting connections and serving HTTP/1 on each, within bounds: how many, how long idle, how slow to read.
 //!
-//! When a listener has as many connections as it may, the next wait in the kernel's queue; idle ones are closed after
-//! `ServerConfig::header_timeout`, so they can't keep others out.
+//! When a listener has as many connections as it may, the one that has been idle the longest makes room for the next;
+//! while all are at work, the next waits in the kernel's queue.
+
+mod room;
 
 use std::io;
 use std::sync::Arc;
@@ -9,13 +11,15 @@ use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
+use self::room::{Room, Seat, Watched};
 use super::ServerConfig;
 use super::listen::Listener;
 
@@ -31,7 +35,7 @@ pub(super) async fn serve(
     config: ServerConfig,
     mut stop: watch::Receiver<bool>,
 ) {
-    let room = Arc::new(Semaphore::new(config.max_connections));
+    let room = Room::new(config.max_connections);
     let mut connections = JoinSet::new();
     loop {
         while let Some(ended) = connections.try_join_next() {
@@ -44,12 +48,8 @@ pub(super) async fn serve(
             accepted = accept(&listener, &room) => accepted,
         };
         match accepted {
-            Ok((stream, permit)) => {
-                let connection = run(stream, router.clone(), config, stop.clone());
-                connections.spawn(async move {
-                    connection.await;
-                    drop(permit);
-                });
+            Ok((stream, seat)) => {
+                connections.spawn(run(stream, seat, router.clone(), config, stop.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "can't accept a connection");
@@ -71,28 +71,54 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-async fn accept(
-    listener: &Listener,
-    room: &Arc<Semaphore>,
-) -> io::Result<(Box<dyn Stream>, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
+async fn accept(listener: &Listener, room: &Arc<Room>) -> io::Result<(Box<dyn Stream>, Seat)> {
     let stream: Box<dyn Stream> = match listener {
         Listener::Unix(listener, _) => Box::new(listener.accept().await?.0),
         Listener::Tcp(listener) => Box::new(listener.accept().await?.0),
     };
-    Ok((stream, permit))
+    let seat = room.seat().await.ok_or_else(|| io::Error::other("no room"))?;
+    Ok((stream, seat))
 }
 
-async fn run(stream: Box<dyn Stream>, router: Router, config: ServerConfig, mut stop: watch::Receiver<bool>) {
-    let mut stream = TimeoutStream::new(stream);
+async fn run(
+    stream: Box<dyn Stream>,
+    seat: Seat,
+    router: Router,
+    config: ServerConfig,
+    mut stop: watch::Receiver<bool>,
+) {
+    let usage = seat.usage();
+    let methods = TowerToHyperService::new(router);
+    let service = service_fn(|request| {
+        let work = usage.work();
+        let answer = methods.call(request);
+        async move {
+            let answer = answer.await;
+            drop(work);
+            answer
+        }
+    });
+    let mut stream = TimeoutStream::new(Watched {
+        stream,
+        usage: seat.usage(),
+    });
     stream.set_write_timeout(Some(config.write_timeout));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(config.header_timeout)
-        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router));
+        .max_buf_size(config.max_header_bytes)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let mut connection = std::pin::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,
+        () = seat.wanted() => {
+            if !seat.is_working() {
+                tracing::debug!("an idle connection made room for another");
+                return;
+            }
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
         () = stopped(&mut stop) => {
             connection.as_mut().graceful_shutdown();
             connection.await

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::route::RouteError;
 use crate::control::ControlError;
 use crate::control::wire::WireFault;
-use crate::resources::Fault;
+use crate::resources::{Fault, nearest};
 
 #[derive(Debug)]
 pub(super) struct ApiError {
@@ -19,6 +19,10 @@ pub(super) struct ApiError {
     reason: &'static str,
     message: String,
     faults: Vec<Fault>,
+    /// What else is wrong, as `errors` tells it.
+    others: Vec<(&'static str, String)>,
+    /// For `WWW-Authenticate`.
+    challenge: Option<&'static str>,
 }
 
 pub(super) type ApiResult<T> = Result<T, ApiError>;
@@ -30,7 +34,22 @@ impl ApiError {
             reason,
             message: message.into(),
             faults: Vec::new(),
+            others: Vec::new(),
+            challenge: None,
         }
+    }
+
+    /// One refusal for several reasons. Never of an empty list.
+    pub(super) fn all(errors: Vec<Self>) -> Self {
+        let mut errors = errors.into_iter();
+        let Some(mut first) = errors.next() else {
+            return Self::bad_request("The request is wrong");
+        };
+        for error in errors {
+            first.others.push((error.reason, error.message));
+            first.others.extend(error.others);
+        }
+        first
     }
 
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
@@ -44,6 +63,50 @@ impl ApiError {
             "invalid",
             format!("Invalid value for field '{field}': '{value}'. {why}"),
         )
+    }
+
+    pub(super) fn unknown_parameter(name: &str, known: &[&str]) -> Self {
+        let hint = match nearest(name, known.iter().copied()) {
+            Some(near) => format!(" Did you mean '{near}'?"),
+            None => String::new(),
+        };
+        Self::bad_request(format!(
+            "Invalid JSON payload received. Unknown name \"{name}\": Cannot bind query parameter.{hint}"
+        ))
+    }
+
+    /// No credentials, or none that count.
+    pub(super) fn unauthorized(given: bool, why: &str) -> Self {
+        let (reason, challenge) = match given {
+            true => ("authError", r#"Bearer realm="lb", error="invalid_token""#),
+            false => ("required", r#"Bearer realm="lb""#),
+        };
+        Self {
+            challenge: Some(challenge),
+            ..Self::new(StatusCode::UNAUTHORIZED, reason, why)
+        }
+    }
+
+    pub(super) fn forbidden(permission: &str, resource: &str) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            format!("Required '{permission}' permission for '{resource}'"),
+        )
+    }
+
+    /// A policy was changed since the client read it.
+    pub(super) fn aborted() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "aborted",
+            "There were concurrent policy changes. Please retry the whole read-modify-write: \
+             the request's etag is not the current policy's.",
+        )
+    }
+
+    pub(super) fn busy(why: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "backendError", why)
     }
 
     pub(super) fn required(field: &str) -> Self {
@@ -91,14 +154,6 @@ impl ApiError {
         )
     }
 
-    pub(super) fn not_supported_yet(what: &str) -> Self {
-        Self::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "notImplemented",
-            format!("{what} is not supported yet"),
-        )
-    }
-
     pub(super) fn media_type(found: Option<&str>) -> Self {
         let found = found.map_or("none was given".to_owned(), |f| format!("not '{f}'"));
         Self::new(
@@ -136,7 +191,6 @@ impl ApiError {
         match error {
             RouteError::NotFound => Self::url_not_found(path),
             RouteError::MethodNotAllowed => Self::method_not_allowed(method, path),
-            RouteError::NotSupportedYet(name) => Self::not_supported_yet(&name),
         }
     }
 
@@ -148,6 +202,15 @@ impl ApiError {
             .collect();
         if errors.is_empty() {
             errors.push(detail(self.reason, &self.message));
+        }
+        errors.extend(
+            self.others
+                .iter()
+                .map(|(reason, message)| detail(reason, message)),
+        );
+        if let (Some(first), true) = (errors.first_mut(), self.challenge.is_some()) {
+            first["location"] = json!("Authorization");
+            first["locationType"] = json!("header");
         }
         let mut error = json!({ "code": self.status.as_u16(), "message": self.message, "errors": errors });
         if !self.faults.is_empty() {
@@ -176,9 +239,16 @@ impl From<ControlError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        if self.status.is_server_error() && self.status != StatusCode::NOT_IMPLEMENTED {
+        if self.status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(code = self.status.as_u16(), "{}", self.message);
         }
-        (self.status, Json(self.body())).into_response()
+        let mut response = (self.status, Json(self.body())).into_response();
+        if let Some(challenge) = self.challenge {
+            let value = http::HeaderValue::from_static(challenge);
+            response
+                .headers_mut()
+                .insert(http::header::WWW_AUTHENTICATE, value);
+        }
+        response
     }
 }

@@ -1,5 +1,6 @@
 //! `backendServices.getHealth`.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use axum::body::Body;
@@ -36,7 +37,7 @@ pub(super) async fn get_health(
     let resources = state.control.resources();
     let stored = get(&resources, &service)?;
     let group = resolve(&reference, &place.project)
-        .filter(|group| groups_of(&stored).any(|g| g == *group))
+        .filter(|group| groups_of(stored).any(|g| g == *group))
         .ok_or_else(|| {
             ApiError::invalid(
                 "resource.group",
@@ -45,12 +46,41 @@ pub(super) async fn get_health(
             )
         })?;
     let rules = rules_of(&resources, &service);
+    let members = resources.get(&group).map(Annotations::of).unwrap_or_default();
     let healths = state.control.endpoint_health(service, Some(group)).await?;
     let status: Vec<Value> = healths
         .iter()
-        .flat_map(|health| statuses(health, &rules))
+        .flat_map(|health| statuses(health, &rules, &members))
         .collect();
-    Ok(json!({ "kind": "compute#backendServiceGroupHealth", "healthStatus": status }))
+    let mut answer = json!({ "kind": "compute#backendServiceGroupHealth", "healthStatus": status });
+    if let Some(annotations) = members.group {
+        answer["annotations"] = annotations.clone();
+    }
+    Ok(answer)
+}
+
+/// Of a network endpoint group and of its endpoints, those that have any.
+#[derive(Default)]
+struct Annotations<'a> {
+    group: Option<&'a Value>,
+    endpoints: BTreeMap<IpAddr, &'a Value>,
+}
+
+impl<'a> Annotations<'a> {
+    fn of(group: &'a Value) -> Self {
+        let endpoints = group["networkEndpoints"].as_array().into_iter().flatten();
+        let by_address = endpoints.flat_map(|endpoint| {
+            let addresses = ["ipAddress", "ipv6Address"].map(|field| endpoint[field].as_str());
+            let annotations = endpoint.get("annotations");
+            addresses
+                .into_iter()
+                .filter_map(move |address| Some((address?.parse().ok()?, annotations?)))
+        });
+        Self {
+            group: group.get("annotations"),
+            endpoints: by_address.collect(),
+        }
+    }
 }
 
 /// The groups that a stored backend service names.
@@ -84,17 +114,17 @@ fn rules_of(resources: &ResourceMap, service: &ResourcePath) -> Vec<Rule> {
 }
 
 /// One for each rule of the endpoint's address family, as the cloud reports; one without a rule when there is none.
-fn statuses(health: &EndpointHealth, rules: &[Rule]) -> Vec<Value> {
+fn statuses(health: &EndpointHealth, rules: &[Rule], members: &Annotations<'_>) -> Vec<Value> {
     let mut of_family = rules
         .iter()
         .filter(|rule| rule.is_ipv4 == health.ip_address.is_ipv4())
         .peekable();
     if of_family.peek().is_none() {
-        return vec![status(health)];
+        return vec![status(health, members)];
     }
     of_family
         .map(|rule| {
-            let mut status = status(health);
+            let mut status = status(health, members);
             status["forwardingRule"] = json!(url(rule.path.as_str()));
             status["forwardingRuleIp"] = json!(rule.address);
             status
@@ -102,8 +132,16 @@ fn statuses(health: &EndpointHealth, rules: &[Rule]) -> Vec<Value> {
         .collect()
 }
 
-fn status(health: &EndpointHealth) -> Value {
-    let mut status = json!({ "healthState": state_name(health.healthy), "ipAddress": health.ip_address });
+fn status(health: &EndpointHealth, members: &Annotations<'_>) -> Value {
+    let state = state_name(health.healthy);
+    let mut status = json!({ "healthState": state, "ipAddress": health.ip_address });
+    if health.ip_address.is_ipv6() {
+        status["ipv6Address"] = json!(health.ip_address);
+        status["ipv6HealthState"] = json!(state);
+    }
+    if let Some(annotations) = members.endpoints.get(&health.ip_address) {
+        status["annotations"] = (*annotations).clone();
+    }
     if let Some(instance) = &health.instance {
         status["instance"] = json!(instance_url(instance, &health.group));
     }

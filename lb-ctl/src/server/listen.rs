@@ -49,7 +49,7 @@ impl fmt::Display for ListenAddress {
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     #[error(
-        "{0} is not a loopback address: the API has no authentication yet, so over TCP it is served on loopback only"
+        "{0} is not a loopback address: without a token file, over TCP the API is served on loopback only (give --token-file)"
     )]
     NotLoopback(SocketAddr),
     #[error("another process is listening on unix:{0}: is the daemon running already?")]
@@ -69,10 +69,13 @@ pub(super) enum Listener {
 }
 
 impl Listener {
-    pub(super) fn bind(address: &ListenAddress) -> Result<Self, ListenError> {
+    /// With tokens, callers are known wherever they are.
+    pub(super) fn bind(address: &ListenAddress, with_tokens: bool) -> Result<Self, ListenError> {
         match address {
             ListenAddress::Unix(path) => bind_unix(path),
-            ListenAddress::Tcp(tcp) if !tcp.ip().is_loopback() => Err(ListenError::NotLoopback(*tcp)),
+            ListenAddress::Tcp(tcp) if !with_tokens && !tcp.ip().is_loopback() => {
+                Err(ListenError::NotLoopback(*tcp))
+            }
             ListenAddress::Tcp(tcp) => bind_tcp(*tcp).map(Self::Tcp).map_err(|source| ListenError::Io {
                 address: address.clone(),
                 source,

@@ -3,37 +3,46 @@
 //! The server holds no configuration: it reads the controller's snapshot and hands changes to it. Changes that come by
 //! HTTP are made one after another.
 
+mod access;
+mod batch;
 mod body;
+mod collections;
 mod compute;
 mod connection;
 mod error;
+mod filter;
 mod groups;
+mod guard;
 mod health;
+mod iam;
+mod list;
 mod listen;
 mod mutate;
 mod operation;
 mod own;
+mod path;
 mod query;
+mod representation;
 mod route;
+mod scopes;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::middleware;
 use http::Uri;
-use http::header::HOST;
 use tokio::sync::watch;
 
+pub use self::access::{Role, TokenFile, TokenFileError};
 pub use self::listen::{ListenAddress, ListenError};
 
+use self::access::Access;
 use self::body::BodyLimits;
 use self::error::ApiError;
+use self::guard::LargeBodies;
 use self::listen::Listener;
 use self::operation::OperationLog;
 use crate::control::Control;
@@ -44,6 +53,10 @@ pub struct ServerConfig {
     /// For each listener.
     pub max_connections: usize,
     pub max_body_bytes: usize,
+    /// Of all large bodies that are being read or worked on, over all listeners.
+    pub max_body_bytes_at_once: usize,
+    /// Of a request's line and header. Looked at between reads, so up to twice as much may pass.
+    pub max_header_bytes: usize,
     /// From the connection, or the previous answer, to the end of the request's header.
     pub header_timeout: Duration,
     /// For the whole body of a request.
@@ -57,6 +70,8 @@ impl Default for ServerConfig {
         Self {
             max_connections: 256,
             max_body_bytes: 16 << 20,
+            max_body_bytes_at_once: 64 << 20,
+            max_header_bytes: 64 << 10,
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
@@ -67,13 +82,19 @@ impl Default for ServerConfig {
 /// Bound to its addresses, not yet serving.
 pub struct Server {
     listeners: Vec<Listener>,
+    tokens: Option<Arc<TokenFile>>,
 }
 
 impl Server {
-    /// Binds to every address or to none. Needs a tokio runtime.
-    pub fn bind(addresses: &[ListenAddress]) -> Result<Self, ListenError> {
-        let listeners = addresses.iter().map(Listener::bind).collect::<Result<_, _>>()?;
-        Ok(Self { listeners })
+    /// Binds to every address or to none. Needs a tokio runtime. `tokens` tell who asks over TCP; without them it is
+    /// served on loopback only, to everybody.
+    pub fn bind(addresses: &[ListenAddress], tokens: Option<TokenFile>) -> Result<Self, ListenError> {
+        let bind = |address| Listener::bind(address, tokens.is_some());
+        let listeners = addresses.iter().map(bind).collect::<Result<_, _>>()?;
+        Ok(Self {
+            listeners,
+            tokens: tokens.map(Arc::new),
+        })
     }
 
     /// Where it listens, with the real ports.
@@ -85,7 +106,12 @@ impl Server {
     pub async fn serve(self, control: Arc<dyn Control>, config: ServerConfig, stop: watch::Receiver<bool>) {
         let state = Arc::new(ApiState::new(control, config));
         let serving = self.listeners.into_iter().map(|listener| {
-            let router = router(state.clone(), matches!(listener, Listener::Tcp(_)));
+            let over_tcp = matches!(listener, Listener::Tcp(_));
+            let access = match &self.tokens {
+                Some(tokens) if over_tcp => Access::Tokens(tokens.clone()),
+                _ => Access::Open,
+            };
+            let router = router(state.clone(), access, over_tcp);
             connection::serve(listener, router, config, stop.clone())
         });
         futures_util::future::join_all(serving).await;
@@ -99,6 +125,7 @@ struct ApiState {
     /// Held from the look at what exists until the controller's answer.
     mutation: tokio::sync::Mutex<()>,
     operations: Mutex<OperationLog>,
+    large_bodies: LargeBodies,
 }
 
 impl ApiState {
@@ -111,6 +138,7 @@ impl ApiState {
             },
             mutation: tokio::sync::Mutex::new(()),
             operations: Mutex::new(OperationLog::default()),
+            large_bodies: LargeBodies::new(config.max_body_bytes, config.max_body_bytes_at_once),
         }
     }
 
@@ -121,44 +149,34 @@ impl ApiState {
     }
 }
 
-fn router(state: Arc<ApiState>, over_tcp: bool) -> Router {
-    let router = Router::new()
+fn router(state: Arc<ApiState>, access: Access, over_tcp: bool) -> Router {
+    let foreign_pages = over_tcp && matches!(access, Access::Open);
+    let large_bodies = state.large_bodies.clone();
+    let methods = Router::new()
         .route(
             "/compute/v1/projects/{*rest}",
             axum::routing::any(compute::handle),
         )
         .merge(own::routes())
         .fallback(no_such_url)
-        .with_state(state);
-    if over_tcp {
-        router.layer(middleware::from_fn(refuse_foreign_host))
-    } else {
-        router
+        .layer(middleware::from_fn_with_state(access.clone(), access::authorize));
+    let limits = state.limits;
+    let methods: Router = methods.with_state(state);
+    // The parts of a batch are authorized one by one; the batch itself has to come from somebody known, too.
+    let batch = batch::routes(methods.clone(), limits);
+    let router = methods
+        .merge(batch.layer(middleware::from_fn_with_state(access, access::authorize)))
+        .layer(middleware::from_fn_with_state(
+            large_bodies,
+            guard::limit_large_bodies,
+        ))
+        .layer(middleware::from_fn(guard::require_one_host));
+    match foreign_pages {
+        true => router.layer(middleware::from_fn(guard::refuse_foreign_host)),
+        false => router,
     }
 }
 
 async fn no_such_url(uri: Uri) -> ApiError {
     ApiError::url_not_found(uri.path())
-}
-
-/// A web page whose name an attacker points at loopback is a page of the same origin to its browser; only the `Host`
-/// that the browser sends gives it away.
-async fn refuse_foreign_host(request: Request, next: Next) -> Response {
-    let host = request
-        .headers()
-        .get(HOST)
-        .map(|value| value.to_str().unwrap_or("?").to_owned());
-    match host {
-        Some(host) if !is_local_name(&host) => ApiError::foreign_host(&host).into_response(),
-        _ => next.run(request).await,
-    }
-}
-
-fn is_local_name(host: &str) -> bool {
-    let Ok(authority) = host.parse::<http::uri::Authority>() else {
-        return false;
-    };
-    let name = authority.host();
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok()
 }

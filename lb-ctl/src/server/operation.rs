@@ -102,12 +102,13 @@ impl OperationLog {
         entries.find(|e| e.name == name).map(|e| &e.value)
     }
 
-    pub(super) fn list(&self, project: &str, location: &Location) -> Vec<Value> {
-        self.entries
-            .iter()
-            .filter(|e| e.is_at(project, location))
-            .map(|e| e.value.clone())
-            .collect()
+    /// By name, which is by age.
+    pub(super) fn of_project<'a>(
+        &'a self,
+        project: &'a str,
+    ) -> impl Iterator<Item = (&'a Location, &'a str, &'a Value)> {
+        let entries = self.entries.iter().filter(move |e| e.project == project);
+        entries.map(|e| (&e.location, e.name.as_str(), &e.value))
     }
 
     /// False when there was none.

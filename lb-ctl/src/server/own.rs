@@ -130,7 +130,7 @@ async fn to_the_end<T: Send + 'static>(
 
 fn take(query: RawQuery, taken: &[&str]) -> ApiResult<Query> {
     let UrlQuery(pairs) = query.map_err(|error| ApiError::bad_request(error.body_text()))?;
-    Query::checked(pairs, taken, &[])
+    Query::exactly(pairs, taken)
 }
 
 fn path(query: &Query, name: &str) -> ApiResult<Option<ResourcePath>> {

@@ -2,6 +2,7 @@
 
 use http::Method;
 
+use super::scopes::ScopeKind;
 use crate::control::place::Location;
 use crate::model::ResourcePath;
 use crate::resources::Kind;
@@ -37,6 +38,16 @@ pub(super) enum Action {
         project: String,
         kind: Kind,
     },
+    AggregatedOperations(String),
+    GetProject(String),
+    ListScopes(String, ScopeKind),
+    GetScope(String, Location),
+    ListUsable(Place),
+    /// Of the place with this path.
+    ListInstanceGroupManagers(String),
+    GetIamPolicy(Place, String),
+    SetIamPolicy(Place, String),
+    TestIamPermissions(Place, String),
     Insert(Place),
     Get(Place, String),
     Delete(Place, String),
@@ -104,8 +115,6 @@ pub(super) enum RouteError {
     NotFound,
     /// The URL exists, but not with this method.
     MethodNotAllowed,
-    /// A method of the API that is not built; its name, such as `backendServices.patch`.
-    NotSupportedYet(String),
 }
 
 /// `path` is what follows `/compute/v1/projects/`.
@@ -115,6 +124,21 @@ pub(super) fn route(method: &Method, path: &str) -> Result<Action, RouteError> {
         return Err(RouteError::NotFound);
     }
     match segments.as_slice() {
+        [project] => only(method, &Method::GET).map(|()| Action::GetProject((*project).to_owned())),
+        [project, "regions"] => scopes(method, project, ScopeKind::Region),
+        [project, "zones"] => scopes(method, project, ScopeKind::Zone),
+        [project, "regions", name] => scope(method, project, Location::Region((*name).to_owned())),
+        [project, "zones", name] => scope(method, project, Location::Zone((*name).to_owned())),
+        [project, "aggregated", "operations"] => {
+            only(method, &Method::GET).map(|()| Action::AggregatedOperations((*project).to_owned()))
+        }
+        [
+            project,
+            place @ ("regions" | "zones"),
+            name,
+            "instanceGroupManagers",
+        ] => only(method, &Method::GET)
+            .map(|()| Action::ListInstanceGroupManagers(format!("projects/{project}/{place}/{name}"))),
         [project, "aggregated", noun] => aggregated(method, project, noun),
         [project, "global", rest @ ..] => local(method, project, Location::Global, rest),
         [project, "regions", region, rest @ ..] => {
@@ -125,6 +149,14 @@ pub(super) fn route(method: &Method, path: &str) -> Result<Action, RouteError> {
         }
         _ => Err(RouteError::NotFound),
     }
+}
+
+fn scopes(method: &Method, project: &str, kind: ScopeKind) -> Result<Action, RouteError> {
+    only(method, &Method::GET).map(|()| Action::ListScopes(project.to_owned(), kind))
+}
+
+fn scope(method: &Method, project: &str, location: Location) -> Result<Action, RouteError> {
+    only(method, &Method::GET).map(|()| Action::GetScope(project.to_owned(), location))
 }
 
 fn aggregated(method: &Method, project: &str, noun: &str) -> Result<Action, RouteError> {
@@ -140,8 +172,9 @@ fn local(method: &Method, project: &str, location: Location, rest: &[&str]) -> R
     match rest {
         ["operations", rest @ ..] => operation(method, project, location, rest),
         [noun, rest @ ..] => {
+            let only_looks = *method == Method::GET && rest.len() < 2;
             let kind = Kind::from_collection(noun)
-                .filter(|kind| location.may_hold(*kind))
+                .filter(|kind| location.may_hold(*kind) || only_looks && is_elsewhere(*kind, &location))
                 .ok_or(RouteError::NotFound)?;
             resource(
                 method,
@@ -154,6 +187,17 @@ fn local(method: &Method, project: &str, location: Location, rest: &[&str]) -> R
             )
         }
         [] => Err(RouteError::NotFound),
+    }
+}
+
+/// Collections of the API that are for other load balancers: they are empty here, which lists across all of them have to
+/// be told.
+fn is_elsewhere(kind: Kind, location: &Location) -> bool {
+    use Kind::{BackendService, ForwardingRule, InstanceGroup, NetworkEndpointGroup};
+    match location {
+        Location::Global => matches!(kind, BackendService | ForwardingRule | NetworkEndpointGroup),
+        Location::Region(_) => matches!(kind, NetworkEndpointGroup | InstanceGroup),
+        Location::Zone(_) => false,
     }
 }
 
@@ -192,12 +236,6 @@ fn operation(
 }
 
 fn resource(method: &Method, place: Place, rest: &[&str]) -> Result<Action, RouteError> {
-    let not_built = |name: &str| {
-        Err(RouteError::NotSupportedYet(format!(
-            "{}.{name}",
-            place.kind.collection()
-        )))
-    };
     match rest {
         [] => match *method {
             Method::GET => Ok(Action::List(place)),
@@ -206,7 +244,7 @@ fn resource(method: &Method, place: Place, rest: &[&str]) -> Result<Action, Rout
         },
         ["listUsable"] if place.kind == Kind::BackendService => {
             only(method, &Method::GET)?;
-            not_built("listUsable")
+            Ok(Action::ListUsable(place))
         }
         [name] => match *method {
             Method::GET => Ok(Action::Get(place, (*name).to_owned())),
@@ -220,12 +258,9 @@ fn resource(method: &Method, place: Place, rest: &[&str]) -> Result<Action, Rout
             _ => Err(RouteError::MethodNotAllowed),
         },
         [name, verb] => {
-            let (expected, built) = custom_verb(place.kind, verb).ok_or(RouteError::NotFound)?;
+            let (expected, action) = custom_verb(place.kind, verb).ok_or(RouteError::NotFound)?;
             only(method, &expected)?;
-            match built {
-                Some(action) => Ok(action(place, (*name).to_owned())),
-                None => not_built(verb),
-            }
+            Ok(action(place, (*name).to_owned()))
         }
         _ => Err(RouteError::NotFound),
     }
@@ -244,19 +279,21 @@ fn has_update(kind: Kind) -> bool {
 
 type MakeAction = fn(Place, String) -> Action;
 
-/// The API's custom verbs: the HTTP method of each and, when it is built, what it does.
-fn custom_verb(kind: Kind, verb: &str) -> Option<(Method, Option<MakeAction>)> {
+/// The API's custom verbs: the HTTP method of each, and what it does.
+fn custom_verb(kind: Kind, verb: &str) -> Option<(Method, MakeAction)> {
     use Kind::{BackendService, InstanceGroup, NetworkEndpointGroup};
-    let (method, built): (Method, Option<MakeAction>) = match (kind, verb) {
-        (BackendService, "getHealth") => (Method::POST, Some(Action::GetHealth)),
-        (NetworkEndpointGroup, "listNetworkEndpoints") => (Method::POST, Some(Action::ListNetworkEndpoints)),
-        (InstanceGroup, "listInstances") => (Method::POST, Some(Action::ListInstances)),
-        (BackendService, "getIamPolicy") => (Method::GET, None),
-        (BackendService, "setIamPolicy" | "testIamPermissions")
-        | (NetworkEndpointGroup, "testIamPermissions") => (Method::POST, None),
-        _ => (Method::POST, Some(edit(kind, verb)?)),
+    let (method, action): (Method, MakeAction) = match (kind, verb) {
+        (BackendService, "getHealth") => (Method::POST, Action::GetHealth),
+        (NetworkEndpointGroup, "listNetworkEndpoints") => (Method::POST, Action::ListNetworkEndpoints),
+        (InstanceGroup, "listInstances") => (Method::POST, Action::ListInstances),
+        (BackendService, "getIamPolicy") => (Method::GET, Action::GetIamPolicy),
+        (BackendService, "setIamPolicy") => (Method::POST, Action::SetIamPolicy),
+        (BackendService | NetworkEndpointGroup, "testIamPermissions") => {
+            (Method::POST, Action::TestIamPermissions)
+        }
+        _ => (Method::POST, edit(kind, verb)?),
     };
-    Some((method, built))
+    Some((method, action))
 }
 
 /// The custom verbs that change a resource.

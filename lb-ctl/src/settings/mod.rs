@@ -37,6 +37,7 @@ pub struct FlagDefaults {
     pub config: Vec<PathBuf>,
     pub state_dir: Option<PathBuf>,
     pub listen: Vec<ListenAddress>,
+    pub token_file: Option<PathBuf>,
     pub xdp_mode: Option<XdpMode>,
     pub flow_slots: Option<u64>,
     pub place: DefaultPlace,

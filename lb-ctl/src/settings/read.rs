@@ -22,6 +22,7 @@ const KEYS: &[&str] = &[
     "config",
     "state-dir",
     "listen",
+    "token-file",
     "xdp-mode",
     "flow-slots",
     "project",
@@ -85,6 +86,7 @@ fn read(table: &Table, faults: &mut Faults<'_>) -> FileSettings {
             config: walk.list("config"),
             state_dir: walk.parsed("state-dir"),
             listen: walk.list("listen"),
+            token_file: walk.parsed("token-file"),
             xdp_mode: xdp_mode(&mut walk),
             flow_slots: walk.integer("flow-slots", |n| flow_slots(&n.to_string())),
             place: DefaultPlace {

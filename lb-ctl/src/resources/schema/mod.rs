@@ -7,8 +7,10 @@ mod backend_service;
 mod forwarding_rule;
 mod group;
 mod health_check;
+mod lookup;
 mod walk;
 
+pub use lookup::{FieldShape, field_shape};
 pub(crate) use walk::is_name;
 pub(super) use walk::{Finding, add_defaults, each_reference, join, walk};
 

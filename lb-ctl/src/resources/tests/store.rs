@@ -1,5 +1,5 @@
 use super::*;
-use crate::resources::{FileStore, MemoryStore, ResourceStore, StoreError};
+use crate::resources::{FileStore, Kind, MemoryStore, ResourceStore, StoreError};
 
 #[test]
 fn what_is_saved_is_loaded() {
@@ -82,4 +82,41 @@ fn stored_resources_are_judged_again() {
             "stored: {front}.ports[0]: '0': expected a port such as 80, or a range such as 8000-8010, in 1..65535"
         )]
     );
+}
+
+#[test]
+fn a_policy_lives_and_dies_with_its_resource() {
+    let directory = tempfile::tempdir().unwrap();
+    let resources = apply(&internal()).unwrap().resources;
+    let front = Scope::default().path(Kind::ForwardingRule, "front");
+    let policy = json!({"bindings": [{"role": "roles/viewer", "members": ["allUsers"]}]});
+    let with = resources.with_iam_policy(&front, policy.clone()).unwrap();
+    let store = FileStore::open(directory.path()).unwrap();
+    store.save(&with).unwrap();
+    let loaded = store.load().unwrap();
+    assert_eq!(loaded, with);
+    assert_ne!(loaded, resources);
+    let kept = |resources: &Resources| resources.get(&front).unwrap().iam_policy.clone();
+
+    // Documents say nothing of policies, and so take none away.
+    let mut changed = internal();
+    changed[4]["description"] = json!("the shop");
+    let applied = apply_to(&loaded, &changed, Mode::Additive).unwrap().resources;
+    assert_eq!(applied.get(&front).unwrap().value["description"], "the shop");
+    assert_eq!(kept(&applied), Some(policy));
+    assert!(
+        !json!(applied.get(&front).unwrap().document())
+            .to_string()
+            .contains("allUsers")
+    );
+
+    // Other ports make another rule of the same name.
+    changed[4]["ports"] = json!(["81"]);
+    let another = apply_to(&applied, &changed, Mode::Additive).unwrap().resources;
+    assert_eq!(kept(&another), None);
+
+    let gone = applied.delete(&front).unwrap();
+    assert!(gone.with_iam_policy(&front, json!({})).is_err());
+    let again = apply_to(&gone, &internal(), Mode::Additive).unwrap().resources;
+    assert_eq!(kept(&again), None);
 }

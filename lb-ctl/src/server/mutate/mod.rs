@@ -57,7 +57,7 @@ pub(super) async fn edit(
         asked: Asked::new(request_id, &body)?,
     };
     run(state, mutation, move |state, mutation| async move {
-        let before = get(&state.control.resources(), &mutation.target)?;
+        let before = get(&state.control.resources(), &mutation.target)?.clone();
         let stored = before.as_object().cloned().unwrap_or_default();
         match make(verb, &mutation, &stored, body)? {
             Some(mut written) => {

@@ -131,10 +131,6 @@ fn query_parameters_are_never_ignored() {
             "{list}?alt=json&returnPartialSuccess=True&%24alt=json%3Benum-encoding%3Dint"
         ))
         .ok();
-    let message = server
-        .get(&format!("{list}?filter=name%3Dx"))
-        .error(501, "notImplemented");
-    assert_eq!(message, "The parameter 'filter' is not supported yet");
     server.get(&format!("{list}?fitler=x")).error(400, "badRequest");
     server.get(&format!("{list}?alt=xml")).error(400, "invalid");
     server
@@ -190,7 +186,7 @@ fn an_insert_is_an_operation_that_is_done() {
         operation
     );
     assert_eq!(names(&server.get(&operations).ok()), [name]);
-    assert_eq!(server.delete(&format!("{operations}/{name}")).status, 204);
+    assert_eq!(server.delete(&format!("{operations}/{name}")).ok(), json!({}));
     server.get(&format!("{operations}/{name}")).error(404, "notFound");
 }
 
@@ -351,6 +347,35 @@ fn get_health_reports_each_endpoint_of_the_group() {
 }
 
 #[test]
+fn health_carries_annotations_and_both_families() {
+    let server = TestServer::start(sample());
+    let near = "projects/acme/zones/r1-a/networkEndpointGroups/near";
+    let endpoints = json!([
+        {"ipAddress": "10.0.0.1", "annotations": {"rack": "7"}},
+        {"ipAddress": "fd00::2"},
+    ]);
+    let group = json!({"kind": "compute#networkEndpointGroup", "name": "near", "zone": "r1-a",
+        "selfLink": url(near), "annotations": {"lb/delivery": "ipip"}, "networkEndpoints": endpoints});
+    let apply = json!({"documents": [{"source": "t", "value": group}]});
+    server.post("/lb/v1/apply", &apply).ok();
+    let get_health = format!("{REGION}/backendServices/web/getHealth");
+    let health = server.post(&get_health, &json!({ "group": near })).ok();
+    assert_eq!(health["annotations"], json!({"lb/delivery": "ipip"}));
+    let [first, second] = [&health["healthStatus"][0], &health["healthStatus"][1]];
+    assert_eq!(first["annotations"], json!({"rack": "7"}));
+    assert_eq!(
+        (first.get("ipv6Address"), second.get("annotations")),
+        (None, None)
+    );
+    assert_eq!(
+        (&second["ipv6Address"], &second["ipv6HealthState"]),
+        (&json!("fd00::2"), &json!("UNHEALTHY"))
+    );
+    // The rule's address is of the other family.
+    assert_eq!(second.get("forwardingRule"), None);
+}
+
+#[test]
 fn groups_list_their_members() {
     let server = TestServer::start(sample());
     let endpoints = format!("{ZONE}/networkEndpointGroups/near/listNetworkEndpoints");
@@ -363,9 +388,10 @@ fn groups_list_their_members() {
     assert_eq!(plain["items"], bare);
     let shown = server.post(&endpoints, &json!({"healthStatus": "SHOW"})).ok();
     let service = json!({"backendService": url("projects/acme/regions/r1/backendServices/web")});
+    let check = json!({"healthCheck": url("projects/acme/regions/r1/healthChecks/hc")});
     assert_eq!(
         shown["items"][1]["healths"],
-        json!([{"healthState": "UNHEALTHY", "backendService": service}])
+        json!([{"healthState": "UNHEALTHY", "healthCheck": check, "backendService": service}])
     );
     let page = server.post(&format!("{endpoints}?maxResults=1"), &json!({})).ok();
     let token = page["nextPageToken"]
@@ -387,12 +413,8 @@ fn groups_list_their_members() {
 }
 
 #[test]
-fn what_is_not_built_or_not_there_says_so() {
+fn what_is_not_there_says_so() {
     let server = TestServer::start(sample());
-    let service = format!("{REGION}/backendServices/web");
-    let policy = format!("{service}/getIamPolicy");
-    let message = server.get(&policy).error(501, "notImplemented");
-    assert_eq!(message, "backendServices.getIamPolicy is not supported yet");
     server
         .send("PUT", &format!("{REGION}/forwardingRules/x"), None)
         .error(405, "httpMethodNotAllowed");

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::control::Control;
 use crate::control::fake::FakeControl;
-use crate::server::{ListenAddress, Server, ServerConfig};
+use crate::server::{ListenAddress, Server, ServerConfig, TokenFile};
 
 /// The longest that a test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -33,6 +33,10 @@ impl<C: Control> TestServer<C> {
     }
 
     pub(crate) fn with_config(control: C, config: ServerConfig) -> Self {
+        Self::with_tokens(control, config, None)
+    }
+
+    pub(crate) fn with_tokens(control: C, config: ServerConfig, tokens: Option<TokenFile>) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let socket = directory.path().join("lb.sock");
         let listen = [
@@ -46,7 +50,7 @@ impl<C: Control> TestServer<C> {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async move {
-                let server = Server::bind(&listen).expect("to bind");
+                let server = Server::bind(&listen, tokens).expect("to bind");
                 let addresses = server.addresses().expect("addresses");
                 let [ListenAddress::Unix(_), ListenAddress::Tcp(tcp)] = addresses.as_slice() else {
                     panic!("unexpected addresses {addresses:?}");

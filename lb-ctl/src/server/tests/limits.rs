@@ -92,6 +92,16 @@ fn a_body_that_does_not_come_is_given_up() {
     read_answer(stream).error(408, "requestTimeout");
 }
 
+/// Without an answer. What the server has not read makes the end a reset.
+#[track_caller]
+fn assert_closed(mut stream: UnixStream) {
+    let mut rest = Vec::new();
+    match stream.read_to_end(&mut rest) {
+        Ok(_) => assert!(rest.is_empty(), "{rest:?}"),
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+    }
+}
+
 #[test]
 fn idle_connections_do_not_keep_others_out() {
     let header_timeout = Duration::from_millis(100);
@@ -108,11 +118,7 @@ fn idle_connections_do_not_keep_others_out() {
         }
     }
     server.get("/lb/v1/status").ok();
-    for mut stream in silent {
-        let mut rest = Vec::new();
-        stream.read_to_end(&mut rest).expect("the server to close");
-        assert!(rest.is_empty(), "{rest:?}");
-    }
+    silent.into_iter().for_each(assert_closed);
 }
 
 #[test]
@@ -163,4 +169,77 @@ fn the_server_ends_with_idle_connections_open() {
     assert_eq!(&first, b"HTTP/1.1 200");
     server.stop();
     assert!(!server.socket.exists());
+}
+
+#[test]
+fn of_many_idle_connections_the_oldest_go() {
+    let config = ServerConfig {
+        max_connections: 8,
+        ..ServerConfig::default()
+    };
+    let server = TestServer::with_config(sample(), config);
+    let mut kept = server.unix();
+    let mut idle: Vec<UnixStream> = Vec::new();
+    let ask = |stream: &mut UnixStream| {
+        stream
+            .write_all(b"GET /lb/v1/stats HTTP/1.1\r\nhost: x\r\n\r\n")
+            .expect("to write");
+        let mut text = Vec::new();
+        while !text.ends_with(b"}") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("an answer");
+            text.push(byte[0]);
+        }
+    };
+    // None of the 2,000 waits for a timeout, and the one that is used is never the oldest.
+    for round in 0..2000 {
+        let mut stream = server.unix();
+        if round % 2 == 0 {
+            stream.write_all(b"GET /lb/v1/st").expect("to write");
+        }
+        idle.push(stream);
+        ask(&mut kept);
+        if idle.len() > 500 {
+            assert_closed(idle.remove(0));
+        }
+    }
+    ask(&mut kept);
+    server.get("/lb/v1/status").ok();
+}
+
+#[test]
+fn large_bodies_have_room_for_so_many_at_once() {
+    let config = ServerConfig {
+        max_body_bytes: 1 << 20,
+        max_body_bytes_at_once: 2 << 20,
+        ..ServerConfig::default()
+    };
+    let server = TestServer::with_config(sample(), config);
+    let begin = |length: &str| {
+        let mut stream = server.unix();
+        let head = format!(
+            "POST {APPLY} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-type: application/json\r\n{length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).expect("to write");
+        let mut line = [0; 12];
+        stream.read_exact(&mut line).expect("a line");
+        (stream, String::from_utf8_lossy(&line).into_owned())
+    };
+    // Who is asked for the body has got room for it.
+    let first = begin("content-length: 1048576");
+    let second = begin("transfer-encoding: chunked");
+    assert_eq!(
+        (first.1.as_str(), second.1.as_str()),
+        ("HTTP/1.1 100", "HTTP/1.1 100")
+    );
+    assert_eq!(begin("content-length: 500000").1, "HTTP/1.1 503");
+    assert_eq!(begin("content-length: 1048577").1, "HTTP/1.1 413");
+    // Small ones go on.
+    server.post(APPLY, &json!({"documents": []})).ok();
+    drop(first);
+    let mut third = begin("content-length: 500000");
+    while third.1 == "HTTP/1.1 503" {
+        third = begin("content-length: 500000");
+    }
+    assert_eq!(third.1, "HTTP/1.1 100");
 }

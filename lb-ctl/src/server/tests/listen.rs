@@ -10,7 +10,7 @@ fn bind(address: &str) -> Result<Server, ListenError> {
         .enable_all()
         .build()
         .expect("a runtime");
-    runtime.block_on(async { Server::bind(&[address.parse().expect("an address")]) })
+    runtime.block_on(async { Server::bind(&[address.parse().expect("an address")], None) })
 }
 
 fn message(result: Result<Server, ListenError>) -> String {

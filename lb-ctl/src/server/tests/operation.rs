@@ -85,8 +85,8 @@ fn the_oldest_is_forgotten_when_the_log_is_full() {
     assert!(log.get("p", &location, &first).is_some());
     record(&mut log, "last", None, 1);
     assert!(log.get("p", &location, &first).is_none());
-    assert_eq!(log.list("p", &location).len(), CAPACITY);
-    assert!(log.list("q", &location).is_empty());
+    assert_eq!(log.of_project("p").count(), CAPACITY);
+    assert!(log.of_project("q").next().is_none());
 }
 
 #[test]

@@ -3,6 +3,7 @@ use http::Method;
 use crate::control::place::Location;
 use crate::resources::Kind;
 use crate::server::route::{Action, Place, RouteError, Verb, route};
+use crate::server::scopes::ScopeKind;
 
 fn place(location: Location, kind: Kind) -> Place {
     Place {
@@ -80,6 +81,57 @@ fn every_built_method_has_its_url() {
             Method::POST,
             "p/zones/z/instanceGroups/x/listInstances",
             Action::ListInstances(place(zone(), Kind::InstanceGroup), x()),
+        ),
+        (
+            Method::GET,
+            "p/global/backendServices",
+            Action::List(place(Location::Global, Kind::BackendService)),
+        ),
+        (
+            Method::GET,
+            "p/regions/r/networkEndpointGroups/x",
+            Action::Get(place(region(), Kind::NetworkEndpointGroup), x()),
+        ),
+        (Method::GET, "p", Action::GetProject("p".to_owned())),
+        (
+            Method::GET,
+            "p/zones",
+            Action::ListScopes("p".to_owned(), ScopeKind::Zone),
+        ),
+        (
+            Method::GET,
+            "p/regions/r",
+            Action::GetScope("p".to_owned(), region()),
+        ),
+        (
+            Method::GET,
+            "p/aggregated/operations",
+            Action::AggregatedOperations("p".to_owned()),
+        ),
+        (
+            Method::GET,
+            "p/regions/r/backendServices/listUsable",
+            Action::ListUsable(services()),
+        ),
+        (
+            Method::GET,
+            "p/zones/z/instanceGroupManagers",
+            Action::ListInstanceGroupManagers("projects/p/zones/z".to_owned()),
+        ),
+        (
+            Method::GET,
+            "p/regions/r/backendServices/x/getIamPolicy",
+            Action::GetIamPolicy(services(), x()),
+        ),
+        (
+            Method::POST,
+            "p/regions/r/backendServices/x/setIamPolicy",
+            Action::SetIamPolicy(services(), x()),
+        ),
+        (
+            Method::POST,
+            "p/zones/z/networkEndpointGroups/x/testIamPermissions",
+            Action::TestIamPermissions(groups(), x()),
         ),
         (
             Method::GET,
@@ -186,46 +238,24 @@ fn every_verb_that_changes_has_its_url() {
 }
 
 #[test]
-fn methods_that_are_not_built_are_named() {
-    for (method, path, name) in [
-        (
-            Method::GET,
-            "p/regions/r/backendServices/listUsable",
-            "backendServices.listUsable",
-        ),
-        (
-            Method::GET,
-            "p/regions/r/backendServices/x/getIamPolicy",
-            "backendServices.getIamPolicy",
-        ),
-    ] {
-        assert_eq!(
-            route(&method, path),
-            Err(RouteError::NotSupportedYet(name.to_owned())),
-            "{method} {path}"
-        );
-    }
-}
-
-#[test]
 fn what_the_api_does_not_have_is_refused() {
     for path in [
         "",
-        "p",
-        "p/regions",
-        "p/regions/r",
         "p/regions//backendServices",
         "p/regions/r/backendServices/",
         "p/zones/z/backendServices",
-        "p/global/backendServices",
-        "p/regions/r/networkEndpointGroups",
+        "p/global/backendServices/x/getIamPolicy",
+        "p/global/instances",
         "p/regions/r/instances",
         "p/regions/r/targetPools",
-        "p/aggregated/operations",
+        "p/aggregated/urlMaps",
         "p/regions/r/backendServices/x/getHealth/y",
         "p/regions/r/forwardingRules/x/getHealth",
     ] {
         assert_eq!(route(&Method::GET, path), Err(RouteError::NotFound), "{path}");
+    }
+    for path in ["p/global/backendServices", "p/regions/r/networkEndpointGroups"] {
+        assert_eq!(route(&Method::POST, path), Err(RouteError::NotFound), "{path}");
     }
     for (method, path) in [
         (Method::PUT, "p/regions/r/backendServices"),
@@ -233,6 +263,12 @@ fn what_the_api_does_not_have_is_refused() {
         (Method::PATCH, "p/zones/z/networkEndpointGroups/x"),
         (Method::GET, "p/regions/r/backendServices/x/getHealth"),
         (Method::POST, "p/aggregated/backendServices"),
+        (Method::POST, "p/aggregated/operations"),
+        (Method::DELETE, "p"),
+        (Method::POST, "p/zones"),
+        (Method::PATCH, "p/regions/r"),
+        (Method::POST, "p/regions/r/backendServices/listUsable"),
+        (Method::POST, "p/regions/r/backendServices/x/getIamPolicy"),
     ] {
         assert_eq!(
             route(&method, path),
