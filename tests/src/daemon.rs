@@ -198,7 +198,7 @@ impl<'lab> Daemon<'lab> {
             seed: 0,
             answer_echo: false,
             trace_packets: false,
-            test_tick: 0,
+            test_now: 0,
         };
         let pins = PinDirectory::new(&self.directory.join("bpf/lb"));
         let program = Program::load(&options, Some(&pins)).expect("opening the pinned maps");

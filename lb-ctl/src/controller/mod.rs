@@ -24,7 +24,7 @@ use self::announce::Announcements;
 use self::handle::Request;
 use self::index::Index;
 use crate::control::{ApplyOptions, ApplyReport, ControlError, ResourceMap, resource_map};
-use crate::dataplane::{Program, now_tick};
+use crate::dataplane::{self, Program};
 use crate::health::{HealthChecker, HealthEvent, HealthState, TargetId};
 use crate::model::{Config, ResourcePath};
 use crate::net::{Links, NetWatcher, NextHops};
@@ -207,7 +207,7 @@ impl Controller {
                 }
                 _ = housekeeping.tick() => self.housekeep().await,
                 _ = sweep.tick() => {
-                    let cleared = self.program.maps.flows.sweep(now_tick());
+                    let cleared = self.program.maps.flows.sweep(dataplane::now());
                     tracing::debug!("swept {cleared} expired flows");
                 }
             }
@@ -361,7 +361,7 @@ impl Controller {
             seed: self.settings.seed,
             limits: self.settings.limits,
         };
-        compile(&inputs, &self.plan, scope, now_tick())
+        compile(&inputs, &self.plan, scope, dataplane::now())
     }
 
     /// History first: a number that the maps hold is never forgotten.
@@ -435,7 +435,7 @@ impl Controller {
         if self
             .plan
             .next_deadline()
-            .is_some_and(|deadline| now_tick() >= deadline)
+            .is_some_and(|deadline| dataplane::now() >= deadline)
         {
             self.recompile(PlanScope::All);
             self.follow_endpoints();

@@ -94,7 +94,7 @@ pub struct LoadOptions {
     /// Log every packet, in a build that can.
     pub trace_packets: bool,
     /// Not 0: a test's clock.
-    pub test_tick: u32,
+    pub test_now: u32,
 }
 
 #[derive(Debug, Error)]
@@ -158,7 +158,7 @@ impl Program {
         loader
             .override_global("LB_HASH_KEYS", &key_words, true)
             .override_global("LB_BUCKETS", &buckets, true)
-            .override_global("LB_TEST_TICK", &options.test_tick, true)
+            .override_global("LB_TEST_NOW", &options.test_now, true)
             .override_global("LB_ANSWER_ECHO", &answer_echo, true)
             .override_global(aya_log::LEVEL, &log_level, true);
         for (name, count) in entries {

@@ -11,7 +11,7 @@ use super::contents::{Contents, RuleContents, ServiceContents};
 use super::members::{EndedMember, EndpointId};
 use super::numbers::Numbers;
 use super::regions::{Region, Regions};
-use super::service::{self, GRACE_TICKS, ServiceKey, ServicePlan, families_in_use};
+use super::service::{self, GRACE_SEC, ServiceKey, ServicePlan, families_in_use};
 use super::unclaimed::Unclaimed;
 use super::zones::ZonePrefixes;
 use super::{delivery, rules};
@@ -121,7 +121,7 @@ pub(super) struct Space {
     pub(super) members: Numbers,
     pub(super) steering: Numbers,
     pub(super) regions: Regions,
-    /// With the tick from which on they are free.
+    /// With the second from which on they are free.
     pub(super) retired_regions: Vec<(Region, u32)>,
     pub(super) zone_words: Regions,
     pub(super) retired_zone_words: Vec<(Region, u32)>,
@@ -164,12 +164,12 @@ impl Space {
 
     /// Tables that packets may still be reading are left alone for a while.
     pub(super) fn retire(&mut self, regions: impl IntoIterator<Item = Region>, now: u32) {
-        let retired = regions.into_iter().map(|region| (region, now + GRACE_TICKS));
+        let retired = regions.into_iter().map(|region| (region, now + GRACE_SEC));
         self.retired_regions.extend(retired);
     }
 
     pub(super) fn retire_zone_words(&mut self, regions: impl IntoIterator<Item = Region>, now: u32) {
-        let retired = regions.into_iter().map(|region| (region, now + GRACE_TICKS));
+        let retired = regions.into_iter().map(|region| (region, now + GRACE_SEC));
         self.retired_zone_words.extend(retired);
     }
 
@@ -205,7 +205,7 @@ impl Space {
             .backends
             .iter()
             .filter(|(backend, number)| !used.contains(number) && !waiting.contains(backend));
-        let retired: Vec<_> = unused.map(|(backend, _)| (*backend, now + GRACE_TICKS)).collect();
+        let retired: Vec<_> = unused.map(|(backend, _)| (*backend, now + GRACE_SEC)).collect();
         self.retired_backends.extend(retired);
     }
 }
@@ -247,7 +247,7 @@ pub fn compile(inputs: &Inputs<'_>, previous: &Plan, scope: Scope<'_>, now: u32)
 }
 
 impl Plan {
-    /// The first tick at which time alone changes the plan.
+    /// The first second at which time alone changes the plan.
     pub fn next_deadline(&self) -> Option<u32> {
         let services = self
             .services
@@ -394,7 +394,7 @@ impl RemovedService {
             .iter()
             .map(|member| member.free_at)
             .max()
-            .unwrap_or(now + GRACE_TICKS);
+            .unwrap_or(now + GRACE_SEC);
         Self::new(service.number, service.contents.record, members, free_at)
     }
 

@@ -16,7 +16,7 @@ use super::service::{ServiceKey, ServicePlan};
 use super::zones::ZonePlan;
 use crate::model::ResourcePath;
 
-/// Numbers, drains and pools. Ticks count from boot, and numbers mean something only to the maps that they were made
+/// Numbers, drains and pools. Seconds count from boot, and numbers mean something only to the maps that they were made
 /// for: whoever keeps this keeps it with both, and before the plan is applied. A newer history than the maps' is
 /// taken up whole; an older one does not know which numbers have changed hands since.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ struct SavedService {
     ended: Vec<EndedMember>,
     failover_active: bool,
     failover_deadline: u32,
-    idle_ticks: u32,
+    idle_seconds: u32,
     longer_idle_until: u32,
     table: Option<Region>,
     #[serde(default)]
@@ -73,7 +73,7 @@ impl Plan {
             ended: service.ended.clone(),
             failover_active: service.active == Pool::Failover,
             failover_deadline: service.failover_deadline,
-            idle_ticks: service.idle_ticks,
+            idle_seconds: service.idle_seconds,
             longer_idle_until: service.longer_idle_until,
             table: service.table.as_ref().map(|table| table.region),
             zone_words: service.zones.words,
@@ -226,7 +226,7 @@ impl SavedService {
             table,
             zones,
             contents,
-            idle_ticks: self.idle_ticks,
+            idle_seconds: self.idle_seconds,
             longer_idle_until: self.longer_idle_until,
         };
         (self.key, plan)
