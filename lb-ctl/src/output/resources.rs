@@ -11,7 +11,6 @@ pub enum Listing {
     NetworkEndpoints,
     /// What `listInstances` answers.
     Instances,
-    NamedPorts,
     Operations,
 }
 
@@ -24,7 +23,6 @@ impl Listing {
                  networkEndpoint.port)"
             }
             Self::Instances => "table(instance.basename():label=NAME,status)",
-            Self::NamedPorts => "table(name,port)",
             Self::Operations => {
                 "table(name,operationType:label=TYPE,targetLink.scope():label=TARGET,\
                  httpErrorStatusCode:label=HTTP_STATUS,status,insertTime:label=TIMESTAMP)"

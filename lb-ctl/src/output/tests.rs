@@ -74,12 +74,7 @@ fn listed(kind: Kind, resources: &[serde_json::Value]) -> String {
 
 #[test]
 fn every_listing_has_columns_and_an_empty_table_is_empty() {
-    let others = [
-        Listing::NetworkEndpoints,
-        Listing::Instances,
-        Listing::NamedPorts,
-        Listing::Operations,
-    ];
+    let others = [Listing::NetworkEndpoints, Listing::Instances, Listing::Operations];
     for listing in Kind::ALL.map(Listing::Resources).into_iter().chain(others) {
         let columns = listing.columns();
         assert!(!columns.is_default_table(), "{listing:?}");

@@ -2,9 +2,6 @@
 
 mod create;
 mod instances;
-mod named_ports;
-#[cfg(test)]
-mod tests;
 
 use clap::Subcommand;
 
@@ -32,10 +29,6 @@ pub(super) enum Verb {
     RemoveInstances(instances::InstancesArgs),
     /// List a group's instances.
     ListInstances(instances::ListArgs),
-    /// Give ports names, instead of the names that there were.
-    SetNamedPorts(named_ports::SetArgs),
-    /// List the names of ports.
-    GetNamedPorts(named_ports::GetArgs),
     #[command(flatten)]
     Common(resource::Verb<Zonal>),
 }
@@ -47,8 +40,6 @@ pub(super) async fn run(verb: &InstanceGroups, streams: &mut Streams<'_>) -> Res
         Verb::AddInstances(args) => instances::add(args, streams).await,
         Verb::RemoveInstances(args) => instances::remove(args, streams).await,
         Verb::ListInstances(args) => instances::list(args, streams).await,
-        Verb::SetNamedPorts(args) => named_ports::set(args, streams).await,
-        Verb::GetNamedPorts(args) => named_ports::get(args, streams).await,
         Verb::Common(verb) => resource::run(Kind::InstanceGroup, verb, streams).await,
     }
 }

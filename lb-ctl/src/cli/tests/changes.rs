@@ -298,20 +298,6 @@ fn an_update_carries_the_fingerprint_and_only_what_flags_say() {
                 json!({"instances": [{"instance": format!("{BASE}/zones/r1-a/instances/f1")}]}),
             ),
         ),
-        (
-            &[
-                "instance-groups",
-                "set-named-ports",
-                "far",
-                "--named-ports",
-                "web:80,tls:443",
-            ],
-            request(
-                "POST",
-                "zones/r1-a/instanceGroups/far/setNamedPorts",
-                json!({"namedPorts": [{"name": "web", "port": 80}, {"name": "tls", "port": 443}]}),
-            ),
-        ),
     ] {
         assert_eq!(api.change(args), expected, "{args:?}");
     }
