@@ -4,6 +4,7 @@
 //! a client sees. Everything panics with a sentence instead of returning errors, and everything that was made goes away
 //! on drop, on panic, on Ctrl-C, and at the latest when the next laboratory is made.
 
+mod api;
 pub mod balanced;
 pub mod capture;
 mod cleanup;

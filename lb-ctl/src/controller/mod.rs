@@ -31,7 +31,7 @@ use crate::net::{Links, NetWatcher, NextHops};
 use crate::plan::contents::Contents;
 use crate::plan::diff::diff;
 use crate::plan::{Inputs, Limits, Plan, PlanError, Scope as PlanScope, ZonePrefixes, compile};
-use crate::resources::{Applied, Document, Fault, FaultKind, Mode, ResourceStore, Resources, Scope};
+use crate::resources::{Applied, Document, Fault, FaultKind, ResourceStore, Resources, Scope};
 
 /// What the daemon was told at its start.
 /// No `Debug`: the seed is a secret.
@@ -253,9 +253,12 @@ impl Controller {
         documents: &[Document],
         options: &ApplyOptions,
     ) -> Result<ApplyReport, ControlError> {
+        if let Some(edit) = &options.edit {
+            edit.check(&self.published.borrow())?;
+        }
         let applied = self.judge(documents, options)?;
         self.refuse_owned(&applied)?;
-        let report = ApplyReport::from(&applied);
+        let report = ApplyReport::new(&applied, options);
         if !options.dry_run {
             self.adopt_config(applied)?;
             self.after_change().await;
@@ -279,15 +282,10 @@ impl Controller {
 
     /// The resources as they would be, or every fault of the documents.
     fn judge(&self, documents: &[Document], options: &ApplyOptions) -> Result<Applied, ControlError> {
-        let mode = if options.prune {
-            Mode::Prune
-        } else {
-            Mode::Additive
-        };
         let scope = options.scope(&self.settings.scope);
         let applied = self
             .resources
-            .apply(documents, &scope, mode, jiff::Timestamp::now())?;
+            .apply(documents, &scope, options.mode(), jiff::Timestamp::now())?;
         if applied.unsupported.is_empty() {
             Ok(applied)
         } else {
