@@ -108,7 +108,7 @@ pub(super) fn added(service: &Value, group: &str, fields: Fields) -> Result<Vec<
     if position(&backends, group).is_some() {
         return Err(Failure::failed(format!("'{group}' is a backend already")));
     }
-    let mut backend = json!({ "group": group, "balancingMode": "CONNECTION" });
+    let mut backend = json!({ "group": group });
     merge(&mut backend, fields);
     backends.push(backend);
     Ok(backends)

@@ -193,7 +193,7 @@ fn backends_change_one_at_a_time() {
         |backends: Result<Vec<Value>, _>| backends.unwrap_or_else(|failure| panic!("{}", told(failure)));
     assert_eq!(
         list(added(&service, "zones/z/far", fields("e")))[1],
-        json!({"group": "zones/z/far", "balancingMode": "CONNECTION", "description": "e"})
+        json!({"group": "zones/z/far", "description": "e"})
     );
     assert_eq!(
         list(updated(&service, &near, fields("e"))),

@@ -53,7 +53,7 @@ fn each_flag_sets_its_field() {
         ),
         (
             &["--ports=80"],
-            json!({"loadBalancingScheme": "EXTERNAL", "portRange": "80-80"}),
+            json!({"loadBalancingScheme": "EXTERNAL", "portRange": "80"}),
         ),
         (
             &["--ports=80-90"],

@@ -141,8 +141,7 @@ fn an_update_carries_the_fingerprint_and_only_what_flags_say() {
                 "regions/r1/backendServices/web",
                 json!({"fingerprint": "f1=", "backends": [
                     {"group": group("near")},
-                    {"group": format!("{BASE}/zones/r1-a/instanceGroups/far"), "balancingMode": "CONNECTION",
-                     "failover": true}]}),
+                    {"group": format!("{BASE}/zones/r1-a/instanceGroups/far"), "failover": true}]}),
             ),
         ),
         (

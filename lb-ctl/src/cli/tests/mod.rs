@@ -7,6 +7,7 @@ mod files;
 mod formats;
 mod import;
 mod logging;
+mod real;
 mod resources;
 mod run;
 mod views;
@@ -16,6 +17,7 @@ use std::io;
 use serde_json::Value;
 
 use super::*;
+use crate::control::Control;
 use crate::control::fake::sample;
 use crate::server::tests::harness::TestServer;
 
@@ -41,7 +43,7 @@ fn lb_ctl(args: &[&str]) -> Ran {
 }
 
 /// With the test's daemon.
-fn with(server: &TestServer, args: &[&str]) -> Ran {
+fn with<C: Control>(server: &TestServer<C>, args: &[&str]) -> Ran {
     let endpoint = server.endpoint();
     lb_ctl(&[args, &["--endpoint", &endpoint]].concat())
 }

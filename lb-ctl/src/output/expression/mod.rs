@@ -3,6 +3,8 @@
 
 mod cursor;
 mod key;
+#[cfg(test)]
+mod tests;
 mod transform;
 
 pub(super) use self::cursor::Cursor;

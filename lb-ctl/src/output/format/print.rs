@@ -1,6 +1,6 @@
 //! Data in a `Format`.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Ordering;
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
@@ -129,13 +129,19 @@ fn merged(a: Value, b: Value) -> Value {
     }
 }
 
-/// Numbers as numbers, all else as text; what is absent comes first.
+/// A total order: what is absent, then numbers, then all else as text.
 pub(in crate::output) fn order(a: &Value, b: &Value) -> Ordering {
-    let by_presence = || Reverse(a.is_null()).cmp(&Reverse(b.is_null()));
-    match (a.as_f64(), b.as_f64()) {
-        (Some(a), Some(b)) => a.total_cmp(&b),
-        _ => by_presence().then_with(|| text(a).cmp(&text(b))),
-    }
+    let rank = |value: &Value| match value {
+        Value::Null => 0,
+        Value::Number(_) => 1,
+        _ => 2,
+    };
+    rank(a)
+        .cmp(&rank(b))
+        .then_with(|| match (a.as_f64(), b.as_f64()) {
+            (Some(a), Some(b)) => a.total_cmp(&b),
+            _ => text(a).cmp(&text(b)),
+        })
 }
 
 /// One line of text for any value: nothing for null, gcloud's spelling of truth, brackets around what has parts.

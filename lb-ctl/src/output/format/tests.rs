@@ -253,3 +253,24 @@ fn what_is_no_format_is_refused_with_what_there_is() {
         assert_eq!(error.to_string(), message);
     }
 }
+
+#[test]
+fn values_of_different_types_have_one_order() {
+    let sorted = [
+        json!({}),
+        json!({"a": 9}),
+        json!({"a": 10}),
+        json!({"a": "10"}),
+        json!({"a": "5"}),
+        json!({"a": "x"}),
+    ];
+    let mut rows = sorted.to_vec();
+    for _ in 0..rows.len() {
+        rows.rotate_left(1);
+        let printed = printed("value(a:sort=1)", Data::Many(&rows));
+        assert_eq!(printed, "\n9\n10\n10\n5\nx\n");
+        rows.sort_by(|a, b| order(&a["a"], &b["a"]));
+        assert_eq!(rows, sorted);
+        rows.reverse();
+    }
+}
