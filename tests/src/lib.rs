@@ -13,6 +13,7 @@ pub mod conformance;
 pub mod daemon;
 pub mod demo;
 pub mod documents;
+pub mod health_scale;
 pub mod netns;
 pub mod packet;
 pub mod process;

@@ -154,6 +154,9 @@ fn operand(cursor: &mut Cursor<'_>) -> Result<String, SyntaxError> {
     if end == 0 {
         return Err(cursor.error("expected a value"));
     }
+    if open > 0 {
+        return Err(cursor.error("a parenthesis of the value is not closed; quotes make it plain"));
+    }
     let text = cursor.rest()[..end].to_owned();
     cursor.eat(&text);
     Ok(text)

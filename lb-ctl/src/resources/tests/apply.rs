@@ -386,10 +386,6 @@ fn what_the_data_plane_lacks_is_told_by_path() {
     };
     assert!(unsupported(internal(), &[]).is_empty());
     assert!(unsupported(external(), &[]).is_empty());
-    for probe in ["SSL", "HTTPS", "HTTP2"] {
-        let edits = [("/0/type", json!(probe)), ("/0/httpHealthCheck", Value::Null)];
-        assert_eq!(unsupported(internal(), &edits), ["$[0].type"]);
-    }
     let logs = [("/3/logConfig/enable", json!(true))];
     assert_eq!(unsupported(internal(), &logs), ["$[3].logConfig.enable"]);
     let no_logs = [("/3/logConfig/enable", json!(false))];
