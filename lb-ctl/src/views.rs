@@ -21,8 +21,18 @@ pub struct Status {
     pub endpoints: usize,
     pub healthy_endpoints: usize,
     pub flow_slots: u64,
+    /// Where resources are that do not say it of themselves.
+    pub default_place: DefaultPlace,
     /// Endpoints that packets can't be delivered to now, and other standing conditions, a sentence each.
     pub warnings: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DefaultPlace {
+    pub project: String,
+    pub region: String,
+    pub zone: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

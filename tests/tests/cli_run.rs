@@ -371,7 +371,8 @@ fn describe_shows_what_is_in_force_and_delete_removes_it() {
     let lab = Lab::flat("describe");
     let daemon = Daemon::start(&lab, &documents(&lab));
     let described: Value =
-        serde_json::from_str(&daemon.ctl(&["backend-services", "describe", "web"])).unwrap();
+        serde_json::from_str(&daemon.ctl(&["backend-services", "describe", "web", "--format", "json"]))
+            .unwrap();
     for (field, value) in [
         ("kind", json!("compute#backendService")),
         ("sessionAffinity", json!("NONE")),

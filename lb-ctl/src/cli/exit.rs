@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use http::StatusCode;
+
 use crate::client::ClientError;
 use crate::control::ControlError;
 use crate::control::wire::WireFault;
@@ -63,6 +65,31 @@ impl Failure {
             ClientError::Refused { faults, .. } if !faults.is_empty() => Self::Invalid(faults),
             other => other.into(),
         }
+    }
+}
+
+impl Failure {
+    /// For changes of the resource at the path: what is wrong with the resource is a configuration's fault, all else
+    /// is said as it was.
+    pub(super) fn of_change(error: ClientError, path: &str) -> Self {
+        match error {
+            ClientError::Refused {
+                status: StatusCode::PRECONDITION_FAILED,
+                ..
+            } => Self::stale(path.rsplit('/').next().unwrap_or(path)),
+            ClientError::Refused {
+                status: StatusCode::BAD_REQUEST,
+                faults,
+                ..
+            } if !faults.is_empty() => Self::Invalid(faults),
+            other => other.into(),
+        }
+    }
+
+    pub(super) fn stale(name: &str) -> Self {
+        Self::failed(format!(
+            "'{name}' was changed since it was read: its fingerprint is another now. Read it again, and repeat the change"
+        ))
     }
 }
 

@@ -57,7 +57,7 @@ async fn list(args: &ListArgs, streams: &mut Streams<'_>) -> Result<(), Failure>
     let mut url = format!("/lb/v1/flows?limit={}", args.limit);
     if let Some(name) = &args.service {
         let kind = Kind::BackendService;
-        let path = find(&load(&client, kind).await?, kind, name, &args.scope)?;
+        let path = find(&load(&client).await?, kind, name, &args.scope)?;
         url.push_str(&format!("&service={path}"));
     }
     let list: FlowList = client.get(&url).await?;

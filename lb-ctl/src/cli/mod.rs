@@ -4,11 +4,17 @@
 
 mod apply;
 mod backend_services;
+mod completion;
 mod detach;
 mod exit;
 mod flows;
-mod groups;
+mod forwarding_rules;
+mod health_checks;
+mod instance_groups;
+mod instances;
 mod logging;
+mod network_endpoint_groups;
+mod operations;
 mod options;
 mod prompt;
 mod resource;
@@ -19,6 +25,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod validate;
+mod values;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -32,7 +39,6 @@ pub(crate) use self::run::flow_slots;
 pub use self::run::{HashSeed, RunArgs, XdpMode};
 
 use self::exit::Failure;
-use self::scope::{Regional, RegionalOrGlobal};
 use crate::resources::Kind;
 
 /// Google Cloud's passthrough Network Load Balancer on any Linux machine.
@@ -59,16 +65,22 @@ enum Verb {
     BackendServices(backend_services::BackendServices),
     /// The rules: VIP, protocol and ports to a service.
     #[command(subcommand)]
-    ForwardingRules(resource::Verb<Regional>),
+    ForwardingRules(forwarding_rules::ForwardingRules),
     /// How endpoints are probed.
     #[command(subcommand)]
-    HealthChecks(resource::Verb<RegionalOrGlobal>),
+    HealthChecks(health_checks::HealthChecks),
     /// Groups of endpoints by address.
     #[command(subcommand)]
-    NetworkEndpointGroups(groups::NetworkEndpointGroups),
+    NetworkEndpointGroups(network_endpoint_groups::NetworkEndpointGroups),
     /// Groups of endpoints by instance.
     #[command(subcommand)]
-    InstanceGroups(groups::InstanceGroups),
+    InstanceGroups(instance_groups::InstanceGroups),
+    /// The hosts that instance groups are of.
+    #[command(subcommand)]
+    Instances(instances::Instances),
+    /// What was done of late.
+    #[command(subcommand)]
+    Operations(operations::Operations),
     /// The flow table.
     #[command(subcommand)]
     Flows(flows::Flows),
@@ -78,6 +90,8 @@ enum Verb {
     Status(status::StatusArgs),
     /// Stop forwarding: take the programs off the interfaces and remove the pinned state.
     Detach(detach::DetachArgs),
+    /// Write a script that completes command lines.
+    Completion(completion::CompletionArgs),
 }
 
 /// Where a verb writes.
@@ -109,12 +123,16 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
-    let matches = Cli::command().try_get_matches_from(args)?;
+    let matches = command_line().try_get_matches_from(args)?;
     let mut cli = Cli::from_arg_matches(&matches)?;
     if let (Verb::Run(args), Some((_, matches))) = (&mut cli.verb, matches.subcommand()) {
         args.note_given(matches);
     }
     Ok(cli)
+}
+
+fn command_line() -> clap::Command {
+    Cli::command()
 }
 
 /// Help and the version are data; a wrong usage is not.
@@ -135,10 +153,13 @@ fn dispatch(verb: Verb, streams: &mut Streams<'_>) -> Result<(), Failure> {
         Verb::Detach(args) => block_on(detach::run(&args, streams)),
         Verb::Apply(args) => block_on(apply::run(args, streams)),
         Verb::BackendServices(verb) => block_on(backend_services::run(&verb, streams)),
-        Verb::ForwardingRules(verb) => block_on(resource::run(Kind::ForwardingRule, &verb, streams)),
-        Verb::HealthChecks(verb) => block_on(resource::run(Kind::HealthCheck, &verb, streams)),
-        Verb::NetworkEndpointGroups(verb) => block_on(groups::run_endpoint_groups(&verb, streams)),
-        Verb::InstanceGroups(verb) => block_on(groups::run_instance_groups(&verb, streams)),
+        Verb::ForwardingRules(verb) => block_on(forwarding_rules::run(&verb, streams)),
+        Verb::HealthChecks(verb) => block_on(health_checks::run(&verb, streams)),
+        Verb::NetworkEndpointGroups(verb) => block_on(network_endpoint_groups::run(&verb, streams)),
+        Verb::InstanceGroups(verb) => block_on(instance_groups::run(&verb, streams)),
+        Verb::Instances(verb) => block_on(instances::run(&verb, streams)),
+        Verb::Operations(verb) => block_on(operations::run(&verb, streams)),
+        Verb::Completion(args) => completion::run(&args, streams),
         Verb::Flows(verb) => block_on(flows::run(&verb, streams)),
         Verb::Stats(args) => block_on(stats::run(&args, streams)),
         Verb::Status(args) => block_on(status::run(&args, streams)),

@@ -1,13 +1,13 @@
 //! Arguments that several verbs share.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 
 use super::Streams;
 use super::exit::Failure;
 use crate::client::{Client, Endpoint, Token};
 use crate::control::ApplyOptions;
-use crate::output;
+use crate::output::{Data, Format, Listing};
 use crate::resources::Scope;
 
 /// The daemon's standard socket.
@@ -29,32 +29,44 @@ impl Connection {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    Table,
-    Json,
-}
-
 #[derive(Debug, Args)]
 pub(super) struct Shape {
-    /// How to print: a table for people, JSON for programs.
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub(super) format: Format,
+    /// How to print: table, json, yaml, none, or with columns value(name,…), csv(name,…), table(name,…).
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) format: Option<Format>,
 }
 
 impl Shape {
-    /// Prints the value as JSON, or with `render` as a table.
+    /// Prints one of the daemon's own views: as a page made by `render`, unless another format is asked for.
     pub(super) fn print<T: Serialize>(
         &self,
         streams: &mut Streams<'_>,
         value: &T,
         render: impl FnOnce(&mut dyn std::io::Write, &T) -> std::io::Result<()>,
     ) -> Result<(), Failure> {
-        match self.format {
-            Format::Table => render(streams.out, value)?,
-            Format::Json => output::render_json(streams.out, value)?,
+        match &self.format {
+            Some(format) if !format.is_default_table() => {
+                let value =
+                    serde_json::to_value(value).map_err(|error| Failure::failed(error.to_string()))?;
+                format.print(streams.out, Data::of(&value))?;
+            }
+            _ => render(streams.out, value)?,
         }
         Ok(())
+    }
+
+    /// Prints what the API answered, by `default` when no format is asked for.
+    pub(super) fn print_data(
+        &self,
+        streams: &mut Streams<'_>,
+        data: Data<'_>,
+        listing: Listing,
+        default: Format,
+    ) -> Result<(), Failure> {
+        let format = self.format.clone().unwrap_or(default);
+        Ok(format
+            .or_columns_of(&listing.columns())
+            .print(streams.out, data)?)
     }
 }
 

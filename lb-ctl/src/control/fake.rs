@@ -7,7 +7,9 @@ use serde_json::json;
 use super::place::canonical;
 use super::*;
 use crate::resources::Kind;
-use crate::views::{EndpointHealth, FlowCount, FlowList, FlowRow, ServiceFlowCount, Stats, Status};
+use crate::views::{
+    DefaultPlace, EndpointHealth, FlowCount, FlowList, FlowRow, ServiceFlowCount, Stats, Status,
+};
 
 #[derive(Default)]
 pub(crate) struct FakeControl {
@@ -272,6 +274,11 @@ impl Control for FakeControl {
             endpoints: 2,
             healthy_endpoints: 1,
             flow_slots: 4096,
+            default_place: DefaultPlace {
+                project: PROJECT.to_owned(),
+                region: "r1".to_owned(),
+                zone: "r1-a".to_owned(),
+            },
             warnings: Vec::new(),
         }))
     }

@@ -57,6 +57,11 @@ impl Controller {
             endpoints: endpoints.len(),
             healthy_endpoints: endpoints.values().filter(|healthy| **healthy).count(),
             flow_slots: self.program.maps.flows.slots(),
+            default_place: views::DefaultPlace {
+                project: self.settings.scope.project.clone(),
+                region: self.settings.scope.region.clone(),
+                zone: self.settings.scope.zone.clone(),
+            },
             warnings: self.warnings().await,
         })
     }

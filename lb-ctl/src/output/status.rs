@@ -13,6 +13,7 @@ pub fn render_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
         .iter()
         .map(|(kind, n)| format!("{n} {kind}"))
         .collect();
+    let place = &status.default_place;
     pairs(
         out,
         &[
@@ -36,6 +37,10 @@ pub fn render_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
                 format!("{} of {} healthy", status.healthy_endpoints, status.endpoints),
             ),
             ("flow slots", human_count(status.flow_slots)),
+            (
+                "default place",
+                format!("{}, {}, {}", place.project, place.region, place.zone),
+            ),
         ],
     )?;
     writeln!(out)?;

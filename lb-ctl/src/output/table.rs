@@ -10,12 +10,23 @@ pub(super) fn table(
     header: &[&str],
     rows: impl IntoIterator<Item = Vec<String>>,
 ) -> io::Result<()> {
+    columns(out, Some(header), rows)
+}
+
+/// A table, also without its header.
+pub(super) fn columns(
+    out: &mut dyn Write,
+    header: Option<&[&str]>,
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> io::Result<()> {
     let mut rows = rows.into_iter().peekable();
     if rows.peek().is_none() {
         return Ok(());
     }
     let mut text = TabWriter::new(Vec::new()).padding(2);
-    writeln!(text, "{}", header.join("\t"))?;
+    if let Some(header) = header {
+        writeln!(text, "{}", header.join("\t"))?;
+    }
     for row in rows {
         writeln!(
             text,

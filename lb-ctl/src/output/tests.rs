@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::control::wire::WireFault;
-use crate::control::{ApplyReport, Change, ChangeAction, ResourceMap};
+use crate::control::{ApplyReport, Change, ChangeAction};
 use crate::model::ResourcePath;
 use crate::resources::Kind;
 use crate::views::*;
@@ -63,72 +63,94 @@ fn durations_have_two_units() {
     }
 }
 
+/// The default table of resources of one kind.
+fn listed(kind: Kind, resources: &[serde_json::Value]) -> String {
+    rendered(|out| {
+        Listing::Resources(kind)
+            .columns()
+            .print(out, Data::Many(resources))
+    })
+}
+
 #[test]
-fn an_empty_table_is_empty() {
-    let resources = ResourceMap::new();
-    for kind in Kind::ALL {
-        assert_eq!(rendered(|out| render_resource_list(out, kind, &resources)), "");
+fn every_listing_has_columns_and_an_empty_table_is_empty() {
+    let others = [Listing::NetworkEndpoints, Listing::Instances, Listing::Operations];
+    for listing in Kind::ALL.map(Listing::Resources).into_iter().chain(others) {
+        let columns = listing.columns();
+        assert!(!columns.is_default_table(), "{listing:?}");
+        assert_eq!(rendered(|out| columns.print(out, Data::Many(&[]))), "");
     }
 }
 
 #[test]
 fn resource_lists_have_gclouds_columns() {
-    let list = |kind: Kind, name: &str, resource: serde_json::Value| {
-        let resources = ResourceMap::from([(path(kind, name), resource)]);
-        rendered(|out| render_resource_list(out, kind, &resources))
-    };
     let base = "https://www.googleapis.com/compute/v1/projects/acme";
     assert_eq!(
-        list(
+        listed(
             Kind::ForwardingRule,
-            "rule",
-            json!({"IPAddress": "2001:db8::/96", "IPProtocol": "UDP",
-                "backendService": format!("{base}/regions/r1/backendServices/dns")}),
+            &[
+                json!({"name": "rule", "region": format!("{base}/regions/r1"), "IPAddress": "2001:db8::/96",
+                "IPProtocol": "UDP", "backendService": format!("{base}/regions/r1/backendServices/dns")})
+            ],
         ),
         "NAME  REGION  IP_ADDRESS     IP_PROTOCOL  TARGET\n\
          rule  r1      2001:db8::/96  UDP          r1/backendServices/dns\n"
     );
     assert_eq!(
-        list(
+        listed(
             Kind::BackendService,
-            "dns",
-            json!({"protocol": "UDP", "loadBalancingScheme": "EXTERNAL", "backends": [
+            &[
+                json!({"name": "dns", "protocol": "UDP", "loadBalancingScheme": "EXTERNAL", "backends": [
                 {"group": format!("{base}/zones/r1-a/instanceGroups/a")},
-                {"group": format!("{base}/zones/r1-b/instanceGroups/b")}]}),
+                {"group": format!("{base}/zones/r1-b/instanceGroups/b")}]})
+            ],
         ),
         "NAME  BACKENDS                                     PROTOCOL  LOAD_BALANCING_SCHEME  HEALTH_CHECKS\n\
          dns   r1-a/instanceGroups/a,r1-b/instanceGroups/b  UDP       EXTERNAL\n"
     );
+    let zone = format!("{base}/zones/r1-a");
     assert_eq!(
-        list(
+        listed(
             Kind::NetworkEndpointGroup,
-            "g",
-            json!({"networkEndpointType": "GCE_VM_IP", "networkEndpoints": [{}, {}]}),
+            &[json!({"name": "g", "zone": zone, "networkEndpointType": "GCE_VM_IP", "size": 2})],
         ),
         "NAME  LOCATION  ENDPOINT_TYPE  SIZE\ng     r1-a      GCE_VM_IP      2\n"
     );
     assert_eq!(
-        list(
+        listed(
             Kind::InstanceGroup,
-            "ig",
-            json!({"network": format!("{base}/global/networks/n"), "size": 3})
+            &[json!({"name": "ig", "zone": zone, "network": format!("{base}/global/networks/n"), "size": 3})],
         ),
         "NAME  LOCATION  SCOPE  NETWORK  MANAGED  INSTANCES\nig    r1-a      zone   n        No       3\n"
     );
     assert_eq!(
-        list(
+        listed(
             Kind::Instance,
-            "vm",
-            json!({"networkInterfaces": [{"networkIP": "10.0.0.1"}]})
+            &[
+                json!({"name": "vm", "zone": zone, "networkInterfaces": [{"networkIP": "10.0.0.1"}, {"ipv6Address": "2001:db8::1"}]})
+            ],
         ),
-        "NAME  ZONE  INTERNAL_IP\nvm    r1-a  10.0.0.1\n"
+        "NAME  ZONE  INTERNAL_IP  INTERNAL_IPV6\nvm    r1-a  10.0.0.1     2001:db8::1\n"
+    );
+    assert_eq!(
+        rendered(|out| Listing::Operations.columns().print(
+            out,
+            Data::Many(&[
+                json!({"name": "operation-1", "operationType": "insert", "status": "DONE",
+                "targetLink": format!("{base}/global/healthChecks/hc"), "insertTime": "2026-01-01T00:00:00Z"})
+            ])
+        )),
+        "NAME         TYPE    TARGET                  HTTP_STATUS  STATUS  TIMESTAMP\n\
+         operation-1  insert  global/healthChecks/hc               DONE    2026-01-01T00:00:00Z\n"
     );
 }
 
 #[test]
 fn control_characters_do_not_reach_the_terminal() {
-    let resources = ResourceMap::from([(path(Kind::HealthCheck, "hc"), json!({"type": "T\u{1b}[2J\nX\tY"}))]);
-    let text = rendered(|out| render_resource_list(out, Kind::HealthCheck, &resources));
+    let text = listed(
+        Kind::HealthCheck,
+        &[json!({"name": "hc", "region": "regions/r1", "type": "T\u{1b}[2J\nX\tY"})],
+    );
     assert_eq!(text, "NAME  REGION  PROTOCOL\nhc    r1      T [2J X Y\n");
 }
 
@@ -206,6 +228,11 @@ fn status_is_a_page() {
         endpoints: 3,
         healthy_endpoints: 2,
         flow_slots: 4_194_304,
+        default_place: DefaultPlace {
+            project: "acme".to_owned(),
+            region: "r1".to_owned(),
+            zone: "r1-a".to_owned(),
+        },
         warnings: vec!["no route to 10.0.0.9".to_owned()],
     };
     assert_eq!(
@@ -217,6 +244,7 @@ fn status_is_a_page() {
          resources:       1 backendServices, 2 forwardingRules\n\
          endpoints:       2 of 3 healthy\n\
          flow slots:      4.19M\n\
+         default place:   acme, r1, r1-a\n\
          \n\
          INTERFACE  INDEX  XDP_MODE  PROGRAM_ID\n\
          eth0       2      native    17\n\

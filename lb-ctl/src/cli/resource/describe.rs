@@ -1,0 +1,39 @@
+//! `describe`.
+
+use clap::Args;
+use serde_json::Value;
+
+use super::super::options::Shape;
+use super::super::scope::Scope;
+use super::{Failure, NameArgs, Streams, find, load};
+use crate::output::{Data, Format, Listing};
+use crate::resources::Kind;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct DescribeArgs<S: Scope> {
+    #[command(flatten)]
+    resource: NameArgs<S>,
+    #[command(flatten)]
+    shape: Shape,
+}
+
+pub(super) async fn run<S: Scope>(
+    kind: Kind,
+    args: &DescribeArgs<S>,
+    streams: &mut Streams<'_>,
+) -> Result<(), Failure> {
+    let NameArgs {
+        name,
+        scope,
+        connection,
+    } = &args.resource;
+    let client = connection.client();
+    let path = find(&load(&client).await?, kind, name, scope)?;
+    let resource: Value = client.get(&format!("/compute/v1/{path}")).await?;
+    args.shape.print_data(
+        streams,
+        Data::One(&resource),
+        Listing::Resources(kind),
+        Format::yaml(),
+    )
+}
