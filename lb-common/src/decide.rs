@@ -3,10 +3,10 @@
 use core::mem::MaybeUninit;
 
 use crate::clock;
-use crate::flow::{self, Found, Insert, Place, Slot};
+use crate::flow::{self, Found, Insert, Place, Slot, Sought};
 use crate::hash;
 use crate::layout::{
-    BUCKET_SLOTS, FRAGMENT_LIFETIME_SEC, FragmentRecord, Member, SUBSET_SIZE, Selection, Service, TupleRecord,
+    FRAGMENT_LIFETIME_SEC, FragmentRecord, Member, SUBSET_SIZE, Selection, Service, TupleRecord,
 };
 use crate::parse::{self, Family, Network, Quoted, Transport};
 use crate::policy::{PolicyRow, Tuple};
@@ -222,7 +222,9 @@ impl<T: Tables> Flow<'_, T> {
             && let Some(reason) = self.usable(row, &tracked.found.member, now)
         {
             let entry = &tracked.found;
-            flow::refresh(bucket, entry, self.expiry(now));
+            let tuple = || self.tuple_record(row.tracking());
+            let sought = self.sought(bucket, tracked.place, now);
+            self.tables.refresh_flow(sought, tuple, entry, self.expiry(now));
             return self.forward(reason, entry.slot.member(), &entry.member, tracked.entropy);
         }
         let Selected { number, member, hash } = match self.select(row) {
@@ -289,8 +291,8 @@ impl<T: Tables> Flow<'_, T> {
         let entropy = (key >> 16) as u32;
         match self.tables.bucket(place.bucket) {
             Some(bucket) => {
-                let member = |number| self.tables.member(number);
-                let found = flow::find(bucket, place.tag, clock::tick(now), self.number, member);
+                let tuple = || self.tuple_record(row.tracking());
+                let found = self.tables.find_flow(self.sought(bucket, place, now), tuple);
                 Tracked {
                     place,
                     bucket: Some(bucket),
@@ -304,6 +306,16 @@ impl<T: Tables> Flow<'_, T> {
                 found: Found::NONE,
                 entropy,
             },
+        }
+    }
+
+    #[inline(always)]
+    fn sought<'a>(&self, bucket: &'a T::Bucket, place: Place, now: u32) -> Sought<'a, T::Bucket> {
+        Sought {
+            bucket,
+            place,
+            service: self.number,
+            tick: clock::tick(now),
         }
     }
 
@@ -330,10 +342,10 @@ impl<T: Tables> Flow<'_, T> {
     ) -> Reason {
         let Tracked { place, found, .. } = tracked;
         let entry = Slot::new(place.tag, member, self.expiry(now));
-        match flow::insert(bucket, entry, clock::tick(now), found) {
-            Insert::Recorded(slot) => {
-                let index = place.bucket * BUCKET_SLOTS + slot as u32;
-                self.tables.keep_tuple(index, &self.tuple_record(row.tracking()));
+        let tuple = || self.tuple_record(row.tracking());
+        let sought = self.sought(bucket, *place, now);
+        match self.tables.record_flow(sought, tuple, found, entry) {
+            Insert::Recorded(_) => {
                 let diverted = found.is_some() && !self.is_always_new();
                 if diverted {
                     Reason::ForwardDiverted

@@ -110,6 +110,15 @@ impl Place {
     }
 }
 
+/// A flow to look up or to record.
+#[derive(Debug)]
+pub struct Sought<'a, B> {
+    pub bucket: &'a B,
+    pub place: Place,
+    pub service: u32,
+    pub tick: u32,
+}
+
 /// The tick at which an entry expires that is seen now; times are in seconds.
 #[inline(always)]
 pub const fn expiry(now: u32, idle_seconds: u32) -> u32 {

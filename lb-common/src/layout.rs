@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::policy::PolicyWord;
 
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 
 /// Member numbers fit a flow-table slot; 0 is none.
 pub const MEMBER_BITS: u32 = 20;
@@ -32,6 +32,8 @@ pub mod map {
     pub const DEVICES: &str = "LB_DEVICES";
     pub const VERDICTS: &str = "LB_VERDICTS";
     pub const MEMBER_STATS: &str = "LB_MEMBER_STATS";
+    pub const VIP_FILTER: &str = "LB_VIP_FILTER";
+    pub const EPOCH: &str = "LB_EPOCH";
     /// Every map that outlives the daemon.
     pub const ALL: &[&str] = &[
         RULES,
@@ -49,6 +51,8 @@ pub mod map {
         DEVICES,
         VERDICTS,
         MEMBER_STATS,
+        VIP_FILTER,
+        EPOCH,
     ];
 }
 
@@ -69,6 +73,8 @@ pub mod size {
     /// Datagrams in fragments at a time.
     pub const FRAGMENTS: u32 = 1 << 14;
     pub const DEVICES: u32 = 64;
+    /// Words of the VIP filter.
+    pub const VIP_FILTER: u32 = 1 << 13;
 }
 
 /// An address as map keys hold it: IPv6 in four words in network order; IPv4 as the IPv4-mapped IPv6 address.
@@ -81,6 +87,26 @@ pub const fn ipv4_key(address: u32) -> AddressKey {
 /// The key of a VIP: an IPv6 rule owns the whole /96 that its address is in, so the last word does not count.
 pub const fn ipv6_vip_key(address: [u32; 4]) -> AddressKey {
     [address[0], address[1], address[2], 0]
+}
+
+/// The VIP filter: 64 bits a word, of which each address of a VIP or a rule sets one. A clear bit proves that neither is
+/// there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FilterBit {
+    pub word: u32,
+    pub mask: u64,
+}
+
+impl FilterBit {
+    #[inline(always)]
+    pub const fn of(vip: &AddressKey) -> Self {
+        let folded = vip[3] ^ vip[2].rotate_left(11) ^ vip[1].rotate_left(22) ^ vip[0].rotate_left(5);
+        let bit = folded.wrapping_mul(0x9e37_79b1) >> (32 - size::VIP_FILTER.trailing_zeros() - 6);
+        Self {
+            word: bit / 64,
+            mask: 1 << (bit % 64),
+        }
+    }
 }
 
 /// A forwarding rule's claim on one aligned block of ports. A range of ports is the sum of such blocks.
@@ -110,7 +136,7 @@ impl RuleKey {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct Rule {
     pub service: u32,
     /// Number of the steering set that may choose another service by source; 0 is none.

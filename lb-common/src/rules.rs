@@ -41,14 +41,33 @@ pub fn find<T: Tables>(tables: &T, network: &Network, transport: &Transport) -> 
     }
 }
 
-/// An exact port is tried first: one look-up for the common rule. A rule for a protocol wins over L3_DEFAULT.
+/// What was found for the same protocol and port last time saves the look-ups; later fragments have no port.
 #[inline(always)]
 fn rule<T: Tables>(tables: &T, network: &Network, transport: &Transport) -> Result<Rule, Match> {
     let address = vip_key(network);
+    let exact = RuleKey::new(address, transport.protocol(), transport.destination_port(), 0);
+    if transport.is_later_fragment() {
+        look_up(tables, address, transport, &exact)
+    } else {
+        tables.recall(&exact, || look_up(tables, address, transport, &exact))
+    }
+}
+
+/// An exact port is tried first: one look-up for the common rule. A rule for a protocol wins over L3_DEFAULT.
+#[inline(always)]
+fn look_up<T: Tables>(
+    tables: &T,
+    address: AddressKey,
+    transport: &Transport,
+    exact: &RuleKey,
+) -> Result<Rule, Match> {
+    if !tables.may_be_vip(&address) {
+        return Err(Match::NoVip);
+    }
     let protocol = transport.protocol();
     let port = transport.destination_port();
     // A protocol without ports has no rule for port 0, so this misses.
-    if let Some(rule) = tables.rule(&RuleKey::new(address, protocol, port, 0)) {
+    if let Some(rule) = tables.rule(exact) {
         return Ok(rule);
     }
     let vip = tables.vip(&address).ok_or(Match::NoVip)?;

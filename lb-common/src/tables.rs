@@ -1,11 +1,14 @@
 //! The state that a decision reads and the flow table that it writes, as a trait: BPF maps in the kernel, ordinary
 //! memory on the host.
 
-use crate::flow::FlowBucket;
+use crate::flow::{self, FlowBucket, Found, Insert, Slot, Sought};
 use crate::hash::HashKeys;
 use crate::layout::{
-    AddressKey, FragmentKey, FragmentRecord, Member, Rule, RuleKey, Service, SteeringKey, TupleRecord, Vip,
+    AddressKey, BUCKET_SLOTS, FragmentKey, FragmentRecord, Member, Rule, RuleKey, Service, SteeringKey,
+    TupleRecord, Vip,
 };
+
+use crate::rules::Match;
 
 pub trait Tables {
     type Bucket: FlowBucket;
@@ -18,6 +21,18 @@ pub trait Tables {
     fn rule(&self, key: &RuleKey) -> Option<Rule>;
 
     fn vip(&self, key: &AddressKey) -> Option<Vip>;
+
+    /// Whether the address may be a VIP; a quick look that is never wrong when it says no.
+    #[inline(always)]
+    fn may_be_vip(&self, _address: &AddressKey) -> bool {
+        true
+    }
+
+    /// What `look_up` finds, or found for the protocol and port of this exact key while the rules were the same.
+    #[inline(always)]
+    fn recall(&self, _exact: &RuleKey, look_up: impl FnOnce() -> Result<Rule, Match>) -> Result<Rule, Match> {
+        look_up()
+    }
 
     /// The service of the longest source prefix in the steering set.
     fn steering(&self, key: &SteeringKey) -> Option<u32>;
@@ -50,4 +65,44 @@ pub trait Tables {
 
     /// Keeps the full tuple of flow-table slot `index` (bucket · 8 + slot).
     fn keep_tuple(&self, index: u32, tuple: &TupleRecord);
+
+    /// The flow's living entry. This and the two that follow are the table of [`flow`], unless flows are kept otherwise.
+    #[inline(always)]
+    fn find_flow(&self, sought: Sought<'_, Self::Bucket>, _tuple: impl Fn() -> TupleRecord) -> Found {
+        let Sought {
+            bucket,
+            place,
+            service,
+            tick,
+        } = sought;
+        flow::find(bucket, place.tag, tick, service, |number| self.member(number))
+    }
+
+    /// Restarts the idle timer of what was found.
+    #[inline(always)]
+    fn refresh_flow(
+        &self,
+        sought: Sought<'_, Self::Bucket>,
+        _tuple: impl Fn() -> TupleRecord,
+        found: &Found,
+        expiry: u32,
+    ) {
+        flow::refresh(sought.bucket, found, expiry);
+    }
+
+    /// Records an entry, over what was found.
+    #[inline(always)]
+    fn record_flow(
+        &self,
+        sought: Sought<'_, Self::Bucket>,
+        tuple: impl Fn() -> TupleRecord,
+        found: &Found,
+        entry: Slot,
+    ) -> Insert {
+        let insert = flow::insert(sought.bucket, entry, sought.tick, found);
+        if let Insert::Recorded(slot) = insert {
+            self.keep_tuple(sought.place.bucket * BUCKET_SLOTS + slot as u32, &tuple());
+        }
+        insert
+    }
 }

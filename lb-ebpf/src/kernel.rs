@@ -10,7 +10,14 @@ use lb_common::layout::{
     AddressKey, BUCKET_SLOTS, Bucket, FragmentKey, FragmentRecord, Member, Rule, RuleKey, Service,
     SteeringKey, TupleRecord, Vip,
 };
+use lb_common::rules::Match;
 use lb_common::tables::Tables;
+
+#[cfg(feature = "lru")]
+use {
+    crate::lru,
+    lb_common::flow::{Found, Insert, Slot, Sought},
+};
 
 use crate::maps;
 
@@ -76,7 +83,7 @@ impl Tables for KernelTables {
             return test;
         }
         // SAFETY: a helper without arguments.
-        clock::from_nanoseconds(unsafe { bpf_ktime_get_coarse_ns() })
+        maps::watched(|| clock::from_nanoseconds(unsafe { bpf_ktime_get_coarse_ns() }))
     }
 
     #[inline(always)]
@@ -89,6 +96,16 @@ impl Tables for KernelTables {
     fn vip(&self, key: &AddressKey) -> Option<Vip> {
         // SAFETY: words are independent of each other, so a torn read is one of the two states for each protocol.
         unsafe { maps::LB_VIPS.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn may_be_vip(&self, address: &AddressKey) -> bool {
+        maps::may_be_vip(address)
+    }
+
+    #[inline(always)]
+    fn recall(&self, exact: &RuleKey, look_up: impl FnOnce() -> Result<Rule, Match>) -> Result<Rule, Match> {
+        maps::recall(exact, look_up)
     }
 
     #[inline(always)]
@@ -152,9 +169,42 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn keep_tuple(&self, index: u32, tuple: &TupleRecord) {
+        if cfg!(feature = "without-tuples") {
+            return;
+        }
         if let Some(record) = maps::LB_TUPLES.get_ptr_mut(index) {
             // SAFETY: the map owns the record; a reader takes it only if its hash fits the slot.
             unsafe { *record = *tuple }
         }
+    }
+
+    #[cfg(feature = "lru")]
+    #[inline(always)]
+    fn find_flow(&self, sought: Sought<'_, KernelBucket>, tuple: impl Fn() -> TupleRecord) -> Found {
+        lru::find(self, &sought, tuple())
+    }
+
+    #[cfg(feature = "lru")]
+    #[inline(always)]
+    fn refresh_flow(
+        &self,
+        sought: Sought<'_, KernelBucket>,
+        tuple: impl Fn() -> TupleRecord,
+        found: &Found,
+        expiry: u32,
+    ) {
+        lru::refresh(&sought, tuple(), found, expiry);
+    }
+
+    #[cfg(feature = "lru")]
+    #[inline(always)]
+    fn record_flow(
+        &self,
+        sought: Sought<'_, KernelBucket>,
+        tuple: impl Fn() -> TupleRecord,
+        _found: &Found,
+        entry: Slot,
+    ) -> Insert {
+        lru::record(&sought, tuple(), entry)
     }
 }

@@ -11,6 +11,8 @@ mod deliver;
 mod emit;
 mod frame;
 mod kernel;
+#[cfg(feature = "lru")]
+mod lru;
 mod maps;
 
 use aya_ebpf::bindings::xdp_action;
@@ -27,6 +29,7 @@ use crate::kernel::KernelTables;
 use crate::maps::Scratch;
 
 #[xdp]
+#[inline(always)]
 fn lb(ctx: XdpContext) -> u32 {
     let frame = Frame::of(&ctx);
     let length = frame.length() as u64;

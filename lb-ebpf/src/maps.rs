@@ -3,13 +3,14 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
+use aya_ebpf::helpers::generated::bpf_jiffies64;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::xdp::DevMapHash;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use lb_common::layout::{
-    AddressKey, BUCKET_SLOTS, Backend, FragmentKey, FragmentRecord, Member, MemberCounter, Rule, RuleKey,
-    Service, SteeringKey, TupleRecord, VerdictCounter, Vip, size,
+    AddressKey, BUCKET_SLOTS, Backend, FilterBit, FragmentKey, FragmentRecord, Member, MemberCounter, Rule,
+    RuleKey, Service, SteeringKey, TupleRecord, VerdictCounter, Vip, size,
 };
 use lb_common::parse::Network;
 use lb_common::verdict::{REASON_SLOTS, Reason, Verdict};
@@ -48,6 +49,10 @@ pub(crate) static LB_FRAGMENTS: LruHashMap<FragmentKey, FragmentRecord> =
 #[map]
 pub(crate) static LB_DEVICES: DevMapHash = DevMapHash::with_max_entries(size::DEVICES, 0);
 #[map]
+static LB_VIP_FILTER: Array<u64> = Array::with_max_entries(size::VIP_FILTER, BPF_F_MMAPABLE);
+#[map]
+static LB_EPOCH: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
 static LB_VERDICTS: PerCpuArray<VerdictCounter> = PerCpuArray::with_max_entries(REASON_SLOTS, 0);
 #[map]
 static LB_MEMBER_STATS: PerCpuArray<MemberCounter> = PerCpuArray::with_max_entries(size::MEMBERS, 0);
@@ -73,6 +78,99 @@ pub(crate) fn scratch(network: Network) -> Option<&'static mut Scratch> {
             quoted: MaybeUninit::uninit(),
         })
     })
+}
+
+#[inline(always)]
+pub(crate) fn may_be_vip(address: &AddressKey) -> bool {
+    let FilterBit { word, mask } = FilterBit::of(address);
+    LB_VIP_FILTER.get(word).is_none_or(|word| {
+        // SAFETY: a reference is valid to read; volatile, because user space writes it.
+        let word = unsafe { core::ptr::read_volatile(word) };
+        word & mask != 0
+    })
+}
+
+/// The match of a packet, as this CPU looked it up in some epoch.
+struct RecentRule {
+    exact: RuleKey,
+    /// The low bits; 0 in an entry that was never used.
+    epoch: u32,
+    rule: Rule,
+}
+
+/// Each for 32 bytes on each CPU; only those in use are in its caches.
+const RECENT_RULES: u32 = 1 << 12;
+
+#[map]
+static LB_RECENT_RULES: PerCpuArray<RecentRule> = PerCpuArray::with_max_entries(RECENT_RULES, 0);
+
+/// The epoch of the rules: user space counts it up after each change. Read before a look-up, it says how old that is at
+/// most.
+#[inline(always)]
+fn epoch() -> u32 {
+    // SAFETY: a reference is valid to read; volatile, because user space writes it.
+    LB_EPOCH
+        .get(0)
+        .map_or(0, |epoch| unsafe { core::ptr::read_volatile(epoch) } as u32)
+}
+
+#[inline(always)]
+fn recent_rule_at(exact: &RuleKey) -> Option<&'static mut RecentRule> {
+    let [a, b, c, d] = exact.address;
+    let folded = a.rotate_left(7) ^ b.rotate_left(14) ^ c.rotate_left(21) ^ d ^ exact.block.rotate_left(3);
+    let index = folded.wrapping_mul(0x9e37_79b1) >> (32 - RECENT_RULES.trailing_zeros());
+    let entry = LB_RECENT_RULES.get_ptr_mut(index)?;
+    // SAFETY: this CPU's value, which nobody else refers to while the program runs.
+    Some(unsafe { &mut *entry })
+}
+
+/// What is found is kept; that nothing is found is not, because strangers choose what is looked for.
+#[inline(always)]
+pub(crate) fn recall<E>(exact: &RuleKey, look_up: impl FnOnce() -> Result<Rule, E>) -> Result<Rule, E> {
+    let epoch = epoch();
+    let recent = recent_rule_at(exact);
+    if let Some(recent) = &recent
+        && recent.epoch == epoch
+        && epoch != 0
+        && recent.exact == *exact
+    {
+        return Ok(recent.rule);
+    }
+    let rule = look_up()?;
+    if let Some(recent) = recent {
+        *recent = RecentRule {
+            exact: *exact,
+            epoch,
+            rule,
+        };
+    }
+    Ok(rule)
+}
+
+/// The time that this CPU last asked for, and how long it stands.
+struct Watch {
+    jiffies: u64,
+    now: u64,
+}
+
+#[map]
+static LB_WATCH: PerCpuArray<Watch> = PerCpuArray::with_max_entries(1, 0);
+
+/// What `ask` says, asked once a jiffy: the coarse clock stands still in between, and jiffies are read without a call.
+#[inline(always)]
+pub(crate) fn watched(ask: impl Fn() -> u32) -> u32 {
+    let Some(watch) = LB_WATCH.get_ptr_mut(0) else {
+        return ask();
+    };
+    // SAFETY: this CPU's value, which nobody else refers to while the program runs.
+    let watch = unsafe { &mut *watch };
+    // SAFETY: a helper without arguments.
+    let jiffies = unsafe { bpf_jiffies64() };
+    if watch.jiffies != jiffies {
+        watch.now = u64::from(ask());
+        watch.jiffies = jiffies;
+    }
+    watch.now as u32
 }
 
 #[inline(always)]

@@ -6,6 +6,7 @@
 
 mod api;
 pub mod balanced;
+pub mod bench;
 pub mod capture;
 mod cleanup;
 pub mod clients;

@@ -76,9 +76,17 @@ fn program<'a>(object: &'a mut Ebpf, name: &str) -> &'a mut Xdp {
         .unwrap_or_else(|error| panic!("{name}: {error:?}"))
 }
 
-fn object_path() -> PathBuf {
-    std::env::var_os("LB_TESTS_BPF_OBJECT").map_or_else(
-        || concat!(env!("CARGO_MANIFEST_DIR"), "/../target/lb-tests-ebpf.o").into(),
+pub(crate) fn object_path() -> PathBuf {
+    built("LB_TESTS_BPF_OBJECT", "lb-tests-ebpf.o")
+}
+
+/// Where the build left an object: as the variable says, else in the usual target directory.
+pub(crate) fn built(variable: &str, name: &str) -> PathBuf {
+    std::env::var_os(variable).map_or_else(
+        || {
+            let target = concat!(env!("CARGO_MANIFEST_DIR"), "/../target");
+            PathBuf::from(target).join(name)
+        },
         PathBuf::from,
     )
 }

@@ -66,6 +66,24 @@ pub(crate) fn kernel(trace: bool) -> Result<Objects> {
     })
 }
 
+/// Builds of the kernel program that only the benchmark loads, to compare with: each with one feature, beside the
+/// variable that names its object.
+pub(crate) const COMPARED: [(&str, &str); 2] = [
+    ("lru", "LB_BENCH_LRU_OBJECT"),
+    ("without-tuples", "LB_BENCH_WITHOUT_TUPLES_OBJECT"),
+];
+
+/// Builds what the benchmark compares with, and tells it where the objects are.
+pub(crate) fn compared(bench: &mut Command) -> Result<()> {
+    let linker = toolchain::ensure()?;
+    for (feature, variable) in COMPARED {
+        let object = sh::target_dir()?.join(format!("lb-ebpf-{feature}.o"));
+        copy_if_changed(&compile("lb-ebpf", Variant::Compared(feature), &linker)?, &object)?;
+        bench.env(variable, object);
+    }
+    Ok(())
+}
+
 /// Builds the kernel program with only what every supported linker and machine understands.
 pub(crate) fn portable() -> Result<()> {
     let linker = toolchain::ensure()?;
@@ -105,12 +123,14 @@ enum Variant {
     Tuned,
     Trace,
     Portable,
+    /// With one feature.
+    Compared(&'static str),
 }
 
 impl Variant {
     fn directory(self) -> &'static str {
         match self {
-            Self::Tuned => "bpf",
+            Self::Tuned | Self::Compared(_) => "bpf",
             Self::Trace => "bpf-trace",
             Self::Portable => "bpf-portable",
         }
@@ -136,8 +156,10 @@ fn compile(package: &str, variant: Variant, linker: &Path) -> Result<PathBuf> {
     let directory = sh::target_dir()?.join(variant.directory());
     let mut cargo = for_kernel("build", &directory, variant, linker);
     cargo.args(["--package", package]);
-    if variant == Variant::Trace {
-        cargo.args(["--features", "trace"]);
+    match variant {
+        Variant::Trace => drop(cargo.args(["--features", "trace"])),
+        Variant::Compared(feature) => drop(cargo.args(["--features", feature])),
+        Variant::Tuned | Variant::Portable => {}
     }
     sh::run(&mut cargo)?;
     let built = directory.join("bpfel-unknown-none/bpf").join(package);

@@ -6,6 +6,7 @@
 
 #![allow(clippy::print_stdout, reason = "xtask reports to the person who started it")]
 
+mod bench;
 mod build;
 mod clients;
 mod demo;
@@ -44,6 +45,8 @@ enum Command {
     Demo(demo::Options),
     /// Install the clients of the Compute API that `test` uses
     Clients,
+    /// Measure: what packets cost (root)
+    Bench(bench::Options),
     /// Render the documents that come from tests
     Docs,
     /// Check the house rules that a machine can see
@@ -68,6 +71,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Test(options) => test::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Clients => clients::ensure().map(|_| ExitCode::SUCCESS),
+        Command::Bench(options) => bench::run(&options),
         Command::Docs => docs::run().map(|()| ExitCode::SUCCESS),
         Command::Tidy => tidy::run(),
         Command::Ci => test::run(&test::Options::default()),

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::build::{self, Objects};
 use crate::report::{self, Count, Runner};
-use crate::{clients, machine, sh, tidy, toolchain};
+use crate::{bench, clients, machine, sh, tidy, toolchain};
 
 #[derive(clap::Args, Default)]
 pub(crate) struct Options {
@@ -44,6 +44,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             lints(&mut phases, &objects);
         }
         tests(&mut phases, &objects, options.filter.as_deref());
+        if everything {
+            phases.check("benchmark, quick", || bench::check(&objects));
+        }
     }
     phases.summary()
 }

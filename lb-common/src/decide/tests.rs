@@ -11,7 +11,7 @@ use world::*;
 
 use super::*;
 use crate::frames::{ACK, FIN, RST, SYN, frame, ipv4, ipv4_with, ipv6, ipv6_with, tcp, udp};
-use crate::layout::Leader;
+use crate::layout::{BUCKET_SLOTS, Leader};
 use crate::policy::{Persistence, SessionAffinity, TrackingMode};
 
 #[test]

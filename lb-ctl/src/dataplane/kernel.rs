@@ -9,7 +9,8 @@ use aya::maps::lpm_trie::{Key as PrefixKey, LpmTrie};
 use aya::maps::xdp::DevMapHash;
 use aya::maps::{HashMap, MapData, PerCpuArray};
 use lb_common::layout::{
-    Backend, Member, MemberCounter, RuleKey, Selection, Service, SteeringKey, VerdictCounter, map,
+    AddressKey, Backend, FilterBit, Member, MemberCounter, RuleKey, Selection, Service, SteeringKey,
+    VerdictCounter, map, size,
 };
 use lb_common::verdict::Reason;
 use zerocopy::{FromBytes, IntoBytes, transmute};
@@ -36,6 +37,8 @@ pub struct MapSet {
     backends: MappedArray,
     tables: MappedArray,
     zone_tables: MappedArray,
+    vip_filter: MappedArray,
+    epoch: MappedArray,
     pub flows: FlowTable,
     pub fragments: FragmentMemory,
     flows_map_id: u32,
@@ -61,7 +64,7 @@ impl MapSet {
         let flows = MappedArray::new(flows.fd(), buckets, 64)?;
         let tuples = array(ebpf, map::TUPLES, sizes.flow_slots, 40)?;
         let kind = |name: &'static str| move || format!("map {name}");
-        Ok(Self {
+        let maps = Self {
             rules: HashMap::try_from(aya::maps::Map::HashMap(take(ebpf, map::RULES)?))
                 .with_context(kind(map::RULES))?,
             vips: HashMap::try_from(aya::maps::Map::HashMap(take(ebpf, map::VIPS)?))
@@ -81,10 +84,16 @@ impl MapSet {
             backends: array(ebpf, map::BACKENDS, sizes.backends, size_of::<Backend>())?,
             tables: array(ebpf, map::TABLES, sizes.table_slots / 2, 8)?,
             zone_tables: array(ebpf, map::ZONE_TABLES, sizes.zone_tables, 8)?,
+            vip_filter: array(ebpf, map::VIP_FILTER, size::VIP_FILTER, 8)?,
+            epoch: array(ebpf, map::EPOCH, 1, 8)?,
             flows: FlowTable::new(flows, tuples),
             fragments: FragmentMemory::new(take(ebpf, map::FRAGMENTS)?)?,
             flows_map_id,
-        })
+        };
+        // A former daemon may have ended between a change and what belongs to it.
+        maps.filter_vips()?;
+        maps.start_epoch();
+        Ok(maps)
     }
 
     /// Tells one life of the maps from another: a map made anew has a new id.
@@ -97,7 +106,44 @@ impl MapSet {
             self.apply_one(operation)
                 .with_context(|| format!("applying {operation:.200?}"))?;
         }
+        // A bit may be that of several addresses.
+        let deletes = |operation| matches!(operation, &Operation::DeleteVip(_) | &Operation::DeleteRule(_));
+        if operations.iter().any(deletes) {
+            self.filter_vips()?;
+        }
         Ok(())
+    }
+
+    /// Sets the bits of the addresses that are there, and no others.
+    fn filter_vips(&self) -> Result<()> {
+        let mut words = vec![0; size::VIP_FILTER as usize];
+        let mut set = |address: &AddressKey| {
+            let FilterBit { word, mask } = FilterBit::of(address);
+            words[word as usize] |= mask;
+        };
+        for key in self.vips.keys() {
+            set(&transmute!(key?));
+        }
+        for key in self.rules.keys() {
+            let key: RuleKey = transmute!(key?);
+            set(&key.address);
+        }
+        for (index, word) in words.into_iter().enumerate() {
+            self.vip_filter.store(index, &[word]);
+        }
+        Ok(())
+    }
+
+    fn set_filter_bit(&self, key: &AddressKey) {
+        let FilterBit { word, mask } = FilterBit::of(key);
+        let [old] = self.vip_filter.load(word as usize);
+        self.vip_filter.store(word as usize, &[old | mask]);
+    }
+
+    /// Ends what packets remember of the rules.
+    fn start_epoch(&self) {
+        let [old] = self.epoch.load(0);
+        self.epoch.store(0, &[old + 1]);
     }
 
     fn apply_one(&mut self, operation: &Operation) -> Result<()> {
@@ -136,15 +182,25 @@ impl MapSet {
             }
             Operation::DeleteSteering(key, bits) => self.steering.remove(&prefix(key, *bits))?,
             Operation::PutRule(key, rule) => {
+                self.set_filter_bit(&key.address);
                 let (key, rule): ([u8; 20], [u8; 8]) = (transmute!(*key), transmute!(*rule));
                 self.rules.insert(key, rule, 0)?;
+                self.start_epoch();
             }
-            Operation::DeleteRule(key) => self.rules.remove(&transmute!(*key))?,
+            Operation::DeleteRule(key) => {
+                self.rules.remove(&transmute!(*key))?;
+                self.start_epoch();
+            }
             Operation::PutVip(key, vip) => {
+                self.set_filter_bit(key);
                 let (key, vip): ([u8; 16], [u8; 16]) = (transmute!(*key), transmute!(*vip));
                 self.vips.insert(key, vip, 0)?;
+                self.start_epoch();
             }
-            Operation::DeleteVip(key) => self.vips.remove(&transmute!(*key))?,
+            Operation::DeleteVip(key) => {
+                self.vips.remove(&transmute!(*key))?;
+                self.start_epoch();
+            }
         }
         Ok(())
     }

@@ -31,6 +31,7 @@ pub use self::resources::Listing;
 pub use self::sort::SortKey;
 pub use self::stats::render_stats;
 pub use self::status::render_status;
+pub use self::table::table as render_table;
 
 /// Anything, as JSON for programs and for `describe`.
 pub fn render_json(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use tabwriter::TabWriter;
 
 /// Nothing at all for no rows, as gcloud: an empty table is empty for a program too.
-pub(super) fn table(
+pub fn table(
     out: &mut dyn Write,
     header: &[&str],
     rows: impl IntoIterator<Item = Vec<String>>,

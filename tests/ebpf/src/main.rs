@@ -4,10 +4,13 @@
 //! sent and never arrive. `lab_forward` sends every frame back out to one MAC address: the smallest balancer, which proves
 //! that the laboratory carries what XDP sends. `lab_decap` stands in for the tunnel device of a backend: it strips one outer IPv4 or IPv6
 //! header from IPv4-in-IPv4, IPv6-in-IPv6 and the mixed families, and with it the UDP header of Generic UDP
-//! Encapsulation (variant 1: an IP header follows at once), and passes everything else untouched.
+//! Encapsulation (variant 1: an IP header follows at once), and passes everything else untouched. `bench_generate` sends the
+//! benchmark's packets.
 
 #![no_std]
 #![no_main]
+
+mod bench;
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::xdp_action::{XDP_PASS, XDP_TX};

@@ -1,0 +1,36 @@
+//! The benchmark that `cargo xtask bench` runs: what packets cost, and everything around them.
+//!
+//! Each part measures its cases, shows progress on standard error, and leaves one [`report::Report`]: a table for people and
+//! JSON for programs. A part fails when what it measures does not do what it should, never because it is slow.
+
+mod check;
+mod clock;
+pub mod generator;
+mod machine;
+mod packet;
+mod progress;
+pub mod report;
+mod rows;
+mod subject;
+#[path = "../../ebpf/src/bench/traffic.rs"]
+pub mod traffic;
+mod world;
+
+use anyhow::Result;
+
+use self::progress::Progress;
+use self::report::Report;
+
+/// How much of a part is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Enough to see that everything works, in a minute.
+    Quick,
+    /// Every case and curve, in ten minutes.
+    Full,
+}
+
+/// What the data plane costs a packet, by test runs of the loaded program (root). Only rows whose title contains `filter`.
+pub fn packet(extent: Extent, filter: &str) -> Result<Report> {
+    packet::run(extent, filter, &mut Progress::default())
+}

@@ -1,0 +1,52 @@
+//! The benchmark: `lb-bench packet`. `cargo xtask bench` builds what it needs and starts it.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+use lb_tests::bench::{self, Extent};
+
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    part: Part,
+    /// A smaller run, to see that everything works
+    #[arg(long, global = true)]
+    quick: bool,
+    /// Only rows whose title contains this
+    #[arg(long, global = true, value_name = "TEXT", default_value = "")]
+    filter: String,
+    /// Also write the results to this file, as JSON
+    #[arg(long, global = true, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Part {
+    /// What each kind of packet costs
+    Packet,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let extent = if arguments.quick {
+        Extent::Quick
+    } else {
+        Extent::Full
+    };
+    let report = match arguments.part {
+        Part::Packet => bench::packet(extent, &arguments.filter)?,
+    };
+    let mut out = lb_ctl::output::stdout();
+    report.render(&mut out)?;
+    out.flush().context("writing the table")?;
+    if let Some(path) = arguments.json {
+        let naming = || format!("writing {}", path.display());
+        let mut file = BufWriter::new(File::create(&path).with_context(naming)?);
+        report.render_json(&mut file).with_context(naming)?;
+        file.flush().with_context(naming)?;
+    }
+    Ok(())
+}
