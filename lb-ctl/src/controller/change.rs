@@ -1,0 +1,116 @@
+//! Requests that change resources: judged whole, planned, kept, and brought into the maps.
+
+use std::sync::Arc;
+
+use super::Controller;
+use crate::control::{ApplyOptions, ApplyReport, ControlError, resource_map};
+use crate::model::{Config, ResourcePath};
+use crate::plan::{PlanError, Scope as PlanScope};
+use crate::resources::{Applied, ChangeKind, Document, Fault, FaultKind, Mode, Resources};
+
+impl Controller {
+    pub(super) async fn apply(
+        &mut self,
+        documents: &[Document],
+        options: &ApplyOptions,
+    ) -> Result<ApplyReport, ControlError> {
+        let applied = self.judge(documents, options)?;
+        self.refuse_owned(&applied)?;
+        let report = ApplyReport::from(&applied);
+        if !options.dry_run {
+            self.adopt_config(applied)?;
+            self.after_change().await;
+        }
+        Ok(report)
+    }
+
+    pub(super) async fn delete(&mut self, path: &ResourcePath) -> Result<(), ControlError> {
+        if let Some(file) = self.owners.get(path) {
+            return Err(owned_fault(path, file).into());
+        }
+        let resources = self
+            .resources
+            .delete(path)
+            .map_err(|fault| ControlError::from(*fault))?;
+        let (config, _) = resources.config()?;
+        self.commit(resources, config)?;
+        self.after_change().await;
+        Ok(())
+    }
+
+    /// The resources as they would be, or every fault of the documents.
+    pub(super) fn judge(
+        &self,
+        documents: &[Document],
+        options: &ApplyOptions,
+    ) -> Result<Applied, ControlError> {
+        let mode = if options.prune {
+            Mode::Prune
+        } else {
+            Mode::Additive
+        };
+        let scope = options.scope(&self.settings.scope);
+        let applied = self
+            .resources
+            .apply(documents, &scope, mode, jiff::Timestamp::now())?;
+        if applied.unsupported.is_empty() {
+            Ok(applied)
+        } else {
+            Err(applied.unsupported.into())
+        }
+    }
+
+    /// What a file of `--config` defines is changed in the file.
+    pub(super) fn refuse_owned(&self, applied: &Applied) -> Result<(), ControlError> {
+        let changed = applied
+            .changes
+            .iter()
+            .filter(|change| change.kind != ChangeKind::Unchanged);
+        let faults: Vec<Fault> = changed
+            .filter_map(|change| Some(owned_fault(&change.path, self.owners.get(&change.path)?)))
+            .collect();
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(faults.into())
+        }
+    }
+
+    pub(super) fn adopt_config(&mut self, applied: Applied) -> Result<(), ControlError> {
+        for warning in &applied.warnings {
+            tracing::info!("{warning}");
+        }
+        self.commit(applied.resources, applied.config)
+    }
+
+    /// All or nothing: the plan is made first, then the store holds the resources, then the maps.
+    pub(super) fn commit(&mut self, resources: Resources, config: Config) -> Result<(), ControlError> {
+        let plan = self
+            .plan_for(&config, PlanScope::All)
+            .map_err(|error| does_not_fit(&error))?;
+        if resources != self.resources {
+            self.store
+                .save(&resources)
+                .map_err(|error| ControlError::Internal(error.to_string()))?;
+        }
+        self.resources = resources;
+        self.config = config;
+        self.published
+            .send_replace(Arc::new(resource_map(&self.resources)));
+        let installed = self.install(plan);
+        self.follow_endpoints();
+        installed.map_err(|error| ControlError::Internal(format!("{error:#}")))
+    }
+}
+
+fn does_not_fit(error: &PlanError) -> ControlError {
+    Fault::of_source("the configuration", FaultKind::Invalid, error.to_string()).into()
+}
+
+fn owned_fault(path: &ResourcePath, file: &str) -> Fault {
+    Fault::of_resource(
+        path,
+        FaultKind::Invalid,
+        format!("it is defined by {file}; change it there"),
+    )
+}
