@@ -8,7 +8,7 @@ use crate::hash::finish;
 use crate::maglev::Candidate;
 
 /// Table sizes in use, in steps: a change of size moves flows, so there are few.
-pub const SIZES: [u32; 3] = [1 << 12, 1 << 16, 1 << 20];
+pub const SIZES: [u32; 4] = [1 << 12, 1 << 14, 1 << 16, 1 << 20];
 
 /// Slots that each candidate gets at least, unless the largest table is too small.
 const SLOTS_EACH: usize = 100;
@@ -18,7 +18,7 @@ pub fn size_for(candidates: usize) -> u32 {
     pick_size(&SIZES, candidates)
 }
 
-pub(crate) fn pick_size(sizes: &[u32; 3], candidates: usize) -> u32 {
+pub(crate) fn pick_size(sizes: &[u32], candidates: usize) -> u32 {
     let wanted = candidates.saturating_mul(SLOTS_EACH);
     sizes
         .iter()

@@ -7,7 +7,9 @@ use serde_json::json;
 use super::place::canonical;
 use super::*;
 use crate::resources::Kind;
-use crate::views::{EndpointHealth, FlowCount, FlowList, FlowRow, ServiceFlowCount, Stats, Status};
+use crate::views::{
+    ConfigStatus, EndpointHealth, FlowCount, FlowList, FlowRow, ServiceFlowCount, Stats, Status, Verification,
+};
 
 #[derive(Default)]
 pub(crate) struct FakeControl {
@@ -246,6 +248,14 @@ impl Control for FakeControl {
         ready(Ok(healths))
     }
 
+    fn verify(&self) -> BoxFuture<'_, Result<Verification, ControlError>> {
+        ready(Ok(Verification {
+            services: 1,
+            members: 2,
+            differences: Vec::new(),
+        }))
+    }
+
     fn status(&self) -> BoxFuture<'_, Result<Status, ControlError>> {
         ready(Ok(Status {
             version: "1.2.3".to_owned(),
@@ -258,6 +268,7 @@ impl Control for FakeControl {
             endpoints: 2,
             healthy_endpoints: 1,
             flow_slots: 4096,
+            config: ConfigStatus::default(),
             warnings: Vec::new(),
         }))
     }

@@ -6,7 +6,7 @@ use super::Controller;
 use crate::control::{ApplyOptions, ApplyReport, ControlError, resource_map};
 use crate::model::{Config, ResourcePath};
 use crate::plan::{PlanError, Scope as PlanScope};
-use crate::resources::{Applied, ChangeKind, Document, Fault, FaultKind, Mode, Resources};
+use crate::resources::{Applied, ChangeKind, Changes, Document, Fault, FaultKind, Mode, Owners, Resources};
 
 impl Controller {
     pub(super) async fn apply(
@@ -20,6 +20,7 @@ impl Controller {
         if !options.dry_run {
             self.adopt_config(applied)?;
             self.after_change().await;
+            self.retry_files().await;
         }
         Ok(report)
     }
@@ -35,6 +36,7 @@ impl Controller {
         let (config, _) = resources.config()?;
         self.commit(resources, config)?;
         self.after_change().await;
+        self.retry_files().await;
         Ok(())
     }
 
@@ -83,17 +85,28 @@ impl Controller {
         self.commit(applied.resources, applied.config)
     }
 
-    /// All or nothing: the plan is made first, then the store holds the resources, then the maps.
     pub(super) fn commit(&mut self, resources: Resources, config: Config) -> Result<(), ControlError> {
+        self.commit_owned(resources, self.owners.clone(), config)
+    }
+
+    /// All or nothing: the plan is made first, then the store holds the resources, then the maps.
+    pub(super) fn commit_owned(
+        &mut self,
+        resources: Resources,
+        owners: Owners,
+        config: Config,
+    ) -> Result<(), ControlError> {
         let plan = self
             .plan_for(&config, PlanScope::All)
             .map_err(|error| does_not_fit(&error))?;
-        if resources != self.resources {
+        let changes = Changes::between((&self.resources, &self.owners), (&resources, &owners));
+        if !changes.is_empty() {
             self.store
-                .save(&resources)
+                .commit(&changes)
                 .map_err(|error| ControlError::Internal(error.to_string()))?;
         }
         self.resources = resources;
+        self.owners = owners;
         self.config = config;
         self.published
             .send_replace(Arc::new(resource_map(&self.resources)));

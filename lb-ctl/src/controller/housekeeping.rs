@@ -9,15 +9,14 @@ use crate::plan::Scope as PlanScope;
 
 impl Controller {
     pub(super) async fn housekeep(&mut self) {
-        if self
-            .plan
-            .next_deadline()
-            .is_some_and(|deadline| now_tick() >= deadline)
-        {
-            self.recompile(PlanScope::All);
-            self.follow_endpoints();
+        let now = now_tick();
+        if self.plan.next_deadline().is_some_and(|deadline| now >= deadline) {
+            let members_may_end = !self.plan.due(now).is_empty();
+            self.recompile(PlanScope::Due);
+            if members_may_end {
+                self.follow_endpoints();
+            }
         }
-        self.history.save_health(&self.checker.snapshot());
         self.announcements.retry().await;
     }
 

@@ -6,6 +6,7 @@
 mod announce;
 mod change;
 mod claims;
+mod files;
 mod follow;
 mod handle;
 mod history;
@@ -13,28 +14,31 @@ mod housekeeping;
 mod index;
 mod install;
 mod report;
+mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 pub use self::handle::Handle;
 pub use self::history::{History, kept_seed};
 
 use self::announce::Announcements;
+use self::files::Files;
 use self::handle::Request;
 use self::index::Index;
+use crate::config_files::{ConfigFiles, FromFiles};
 use crate::control::ResourceMap;
 use crate::dataplane::{Program, now_tick};
 use crate::health::{HealthChecker, HealthEvent, HealthState, TargetId};
-use crate::model::{Config, ResourcePath};
+use crate::model::Config;
 use crate::net::{Links, NetWatcher, NextHops};
 use crate::plan::contents::Contents;
 use crate::plan::{Limits, Plan, ZonePrefixes};
-use crate::resources::{Document, ResourceStore, Resources, Scope};
+use crate::resources::{Document, Owners, ResourceStore, Resources, Scope, Stored};
 
 /// What the daemon was told at its start.
 /// No `Debug`: the seed is a secret.
@@ -65,8 +69,8 @@ pub struct Controller {
     store: Box<dyn ResourceStore>,
     resources: Resources,
     config: Config,
-    /// Which file defines a resource, for those that `--config` owns.
-    owners: BTreeMap<ResourcePath, String>,
+    owners: Owners,
+    files: Files,
     published: watch::Sender<Arc<ResourceMap>>,
     checker: HealthChecker,
     health: BTreeMap<TargetId, HealthState>,
@@ -89,15 +93,21 @@ pub struct Controller {
 pub struct Events {
     requests: mpsc::Receiver<Request>,
     health: mpsc::UnboundedReceiver<HealthEvent>,
+    /// The files of `--config` may have changed.
+    files: Arc<Notify>,
 }
 
 /// What the controller is made of.
 pub struct Parts {
     pub settings: Settings,
     pub store: Box<dyn ResourceStore>,
-    pub resources: Resources,
-    /// Documents of `--config`, already valid together with the stored resources.
+    pub stored: Stored,
+    pub files: ConfigFiles,
     pub documents: Vec<Document>,
+    /// What the documents make of what is stored.
+    pub from_files: FromFiles,
+    /// Wakes the controller when the files may have changed.
+    pub files_changed: Arc<Notify>,
     pub program: Program,
     pub history: History,
 }
@@ -108,14 +118,18 @@ impl Controller {
         let Parts {
             settings,
             store,
-            resources,
+            stored,
+            files,
             documents,
+            from_files,
+            files_changed,
             program,
             mut history,
         } = parts;
         let actual = program.maps.read().context("reading the maps back")?;
         let plan = history.adopt(program.maps.incarnation(), &actual);
-        let (checker, health_events) = HealthChecker::new(history.health());
+        let health = history.health();
+        let (checker, health_events) = HealthChecker::new(health.clone());
         let watcher = NetWatcher::new().context("watching routes and neighbours")?;
         let (requests_in, requests) = mpsc::channel(64);
         let (published, snapshot) = watch::channel(Arc::default());
@@ -124,10 +138,11 @@ impl Controller {
             started: Instant::now(),
             store,
             config: Config::default(),
-            resources,
-            owners: BTreeMap::new(),
+            resources: stored.resources,
+            owners: stored.owners,
+            files: Files::new(files, documents, &from_files),
             published,
-            health: history.health(),
+            health,
             checker,
             next_hops: Arc::default(),
             watcher,
@@ -142,13 +157,14 @@ impl Controller {
             attached: false,
             settings,
         };
-        controller.load(documents).await?;
+        controller.load(from_files).await?;
         Ok((
             controller,
             Handle::new(requests_in, snapshot),
             Events {
                 requests,
                 health: health_events,
+                files: files_changed,
             },
         ))
     }
@@ -182,6 +198,7 @@ impl Controller {
                     let known = next_hops.borrow_and_update().clone();
                     self.on_next_hops(known);
                 }
+                () = events.files.notified() => self.reload_files().await,
                 _ = housekeeping.tick() => self.housekeep().await,
                 _ = sweep.tick() => {
                     let cleared = self.program.maps.flows.sweep(now_tick());
@@ -189,7 +206,6 @@ impl Controller {
                 }
             }
         }
-        self.history.save_health(&self.checker.snapshot());
         self.attached
     }
 
@@ -205,6 +221,9 @@ impl Controller {
             }
             Request::EndpointHealth(service, group, reply) => {
                 let _ = reply.send(self.endpoint_health(&service, group.as_ref()));
+            }
+            Request::Verify(reply) => {
+                let _ = reply.send(self.verify());
             }
             Request::Status(reply) => {
                 let result = self.status().await;

@@ -8,6 +8,7 @@ use aya::Ebpf;
 use aya::maps::lpm_trie::{Key as PrefixKey, LpmTrie};
 use aya::maps::xdp::DevMapHash;
 use aya::maps::{HashMap, MapData, PerCpuArray};
+use imbl::OrdMap;
 use lb_common::layout::{
     Backend, Member, MemberCounter, RuleKey, Selection, Service, SteeringKey, VerdictCounter, map,
 };
@@ -189,7 +190,7 @@ impl MapSet {
                 .map(|(number, service)| (number, Arc::new(service)))
                 .collect(),
             rules: Arc::new(self.read_rules()?),
-            backends: Arc::new(self.read_backends()),
+            backends: self.read_backends(),
             devices: self.devices.keys().collect::<Result<BTreeSet<_>, _>>()?,
             zones: Arc::new(self.read_zones()?),
         })
@@ -259,7 +260,7 @@ impl MapSet {
         Ok(contents)
     }
 
-    fn read_backends(&self) -> BTreeMap<u32, Backend> {
+    fn read_backends(&self) -> OrdMap<u32, Backend> {
         (1..self.backends.len())
             .map(|number| (number as u32, transmute!(self.backends.load::<8>(number))))
             .filter(|(_, backend): &(u32, Backend)| backend.mode != 0)

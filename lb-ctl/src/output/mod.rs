@@ -21,7 +21,7 @@ pub use self::number::{human_bytes, human_count, human_duration};
 pub use self::report::{render_apply_report, render_faults};
 pub use self::resources::{render_members, render_resource_list};
 pub use self::stats::render_stats;
-pub use self::status::render_status;
+pub use self::status::{render_status, render_verification};
 
 /// Anything, as JSON for programs and for `describe`.
 pub fn render_json(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {

@@ -56,7 +56,7 @@ impl Recipe {
 }
 
 /// A table and its place in the array of all tables.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Table {
     pub(super) region: Region,
     pub(super) slots: Arc<[u32]>,

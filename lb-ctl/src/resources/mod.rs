@@ -26,7 +26,7 @@ mod unsupported;
 #[cfg(test)]
 mod tests;
 
-pub use apply::{Applied, Change, ChangeKind, Mode};
+pub use apply::{Applied, Change, ChangeKind, Mode, sources};
 pub use config::validate;
 pub use document::{Document, parse, read};
 pub use fault::{Fault, FaultKind, Warning, error_body};
@@ -34,4 +34,4 @@ pub(crate) use hint::nearest;
 pub use kind::{Kind, Scope};
 pub(crate) use schema::is_name as is_resource_name;
 pub use set::{Resource, Resources};
-pub use store::{FileStore, MemoryStore, ResourceStore, StoreError};
+pub use store::{Changes, DatabaseStore, MemoryStore, Owners, ResourceStore, StoreError, Stored};

@@ -1,6 +1,6 @@
 //! The resources as they are kept and shown: what the API's `get` answers, and a group's members beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -162,6 +162,16 @@ impl Resources {
             .iter()
             .filter(|(other, resource)| *other != path && (refers(resource) || steers(resource)));
         users.map(|(path, _)| path.clone()).collect()
+    }
+
+    /// The resources without these, whether or not the rest needs them.
+    pub fn without(&self, paths: &BTreeSet<ResourcePath>) -> Self {
+        let rest = self.all.iter().filter(|(path, _)| !paths.contains(*path));
+        Self {
+            all: rest
+                .map(|(path, resource)| (path.clone(), resource.clone()))
+                .collect(),
+        }
     }
 
     /// The resources without one that nothing needs.
