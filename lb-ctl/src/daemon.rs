@@ -48,6 +48,7 @@ async fn serve(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
     pins.prepare()?;
     let sizes = Sizes {
         flow_slots: u32::try_from(args.flow_slots).context("--flow-slots")?,
+        table_slots: args.table_slots,
         ..Sizes::default()
     };
     let seed = match args.hash_seed {

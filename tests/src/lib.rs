@@ -5,6 +5,8 @@
 //! on drop, on panic, on Ctrl-C, and at the latest when the next laboratory is made.
 
 pub mod balanced;
+#[path = "bench/control.rs"]
+pub mod bench_control;
 pub mod capture;
 mod cleanup;
 pub mod condition;

@@ -79,9 +79,7 @@ impl Controller {
     }
 
     pub(super) fn adopt_config(&mut self, applied: Applied) -> Result<(), ControlError> {
-        for warning in &applied.warnings {
-            tracing::info!("{warning}");
-        }
+        tell(&applied);
         self.commit(applied.resources, applied.config)
     }
 
@@ -113,6 +111,17 @@ impl Controller {
         let installed = self.install(plan);
         self.follow_endpoints();
         installed.map_err(|error| ControlError::Internal(format!("{error:#}")))
+    }
+}
+
+/// What is worth telling of the documents. Of what was there before it was told when that came.
+pub(super) fn tell(applied: &Applied) {
+    let new = applied
+        .warnings
+        .iter()
+        .filter(|warning| applied.sources.contains_key(&warning.resource));
+    for warning in new {
+        tracing::info!("{warning}");
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::Controller;
+use super::change::tell;
 use crate::config_files::{ConfigFiles, FromFiles, judge};
 use crate::control::ControlError;
 use crate::resources::{ChangeKind, Document, Fault};
@@ -119,9 +120,7 @@ impl Controller {
             owners,
             dropped,
         } = from_files;
-        for warning in &applied.warnings {
-            tracing::info!("{warning}");
-        }
+        tell(&applied);
         let changes = applied.changes.iter();
         let changed = changes
             .filter(|change| change.kind != ChangeKind::Unchanged)

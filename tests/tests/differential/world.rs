@@ -86,7 +86,7 @@ impl World {
         let sources = sources(random);
         let mut contents = Contents {
             devices: devices.iter().copied().collect(),
-            backends: (1..=24)
+            backends: (1..=24u32)
                 .map(|number| (number, backend(random, devices)))
                 .collect(),
             ..Contents::default()

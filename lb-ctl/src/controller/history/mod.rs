@@ -86,7 +86,7 @@ impl History {
         }))
     }
 
-    pub(super) fn save_plan(&mut self, plan: &Plan, incarnation: u32) -> anyhow::Result<()> {
+    pub fn save_plan(&mut self, plan: &Plan, incarnation: u32) -> anyhow::Result<()> {
         let kept = self.kept.take().filter(|(of, _)| *of == incarnation);
         let write = match &kept {
             Some((_, before)) => {
