@@ -253,7 +253,7 @@ fn seed() -> u64 {
 #[test]
 fn two_hundred_kills_lose_nothing_that_was_acknowledged() {
     let seed = seed();
-    println!("LB_CRASH_SEED={seed}");
+    eprintln!("LB_CRASH_SEED={seed}");
     let mut random = Random(seed);
     let lab = Lab::flat("crash");
     // They exist, so that a start does not wait for their neighbour entries.
@@ -286,7 +286,7 @@ fn two_hundred_kills_lose_nothing_that_was_acknowledged() {
     }
     daemon.launch();
     runtime.block_on(look(&mut daemon, &client, &mut ledger));
-    println!("{} mutations, {kills} kills", ledger.mutations);
+    eprintln!("{} mutations, {kills} kills", ledger.mutations);
     assert!(ledger.mutations > u64::from(kills));
 }
 

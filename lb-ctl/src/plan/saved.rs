@@ -148,13 +148,15 @@ impl Plan {
     /// What the maps hold and the history does not know is ended by that compilation: without any history every
     /// service gets new numbers, and every tracked flow is selected anew at its next packet.
     pub fn adopt(saved: SavedPlan, actual: &Contents) -> Self {
-        let mut space = Space::default();
-        space.services = Numbers::with_used(saved.service_numbers());
-        space.members = Numbers::with_used(saved.member_numbers());
-        space.steering = Numbers::with_used(saved.common.steering.values().copied().collect());
-        space.free_zones = Numbers::with_used(saved.common.zones.values().copied().collect());
-        space.zone_numbers = Arc::new(saved.common.zones);
-        space.backends = Backends::adopt(&actual.backends);
+        let space = Space {
+            services: Numbers::with_used(saved.service_numbers()),
+            members: Numbers::with_used(saved.member_numbers()),
+            steering: Numbers::with_used(saved.common.steering.values().copied().collect()),
+            free_zones: Numbers::with_used(saved.common.zones.values().copied().collect()),
+            zone_numbers: Arc::new(saved.common.zones),
+            backends: Backends::adopt(&actual.backends),
+            ..Space::default()
+        };
         let mut plan = Plan {
             steering: saved.common.steering.into_iter().collect(),
             space,

@@ -7,7 +7,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use redb::backends::FileBackend;
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, StorageBackend, TableDefinition};
+use redb::{
+    AccessGuard, Database, ReadableDatabase as _, ReadableTable as _, StorageBackend, TableDefinition,
+};
 use redb::{TableError, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,6 +19,8 @@ const CACHE_BYTES: usize = 16 << 20;
 
 /// JSON to JSON.
 pub(super) type Rows = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+type Row<'a> = (AccessGuard<'a, &'static [u8]>, AccessGuard<'a, &'static [u8]>);
 
 #[derive(Debug)]
 pub(super) struct Volatile {
@@ -54,8 +58,8 @@ impl Volatile {
             Err(TableError::TableDoesNotExist(_)) => return Ok(C::from_iter(std::iter::empty())),
             Err(error) => return Err(error.into()),
         };
-        let row = |row: Result<(redb::AccessGuard<'_, &[u8]>, redb::AccessGuard<'_, &[u8]>), _>| {
-            let (key, value): (redb::AccessGuard<'_, &[u8]>, redb::AccessGuard<'_, &[u8]>) = row?;
+        let row = |row: Result<Row<'_>, redb::StorageError>| {
+            let (key, value) = row?;
             let key = serde_json::from_slice(key.value()).map_err(io::Error::from)?;
             let value = serde_json::from_slice(value.value()).map_err(io::Error::from)?;
             Ok((key, value))
