@@ -30,17 +30,28 @@ pub struct Case {
     pub endpoints: u32,
     /// One run each, sorted.
     pub times: Vec<Duration>,
+    /// What the runs had of a processor, sorted: less than the times on a machine that has other work.
+    pub processor: Vec<Duration>,
 }
 
 impl Case {
-    fn new(name: &str, (services, endpoints): Shape, mut times: Vec<Duration>) -> Self {
+    fn new(name: &str, (services, endpoints): Shape, runs: Vec<Spent>) -> Self {
+        let mut times: Vec<_> = runs.iter().map(|spent| spent.time).collect();
+        let mut processor: Vec<_> = runs.iter().map(|spent| spent.processor).collect();
         times.sort();
+        processor.sort();
         Self {
             name: name.to_owned(),
             services,
             endpoints,
             times,
+            processor,
         }
+    }
+
+    /// The median that other work on the machine does not change.
+    pub fn median_processor(&self) -> Duration {
+        self.processor[self.processor.len() / 2]
     }
 
     pub fn median(&self) -> Duration {
@@ -74,10 +85,44 @@ pub fn run(quick: bool) -> Vec<Case> {
     cases
 }
 
-fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
-    let start = Instant::now();
+/// What one run took.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spent {
+    time: Duration,
+    processor: Duration,
+}
+
+impl std::ops::Add for Spent {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            time: self.time + other.time,
+            processor: self.processor + other.processor,
+        }
+    }
+}
+
+impl std::iter::Sum for Spent {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), std::ops::Add::add)
+    }
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (T, Spent) {
+    let (start, processor) = (Instant::now(), processor_time());
     let done = work();
-    (done, start.elapsed())
+    let spent = Spent {
+        time: start.elapsed(),
+        processor: processor_time() - processor,
+    };
+    (done, spent)
+}
+
+/// What this thread has had.
+fn processor_time() -> Duration {
+    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID);
+    time.expect("every thread has a clock").into()
 }
 
 /// Services that share one health check, each with a group and a rule of its own.
@@ -111,7 +156,7 @@ impl World {
         let mut installed = Installed::new(&self.directory, config, self.shape);
         let case = |name, times| Case::new(name, self.shape, times);
         let stages = installed.install_all();
-        let whole = judge + keep + stages.iter().map(|(_, time)| *time).sum::<Duration>();
+        let whole = judge + keep + stages.iter().map(|(_, time)| *time).sum::<Spent>();
         let mut cases = vec![
             case("apply everything: judge", vec![judge]),
             case("apply everything: keep resources", vec![keep]),
@@ -128,12 +173,12 @@ impl World {
         cases
     }
 
-    fn judge(&self) -> (Resources, Config, Duration) {
+    fn judge(&self) -> (Resources, Config, Spent) {
         let (applied, time) = timed(|| apply(&Resources::default(), &self.documents));
         (applied.0, applied.1, time)
     }
 
-    fn change_one_endpoint(&self, resources: &Resources) -> (Config, Duration, Duration) {
+    fn change_one_endpoint(&self, resources: &Resources) -> (Config, Spent, Spent) {
         let changed = Document {
             source: "bench".to_owned(),
             json_path: "$".to_owned(),
@@ -162,7 +207,7 @@ fn apply(resources: &Resources, documents: &[Document]) -> (Resources, Config) {
     (applied.resources, applied.config)
 }
 
-fn keep(directory: &Path, resources: &Resources) -> Duration {
+fn keep(directory: &Path, resources: &Resources) -> Spent {
     let store = DatabaseStore::open(directory).expect("a store");
     let (nothing, nobody) = (Resources::default(), Owners::new());
     let ((), time) = timed(|| {
@@ -243,7 +288,7 @@ impl Installed {
     }
 
     /// As the controller does it.
-    fn install(&mut self, plan: Plan) -> [Duration; 3] {
+    fn install(&mut self, plan: Plan) -> [Spent; 3] {
         let incarnation = self.program.maps.incarnation();
         let ((), kept) = timed(|| self.history.save_plan(&plan, incarnation).expect("a history"));
         let (operations, compared) = timed(|| diff(&self.actual, &plan.contents));
@@ -253,7 +298,7 @@ impl Installed {
         [kept, compared, written]
     }
 
-    fn install_all(&mut self) -> Vec<(&'static str, Duration)> {
+    fn install_all(&mut self) -> Vec<(&'static str, Spent)> {
         let (plan, compiled) = timed(|| self.compile(PlanScope::All));
         let [kept, compared, written] = self.install(plan);
         vec![
@@ -264,20 +309,20 @@ impl Installed {
         ]
     }
 
-    fn change(&mut self, config: Config) -> Duration {
+    fn change(&mut self, config: Config) -> Spent {
         for address in addresses(&config) {
             self.next_hops.entry(address).or_insert_with(|| next_hop(address));
         }
         self.config = config;
         let (plan, compiled) = timed(|| self.compile(PlanScope::All));
-        compiled + self.install(plan).iter().sum::<Duration>()
+        compiled + self.install(plan).into_iter().sum::<Spent>()
     }
 
     /// One endpoint after another fails, and comes back.
-    fn flip_health(&mut self) -> impl Iterator<Item = (&'static str, Vec<Duration>)> {
+    fn flip_health(&mut self) -> impl Iterator<Item = (&'static str, Vec<Spent>)> {
         let targets: Vec<TargetId> = self.health.keys().cloned().collect();
         let owners = self.services_by_address();
-        let mut stages: BTreeMap<&'static str, Vec<Duration>> = BTreeMap::new();
+        let mut stages: BTreeMap<&'static str, Vec<Spent>> = BTreeMap::new();
         for flip in 0..FLIPS {
             let target = &targets[flip as usize * 7919 % targets.len()];
             let state = self.health.get_mut(target).expect("a known target");
@@ -409,25 +454,48 @@ fn tables(backends: u32) -> Vec<Case> {
     table.truncate(1 << 16);
     let rendezvous = (0..BUILDS.min(5)).map(|_| timed(|| rendezvous::build(&candidates, &mut table)).1);
     let rendezvous = Case::new("rendezvous, 65536 slots", shape, rendezvous.collect());
-    vec![maglev, rendezvous]
+    let updates = (0..BUILDS).map(|run| {
+        let gone = candidates[run as usize % candidates.len()];
+        let rest: Vec<Candidate> = candidates
+            .iter()
+            .copied()
+            .filter(|other| *other != gone)
+            .collect();
+        let holder = |member: u32| {
+            let stays = member != gone.member;
+            stays.then(|| candidates[member as usize - 1])
+        };
+        let mut table = table.clone();
+        timed(|| rendezvous::update(&mut table, &rest, &[], holder)).1
+    });
+    let updates = Case::new("rendezvous, one backend less", shape, updates.collect());
+    let returns = (0..BUILDS).map(|run| {
+        let new = candidates[run as usize % candidates.len()];
+        let mut table = table.clone();
+        let holder = |member: u32| (member != new.member).then(|| candidates[member as usize - 1]);
+        timed(|| rendezvous::update(&mut table, &candidates, &[new], holder)).1
+    });
+    let returns = Case::new("rendezvous, one backend more", shape, returns.collect());
+    vec![maglev, rendezvous, updates, returns]
 }
 
 /// A table for people.
 pub fn render(cases: &[Case]) -> String {
     let mut text = format!(
-        "{:<38} {:>8} {:>9} {:>5} {:>12} {:>12}\n",
-        "case", "services", "endpoints", "runs", "median ms", "worst ms"
+        "{:<38} {:>8} {:>9} {:>5} {:>10} {:>10} {:>12}\n",
+        "case", "services", "endpoints", "runs", "median ms", "worst ms", "processor ms"
     );
     for case in cases {
         let ms = |time: Duration| time.as_secs_f64() * 1e3;
         text += &format!(
-            "{:<38} {:>8} {:>9} {:>5} {:>12.3} {:>12.3}\n",
+            "{:<38} {:>8} {:>9} {:>5} {:>10.3} {:>10.3} {:>12.3}\n",
             case.name,
             case.services,
             case.endpoints,
             case.times.len(),
             ms(case.median()),
-            ms(case.worst())
+            ms(case.worst()),
+            ms(case.median_processor())
         );
     }
     text
