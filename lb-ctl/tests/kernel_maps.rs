@@ -67,7 +67,7 @@ fn zonal(first: u32, count: u32) -> Contents {
     let v4 = ipv4_key(u32::from_ne_bytes([10, 1, 0, 0]));
     let v6 = [0x2001_0db8_u32.to_be(), 0, 0, 0];
     Contents {
-        services: [(3, service.into())].into_iter().collect::<Numbered<_>>(),
+        services: Numbered::unit(3, service.into()),
         zones: BTreeMap::from([((v4, 112), 1), ((v6, 32), count), (([0; 4], 0), 2)]).into(),
         ..Contents::default()
     }
