@@ -2,6 +2,7 @@
 
 use core::mem::MaybeUninit;
 
+use crate::clock;
 use crate::flow::{self, Found, Insert, Place, Slot};
 use crate::hash;
 use crate::layout::{
@@ -11,27 +12,37 @@ use crate::parse::{self, Family, Network, Quoted, Transport};
 use crate::policy::{PolicyRow, Tuple};
 use crate::rules::{self, Match};
 use crate::tables::Tables;
-use crate::tick;
 use crate::verdict::{Reason, Verdict};
 use crate::wire::Packet;
 
 /// Decides, and records the flow if its service tracks it.
 #[inline(always)]
 pub fn decide<P: Packet, T: Tables>(tables: &T, packet: &P, network: &Network) -> Verdict {
-    decide_with(tables, packet, network, &mut MaybeUninit::uninit())
+    decide_with(tables, packet, &mut { *network }, &mut MaybeUninit::uninit())
 }
 
-/// The same, with room for the packet that an ICMP error quotes: the kernel's stack is too small for it.
+/// The same, with room for the packet that an ICMP error quotes: the kernel's stack is too small for it. Extension
+/// headers are skipped in `network`.
 #[inline(always)]
 pub fn decide_with<P: Packet, T: Tables>(
     tables: &T,
     packet: &P,
-    network: &Network,
+    network: &mut Network,
     room: &mut MaybeUninit<Network>,
 ) -> Verdict {
+    if let Err(reason) = parse::skip_extensions(packet, network) {
+        return unless_not_ours(tables, network, reason);
+    }
+    let network = &*network;
     let (subject, is_error) = match parse::quoted(packet, network) {
         Quoted::Nothing => (network, false),
-        Quoted::Packet(quoted) => (&*room.write(quoted.reversed()), true),
+        Quoted::Packet(quoted) => {
+            let quoted = room.write(quoted.reversed());
+            if parse::skip_extensions(packet, quoted).is_err() {
+                return unless_not_ours(tables, network, Reason::DropIcmpError);
+            }
+            (&*quoted, true)
+        }
         Quoted::Unreadable => return unless_not_ours(tables, network, Reason::DropIcmpError),
     };
     let transport = match parse::transport(packet, subject) {
@@ -100,7 +111,7 @@ fn unmatched<T: Tables>(tables: &T, transport: &Transport, is_error: bool) -> Re
 /// A function of its own in the kernel too: its key would not fit the stack beside the rest of the decision.
 #[inline(never)]
 fn remember_first_fragment<T: Tables>(tables: &T, network: &Network, transport: &Transport, member: u32) {
-    let deadline = tick::deadline(tables.now(), FRAGMENT_LIFETIME_SEC);
+    let deadline = clock::deadline(tables.now(), FRAGMENT_LIFETIME_SEC);
     tables.remember_fragment(
         &transport.fragment_key(network),
         &FragmentRecord { member, deadline },
@@ -279,7 +290,7 @@ impl<T: Tables> Flow<'_, T> {
         match self.tables.bucket(place.bucket) {
             Some(bucket) => {
                 let member = |number| self.tables.member(number);
-                let found = flow::find(bucket, place.tag, now, self.number, member);
+                let found = flow::find(bucket, place.tag, clock::tick(now), self.number, member);
                 Tracked {
                     place,
                     bucket: Some(bucket),
@@ -304,7 +315,7 @@ impl<T: Tables> Flow<'_, T> {
 
     #[inline(always)]
     fn expiry(&self, now: u32) -> u32 {
-        flow::expiry(now, self.service.policy().idle_ticks())
+        flow::expiry(now, self.service.policy().idle_seconds())
     }
 
     /// Step 8.
@@ -319,7 +330,7 @@ impl<T: Tables> Flow<'_, T> {
     ) -> Reason {
         let Tracked { place, found, .. } = tracked;
         let entry = Slot::new(place.tag, member, self.expiry(now));
-        match flow::insert(bucket, entry, now, found) {
+        match flow::insert(bucket, entry, clock::tick(now), found) {
             Insert::Recorded(slot) => {
                 let index = place.bucket * BUCKET_SLOTS + slot as u32;
                 self.tables.keep_tuple(index, &self.tuple_record(row.tracking()));

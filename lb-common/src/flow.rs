@@ -7,9 +7,12 @@
 //! last-seen time, so a victim can be chosen without knowing the other slots' services; it is compared modulo 2^15,
 //! which is right as long as expired slots are swept at least every 15 hours.
 //!
-//! An entry is *confirmed* when it is seen again in a later tick. Only unconfirmed entries are evicted: packets
+//! Here `now` is a tick, unless something else is said.
+//!
+//! An entry is *confirmed* when it is seen again and its expiry has moved, which it does once a tick. Only unconfirmed entries are evicted: packets
 //! that never repeat can only evict each other.
 
+use crate::clock::{self, TICK_SECONDS};
 use crate::layout::{BUCKET_SLOTS, MEMBER_BITS, Member};
 use crate::opaque::hide;
 
@@ -22,8 +25,11 @@ const EXPIRY_MASK: u32 = 0x7fff;
 const HALF: u32 = 0x4000;
 const CONFIRMED: u64 = 1;
 
-/// The longest idle timeout, in ticks, that the modular comparison bears.
-pub const MAX_IDLE_TICKS: u32 = HALF - 2;
+/// The longest idle timeout that a service can have, in seconds.
+pub const MAX_IDLE_SECONDS: u32 = 57_600;
+
+// No living entry seems to have passed.
+const _: () = assert!(expiry(TICK_SECONDS - 1, MAX_IDLE_SECONDS) < HALF);
 
 /// Eight slots that other CPUs change at the same time.
 pub trait FlowBucket {
@@ -79,7 +85,7 @@ impl Slot {
         !self.is_empty() && self.remaining(now) != 0
     }
 
-    /// The entry after a packet of its flow: a new expiry, and confirmed if the tick has changed.
+    /// The entry after a packet of its flow: a new expiry, and confirmed.
     #[inline(always)]
     const fn refreshed(self, expiry: u32) -> Self {
         let cleared = self.0 & !((EXPIRY_MASK as u64) << EXPIRY_SHIFT);
@@ -104,10 +110,10 @@ impl Place {
     }
 }
 
-/// The tick at which an entry expires that is seen now.
+/// The tick at which an entry expires that is seen now; times are in seconds.
 #[inline(always)]
-pub const fn expiry(now: u32, idle_ticks: u32) -> u32 {
-    now.wrapping_add(idle_ticks).wrapping_add(1)
+pub const fn expiry(now: u32, idle_seconds: u32) -> u32 {
+    clock::tick_after(now, idle_seconds)
 }
 
 /// An entry of this flow: the tag is its own.
@@ -178,7 +184,7 @@ fn position<B: FlowBucket>(bucket: &B, tag: u32) -> usize {
     position as usize
 }
 
-/// Restarts the entry's idle timer. Writes only when the tick has changed; losing to another CPU is as good.
+/// Restarts the entry's idle timer. Writes only when the expiry has moved, once a tick; losing to another CPU is as good.
 #[inline(always)]
 pub fn refresh<B: FlowBucket>(bucket: &B, found: &Found, expiry: u32) {
     let refreshed = found.slot.refreshed(expiry);

@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::policy::PolicyWord;
 
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// Member numbers fit a flow-table slot; 0 is none.
 pub const MEMBER_BITS: u32 = 20;
@@ -236,7 +236,7 @@ impl Selection {
     }
 }
 
-/// Bits 0 to 31: tick at which the failover drain has ended. Bit 32: the active pool. Bit 33: nothing is healthy.
+/// Bits 0 to 31: second at which the failover drain has ended. Bit 32: the active pool. Bit 33: nothing is healthy.
 /// Bit 34: an empty selection means dropTrafficIfUnhealthy, not the absence of endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pools(pub u64);
@@ -307,7 +307,7 @@ impl Leader {
 pub struct Member {
     /// Bits 0 to 31: service. Bit 32: in use. Bit 33: healthy. Bit 34: pool. Bit 35: draining.
     pub state: u64,
-    /// Bits 0 to 31: delivery record, 0 is unresolved. Bits 32 to 63: tick at which the drain has ended.
+    /// Bits 0 to 31: delivery record, 0 is unresolved. Bits 32 to 63: second at which the drain has ended.
     pub route: u64,
 }
 
@@ -320,7 +320,7 @@ impl Member {
         drain_deadline: Option<u32>,
     ) -> Self {
         let (draining, deadline) = match drain_deadline {
-            Some(tick) => (1, tick),
+            Some(second) => (1, second),
             None => (0, 0),
         };
         Self {
@@ -474,7 +474,7 @@ pub struct FragmentKey {
 #[repr(C, align(8))]
 pub struct FragmentRecord {
     pub member: u32,
-    /// The tick from which on it is forgotten.
+    /// The second from which on it is forgotten.
     pub deadline: u32,
 }
 

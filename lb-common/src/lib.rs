@@ -9,6 +9,7 @@
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 pub mod checksum;
+pub mod clock;
 pub mod decide;
 pub mod flow;
 #[cfg(test)]
@@ -25,6 +26,5 @@ pub mod rules;
 pub mod tables;
 #[cfg(any(test, feature = "std"))]
 pub mod testing;
-pub mod tick;
 pub mod verdict;
 pub mod wire;

@@ -1,13 +1,16 @@
 //! From bytes to the few fields that a decision needs.
 //!
-//! Two steps, because a packet that can't be understood is dropped only when it is for a VIP: [`network`] finds the
-//! addresses and never drops; [`transport`] finds ports and flags, and its error counts only after the rule lookup
-//! has said that the destination is ours.
+//! In steps, because a packet that can't be understood is dropped only when it is for a VIP: [`network`] finds the
+//! addresses and never drops; [`skip_extensions`] finds the header behind IPv6 extension headers and [`transport`]
+//! ports and flags, and their errors count only after the rule lookup has said that the destination is ours.
+//! [`quoted`] finds the packet that an ICMP error is about, to which the last two steps apply as well.
 
+mod extensions;
 mod headers;
 mod transport;
 
-pub use headers::{EXTENSION_HEADERS, transport};
+pub use extensions::{EXTENSION_HEADERS, skip_extensions};
+pub use headers::transport;
 pub use transport::Transport;
 
 use headers::ICMP_HEADER;
@@ -29,7 +32,7 @@ pub struct Network {
     pub family: Family,
     /// Offset of the IP header: behind Ethernet and up to two VLAN tags.
     pub l3: usize,
-    /// Offset behind the fixed header and IPv4 options; IPv6 extension headers come after it.
+    /// Offset behind the fixed header and IPv4 options, and after [`skip_extensions`] behind those that are walked.
     pub l4: usize,
     /// Length of the IP packet by its own header, in bytes.
     pub length: usize,
@@ -37,14 +40,19 @@ pub struct Network {
     end: usize,
     pub source: [u32; 4],
     pub destination: [u32; 4],
-    /// Protocol, or the first next-header value.
+    /// Protocol; before [`skip_extensions`], the first next-header value.
     pub protocol: u8,
     /// TOS or traffic class.
     pub traffic_class: u8,
     /// TTL or hop limit.
     pub hop_limit: u8,
-    /// IPv4 only; IPv6 carries it in an extension header.
+    /// IPv6 carries it in an extension header.
     fragment: Fragment,
+    /// Of an IPv6 fragment: what names its datagram, as [`FragmentKey`](crate::layout::FragmentKey) has it.
+    identification: u32,
+    fragment_kind: u32,
+    /// Not 0: a routing header has segments left, so the destination is not the last one.
+    detour: u32,
     /// A header that contradicts itself.
     fault: Option<Reason>,
     /// Quoted in an ICMP error: the packet may end before its own length, and its transport header early.
@@ -148,6 +156,9 @@ fn ipv4<P: Packet>(packet: &P, l3: usize, quoted: bool) -> Result<Network, Reaso
         traffic_class: header[1],
         hop_limit: header[8],
         fragment,
+        identification: 0,
+        fragment_kind: 0,
+        detour: 0,
         fault,
         quoted,
     })
@@ -186,6 +197,9 @@ fn ipv6<P: Packet>(packet: &P, l3: usize, quoted: bool) -> Result<Network, Reaso
         traffic_class: (header[0] << 4) | (header[1] >> 4),
         hop_limit: header[7],
         fragment: Fragment::Whole,
+        identification: 0,
+        fragment_kind: 0,
+        detour: 0,
         fault,
         quoted,
     })
@@ -202,14 +216,16 @@ pub enum Quoted {
     Unreadable,
 }
 
-/// ICMP types 3, 11, 12 (RFC 792) and ICMPv6 types 1 to 4 (RFC 4443) quote the packet that they are about.
+/// ICMP types 3, 11, 12 (RFC 792) and ICMPv6 types 1 to 4 (RFC 4443) quote the packet that they are about. Extension
+/// headers have been skipped.
 #[inline(always)]
 pub fn quoted<P: Packet>(packet: &P, network: &Network) -> Quoted {
-    let is_icmp = match network.family {
-        Family::V4 => network.protocol == ipproto::ICMP && matches!(network.fragment, Fragment::Whole),
-        Family::V6 => network.protocol == ipproto::ICMPV6,
+    let own = match network.family {
+        Family::V4 => ipproto::ICMP,
+        Family::V6 => ipproto::ICMPV6,
     };
-    if !is_icmp || network.fault.is_some() {
+    let is_whole = matches!(network.fragment, Fragment::Whole);
+    if network.protocol != own || !is_whole || network.fault.is_some() {
         return Quoted::Nothing;
     }
     let quotation = network.l4 + ICMP_HEADER;

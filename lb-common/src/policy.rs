@@ -157,8 +157,8 @@ pub struct Policy {
     pub persistence: Persistence,
     /// `subsetting.policy: CONSISTENT_HASH_SUBSETTING`.
     pub subsetting: bool,
-    /// Idle timeout of an entry, in ticks.
-    pub idle_ticks: u16,
+    /// Idle timeout of an entry, in seconds.
+    pub idle_seconds: u16,
 }
 
 impl Policy {
@@ -253,7 +253,7 @@ const fn five_or_three(class: Class) -> Tuple {
 /// [`Class`] and packed, so that a packet looks its row up with a shift instead of a chain of comparisons.
 ///
 /// Bits 8·c to 8·c+7 of class c: tracking tuple (3), selection tuple (3), persists (1), symmetric (1).
-/// Bit 40: a SYN is always new. Bit 41: subsetting. Bits 48 to 62: idle timeout in ticks. Bit 63: the record is in use.
+/// Bit 40: a SYN is always new. Bit 41: subsetting. Bits 47 to 62: idle timeout in seconds. Bit 63: the record is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PolicyWord(pub u64);
 
@@ -276,7 +276,7 @@ impl PolicyWord {
         }
         word |= (policy.syn_is_new() as u64) << 40;
         word |= (policy.subsetting as u64) << 41;
-        word |= ((policy.idle_ticks & 0x7fff) as u64) << 48;
+        word |= (policy.idle_seconds as u64) << 47;
         Self(word)
     }
 
@@ -302,8 +302,8 @@ impl PolicyWord {
     }
 
     #[inline(always)]
-    pub const fn idle_ticks(self) -> u32 {
-        ((self.0 >> 48) & 0x7fff) as u32
+    pub const fn idle_seconds(self) -> u32 {
+        (self.0 >> 47) as u16 as u32
     }
 }
 

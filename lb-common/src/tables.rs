@@ -12,7 +12,7 @@ pub trait Tables {
 
     fn keys(&self) -> &HashKeys;
 
-    /// The tick to judge by; asked for only by a packet that is ours.
+    /// The second to judge by, on the data plane's clock; asked for only by a packet that is ours.
     fn now(&self) -> u32;
 
     fn rule(&self, key: &RuleKey) -> Option<Rule>;

@@ -5,6 +5,8 @@
 
 #[cfg(test)]
 pub(crate) mod fake;
+#[cfg(test)]
+pub(crate) mod judging;
 pub mod place;
 #[cfg(test)]
 mod tests;
@@ -15,10 +17,12 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::model::ResourcePath;
-use crate::resources::{self, Applied, ChangeKind, Document, Fault, FaultKind, Resources, Scope};
+use crate::resources::{
+    self, Applied, ChangeKind, Document, Fault, FaultKind, Kind, Mode, Resources, Scope, Warning,
+};
 use crate::views;
 
 /// Every stored resource by its path, with its output-only fields, and with `networkEndpoints` and `instances`.
@@ -76,6 +80,19 @@ pub struct ApplyOptions {
     pub prune: bool,
     /// Answer as if applied, and change nothing.
     pub dry_run: bool,
+    /// Only within the daemon.
+    #[serde(skip)]
+    pub edit: Option<Edit>,
+}
+
+/// One resource on its way through a client's hands: read, changed, and written back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    pub path: ResourcePath,
+    /// As it was read; nothing when there was none.
+    pub before: Option<Value>,
+    /// Refuse to change the fields that are set once.
+    pub in_place: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +134,15 @@ pub enum ControlError {
 }
 
 impl ApplyOptions {
+    /// How the documents meet what is there.
+    pub fn mode(&self) -> Mode {
+        match &self.edit {
+            Some(edit) if edit.in_place => Mode::InPlace,
+            _ if self.prune => Mode::Prune,
+            _ => Mode::Additive,
+        }
+    }
+
     /// What the options say of the place, and the rest of `defaults`.
     pub fn scope(&self, defaults: &Scope) -> Scope {
         let or = |given: &Option<String>, default: &String| given.as_ref().unwrap_or(default).clone();
@@ -128,8 +154,25 @@ impl ApplyOptions {
     }
 }
 
-impl From<&Applied> for ApplyReport {
-    fn from(applied: &Applied) -> Self {
+impl Edit {
+    /// Whether the resource still is what was read.
+    pub fn check(&self, now: &ResourceMap) -> Result<(), ControlError> {
+        match (&self.before, now.get(&self.path)) {
+            (before, now) if before.as_ref() == now => Ok(()),
+            (None, Some(_)) => Err(ControlError::already_exists(&self.path)),
+            (Some(_), None) => Err(ControlError::not_found(&self.path)),
+            _ => Err(ControlError::of_resource(
+                &self.path,
+                FaultKind::ConditionNotMet,
+                format!("The resource '{}' was changed at the same time", self.path),
+            )),
+        }
+    }
+}
+
+impl ApplyReport {
+    /// Who edits one resource is told what there is to say of that one.
+    pub fn new(applied: &Applied, options: &ApplyOptions) -> Self {
         let change = |change: &resources::Change| Change {
             path: change.path.clone(),
             action: match change.kind {
@@ -139,14 +182,17 @@ impl From<&Applied> for ApplyReport {
                 ChangeKind::Unchanged => ChangeAction::Unchanged,
             },
         };
+        let edited = options.edit.as_ref().map(|edit| &edit.path);
+        let concerns = |warning: &&Warning| edited.is_none_or(|path| *path == warning.resource);
+        let warnings = applied.warnings.iter().filter(concerns);
         Self {
             changes: applied.changes.iter().map(change).collect(),
-            warnings: applied.warnings.iter().map(ToString::to_string).collect(),
+            warnings: warnings.map(ToString::to_string).collect(),
         }
     }
 }
 
-/// The resources as the server shows them, members included.
+/// The resources as the server shows them, with members and with what refers to them.
 pub fn resource_map(resources: &Resources) -> ResourceMap {
     let whole = |resource: &resources::Resource| {
         let mut value = resource.value.clone();
@@ -155,10 +201,30 @@ pub fn resource_map(resources: &Resources) -> ResourceMap {
         }
         Value::Object(value)
     };
-    resources
+    let mut map: ResourceMap = resources
         .iter()
         .map(|(path, resource)| (path.clone(), whole(resource)))
-        .collect()
+        .collect();
+    for (service, rules) in rules_by_service(resources) {
+        if let Some(service) = map.get_mut(&service) {
+            let references = rules
+                .iter()
+                .map(|rule| json!({ "reference": place::url(rule.as_str()) }));
+            service["usedBy"] = references.collect();
+        }
+    }
+    map
+}
+
+fn rules_by_service(resources: &Resources) -> BTreeMap<ResourcePath, Vec<&ResourcePath>> {
+    let mut rules: BTreeMap<ResourcePath, Vec<&ResourcePath>> = BTreeMap::new();
+    for (path, rule) in resources.of_kind(Kind::ForwardingRule) {
+        let service = rule.value.get("backendService").and_then(Value::as_str);
+        if let Some(service) = service.and_then(place::canonical) {
+            rules.entry(service).or_default().push(path);
+        }
+    }
+    rules
 }
 
 impl ControlError {

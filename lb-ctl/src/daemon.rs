@@ -60,7 +60,7 @@ async fn serve(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
         seed,
         answer_echo: file.answer_echo,
         trace_packets: args.trace_packets,
-        test_tick: 0,
+        test_now: 0,
     };
     let mut program = Program::load(&options, Some(&pins))?;
     program.forward_logs()?;

@@ -196,6 +196,8 @@ pub struct HealthCheck {
     /// Consecutive probes, 1..=10.
     pub healthy_threshold: u32,
     pub unhealthy_threshold: u32,
+    /// `logConfig.enable`: every change between healthy and unhealthy is logged.
+    pub log: bool,
     pub probe: Probe,
 }
 
@@ -226,10 +228,21 @@ pub enum Probe {
     },
 }
 
+impl Probe {
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Tcp { port, .. } | Self::Http { port, .. } | Self::Grpc { port, .. } => *port,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HttpVersion {
+    /// HTTP/1.1.
     Http,
+    /// HTTP/1.1 over TLS.
     Https,
+    /// HTTP/2 over TLS.
     Http2,
 }
 

@@ -140,7 +140,7 @@ pub struct FlowRow {
     pub ip_address: IpAddr,
     pub backend_healthy: bool,
     pub confirmed: bool,
-    /// Seconds until the entry expires if no packet comes, rounded up to the clock's tick.
+    /// Seconds until the entry expires if no packet comes.
     pub expires_in_sec: u32,
 }
 

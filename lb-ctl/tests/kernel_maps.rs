@@ -26,7 +26,7 @@ fn load() -> Option<Program> {
         seed: 1,
         answer_echo: true,
         trace_packets: false,
-        test_tick: 0,
+        test_now: 0,
     };
     Some(Program::load(&options, None).unwrap_or_else(|error| panic!("loading: {error}")))
 }
@@ -38,7 +38,7 @@ fn policy() -> u64 {
         mode: TrackingMode::PerConnection,
         persistence: Persistence::DefaultForProtocol,
         subsetting: false,
-        idle_ticks: 150,
+        idle_seconds: 600,
     };
     PolicyWord::new(&policy).0
 }

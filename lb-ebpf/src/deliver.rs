@@ -5,6 +5,7 @@ use aya_ebpf::helpers::generated::{bpf_csum_diff, bpf_xdp_adjust_head, bpf_xdp_a
 use aya_ebpf::programs::XdpContext;
 use lb_common::checksum;
 use lb_common::layout::{Backend, DeliveryMode};
+use lb_common::opaque::hide;
 use lb_common::parse::{Family, Network};
 use lb_common::rewrite::{
     self, GUE_IPV4, GUE_IPV6, ICMP_HEADER, ICMPV4_QUOTE, ICMPV6_QUOTE, fragmentation_needed, ipv4_header,
@@ -342,12 +343,16 @@ fn folded(sum: u32) -> [u8; 2] {
     checksum::fold((sum & 0xffff) + (sum >> 16)).to_ne_bytes()
 }
 
-/// Answers an echo request (RFC 792, RFC 4443 §4.2) from the VIP: addresses exchanged, the type changed.
+/// Answers an echo request (RFC 792, RFC 4443 §4.2) from the VIP: addresses exchanged, the type changed. Extension
+/// headers and the flow label are not sent back: RFC 8200 §8.4 forbids it of a routing header, and the others were for
+/// this way.
 #[inline(always)]
 pub(crate) fn answer_echo(ctx: &XdpContext, network: &Network) -> Outcome {
-    let answered = match network.family {
-        Family::V4 => answer_echo_v4(ctx, network),
-        Family::V6 => answer_echo_v6(ctx, network),
+    let answered = match (network.family, network.l3) {
+        (Family::V4, _) => answer_echo_v4(ctx, network),
+        (Family::V6, ETHERNET_HEADER) => answer_echo_v6::<ETHERNET_HEADER>(ctx, network),
+        (Family::V6, TAGGED) => answer_echo_v6::<TAGGED>(ctx, network),
+        (Family::V6, _) => answer_echo_v6::<TWICE_TAGGED>(ctx, network),
     };
     match answered {
         Ok(()) => Outcome {
@@ -373,28 +378,52 @@ fn answer_echo_v4(ctx: &XdpContext, network: &Network) -> Result<(), Reason> {
     [header[10], header[11]] = sum.to_be_bytes();
     header[12..16].copy_from_slice(&network.destination[0].to_ne_bytes());
     header[16..20].copy_from_slice(&network.source[0].to_ne_bytes());
-    change_type(&mut frame, network, 0)
+    change_type(&mut frame, network.l4, 0)
 }
 
 #[inline(always)]
-fn answer_echo_v6(ctx: &XdpContext, network: &Network) -> Result<(), Reason> {
-    // Behind extension headers the message is not where it is looked for.
-    if network.protocol != ipproto::ICMPV6 {
-        return Err(Reason::DropNoRule);
-    }
+fn answer_echo_v6<const L3: usize>(ctx: &XdpContext, network: &Network) -> Result<(), Reason> {
+    let extensions = network.l4 - L3 - IPV6_HEADER;
     let mut frame = Frame::of(ctx);
     exchange_ethernet(&mut frame)?;
-    let header = frame
-        .window_mut::<IPV6_HEADER>(network.l3)
-        .ok_or(Reason::DropNoRoom)?;
-    header[7] = rewrite::HOP_LIMIT;
-    let mut word = 0;
-    while word < 4 {
-        header[8 + 4 * word..12 + 4 * word].copy_from_slice(&network.destination[word].to_ne_bytes());
-        header[24 + 4 * word..28 + 4 * word].copy_from_slice(&network.source[word].to_ne_bytes());
-        word += 1;
+    let link = packed(frame.window::<L3>(0).ok_or(Reason::DropNoRoom)?);
+    // SAFETY: the context is the one that the kernel handed us.
+    if unsafe { bpf_xdp_adjust_head(ctx.ctx, extensions as i32) } != 0 {
+        return Err(Reason::DropNoRoom);
     }
-    change_type(&mut frame, network, 129)
+    let mut frame = Frame::of(ctx);
+    unpack(link, frame.window_mut::<L3>(0).ok_or(Reason::DropNoRoom)?);
+    *frame.window_mut(L3).ok_or(Reason::DropNoRoom)? = ipv6_header(
+        network.traffic_class,
+        (network.length - IPV6_HEADER - extensions) as u16,
+        ipproto::ICMPV6,
+        rewrite::HOP_LIMIT,
+        network.destination,
+        network.source,
+    );
+    change_type(&mut frame, L3 + IPV6_HEADER, 129)
+}
+
+/// An Ethernet header and tags in registers: as bytes they would be copied over the stack, misaligned, which the
+/// verifier refuses.
+#[inline(always)]
+fn packed<const N: usize>(bytes: &[u8; N]) -> [u64; 3] {
+    let mut words = [0; 3];
+    let mut at = 0;
+    while at < N {
+        words[at / 8] |= u64::from(u16::from_le_bytes([bytes[at], bytes[at + 1]])) << (8 * (at % 8));
+        at += 2;
+    }
+    words.map(hide)
+}
+
+#[inline(always)]
+fn unpack<const N: usize>(words: [u64; 3], bytes: &mut [u8; N]) {
+    let mut at = 0;
+    while at < N {
+        [bytes[at], bytes[at + 1]] = ((words[at / 8] >> (8 * (at % 8))) as u16).to_le_bytes();
+        at += 2;
+    }
 }
 
 #[inline(always)]
@@ -407,8 +436,8 @@ fn exchange_ethernet(frame: &mut Frame) -> Result<(), Reason> {
 }
 
 #[inline(always)]
-fn change_type(frame: &mut Frame, network: &Network, new: u8) -> Result<(), Reason> {
-    let message = frame.window_mut::<4>(network.l4).ok_or(Reason::DropNoRoom)?;
+fn change_type(frame: &mut Frame, at: usize, new: u8) -> Result<(), Reason> {
+    let message = frame.window_mut::<4>(at).ok_or(Reason::DropNoRoom)?;
     let (from, to) = (
         u16::from_be_bytes([message[0], message[1]]),
         u16::from_be_bytes([new, message[1]]),

@@ -12,8 +12,8 @@ pub(crate) struct Frame {
 }
 
 /// The verifier wants to see that an offset is small. The largest that the parser makes, behind six extension
-/// headers of 2 KiB in an ICMP error, is smaller than this.
-const REACH: usize = 0x3fff;
+/// headers of 2 KiB in what an ICMP error quotes that is itself behind six, is smaller than this.
+const REACH: usize = 0x7fff;
 
 impl Frame {
     #[inline(always)]

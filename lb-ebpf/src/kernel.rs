@@ -3,6 +3,7 @@
 use core::intrinsics::{AtomicOrdering, atomic_cxchg};
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
+use lb_common::clock;
 use lb_common::flow::FlowBucket;
 use lb_common::hash::HashKeys;
 use lb_common::layout::{
@@ -10,7 +11,6 @@ use lb_common::layout::{
     SteeringKey, TupleRecord, Vip,
 };
 use lb_common::tables::Tables;
-use lb_common::tick;
 
 use crate::maps;
 
@@ -22,9 +22,9 @@ static LB_HASH_KEYS: HashKeys = HashKeys::ZERO;
 #[unsafe(no_mangle)]
 static LB_BUCKETS: u32 = lb_common::layout::size::FLOW_SLOTS / BUCKET_SLOTS;
 
-/// A test's clock: not 0 is the tick to judge by. The verifier removes the branch when the loader leaves it 0.
+/// A test's clock: not 0 is the second to judge by. The verifier removes the branch when the loader leaves it 0.
 #[unsafe(no_mangle)]
-static LB_TEST_TICK: u32 = 0;
+static LB_TEST_NOW: u32 = 0;
 
 /// Not 0: echo requests to a VIP that no rule takes are answered; the loader sets it.
 #[unsafe(no_mangle)]
@@ -71,12 +71,12 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn now(&self) -> u32 {
-        let test = loaded(&LB_TEST_TICK);
+        let test = loaded(&LB_TEST_NOW);
         if test != 0 {
             return test;
         }
         // SAFETY: a helper without arguments.
-        tick::from_nanoseconds(unsafe { bpf_ktime_get_coarse_ns() })
+        clock::from_nanoseconds(unsafe { bpf_ktime_get_coarse_ns() })
     }
 
     #[inline(always)]

@@ -17,7 +17,9 @@ use lb_ctl::plan::contents::Contents;
 use lb_ctl::views::{Stats, Status, Verification};
 use nix::sys::signal::Signal;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
+use crate::api;
 use crate::cleanup;
 use crate::condition::eventually;
 use crate::documents::Documents;
@@ -27,6 +29,7 @@ use crate::topology::Lab;
 const START: Duration = Duration::from_secs(60);
 /// Few, so that many laboratories fit into one machine.
 const FLOW_SLOTS: u32 = 65_536;
+const SOCKET: &str = "lb.sock";
 const STOP: Duration = Duration::from_secs(10);
 
 pub struct Daemon<'lab> {
@@ -202,6 +205,15 @@ impl<'lab> Daemon<'lab> {
         self.ctl(&["apply", "-f", path.to_str().expect("a path in ASCII")]);
     }
 
+    /// A successful request to the API, below `/compute/v1/projects/`; the answer.
+    #[track_caller]
+    pub fn api(&self, method: &str, path: &str, body: &Value) -> Value {
+        let socket = self.directory.join(SOCKET);
+        let (status, answer) = api::exchange(&socket, method, &format!("/compute/v1/projects/{path}"), body);
+        assert_eq!(status, 200, "{method} {path}: {answer}");
+        answer
+    }
+
     pub fn status(&self) -> Status {
         self.json(&["status", "--format", "json"])
     }
@@ -226,7 +238,7 @@ impl<'lab> Daemon<'lab> {
             seed: 0,
             answer_echo: false,
             trace_packets: false,
-            test_tick: 0,
+            test_now: 0,
         };
         let pins = PinDirectory::new(&self.directory.join("bpf/lb"));
         let program = Program::load(&options, Some(&pins)).expect("opening the pinned maps");
@@ -309,7 +321,7 @@ impl<'lab> Daemon<'lab> {
     }
 
     fn endpoint(&self) -> String {
-        format!("unix:{}", self.directory.join("lb.sock").display())
+        format!("unix:{}", self.directory.join(SOCKET).display())
     }
 
     /// What the daemon sees as `/sys/fs/bpf`.

@@ -4,6 +4,7 @@
 //! a client sees. Everything panics with a sentence instead of returning errors, and everything that was made goes away
 //! on drop, on panic, on Ctrl-C, and at the latest when the next laboratory is made.
 
+mod api;
 pub mod balanced;
 #[path = "bench/control.rs"]
 pub mod bench_control;
@@ -14,6 +15,7 @@ pub mod conformance;
 pub mod daemon;
 pub mod demo;
 pub mod documents;
+pub mod health_scale;
 pub mod netns;
 pub mod packet;
 pub mod process;

@@ -159,21 +159,22 @@ fn run_refuses_an_invalid_configuration_with_every_path() {
 fn run_refuses_what_is_not_supported_yet() {
     let lab = Lab::flat("unsupported");
     let mut daemon = Daemon::new(&lab);
-    daemon.give(
-        "--config",
-        "later.json",
-        &documents(&lab).resource(later()).json(),
+    daemon.give("--config", "later.json", &later(&lab).json());
+    daemon.refused(&ETH0).assert(
+        4,
+        &[
+            "later.json: ",
+            ".logConfig.enable: ",
+            "not supported yet",
+            "1 fault\n",
+        ],
     );
-    daemon
-        .refused(&ETH0)
-        .assert(4, &["later.json: ", ".type: ", "not supported yet", "1 fault\n"]);
     assert_nothing_is_attached(&lab);
 }
 
-/// A health check that this release can't make yet.
-fn later() -> Value {
-    json!({"kind": "compute#healthCheck", "name": "later", "region": REGION, "type": "GRPC",
-           "grpcHealthCheck": {"port": 50_051}})
+/// A service that asks for connection logs, which this release has not.
+fn later(lab: &Lab) -> Documents {
+    Documents::new(lab, &PRIMARIES[..1]).service(Service::tcp().set("logConfig", json!({"enable": true})))
 }
 
 #[test]
@@ -204,7 +205,7 @@ fn a_bad_document_changes_nothing() {
         Documents::new(&lab, &PRIMARIES[..1]).service(Service::tcp().set("protocol", "TPC".into()));
     let dangling = Documents::new(&lab, &PRIMARIES[..1])
         .service(Service::udp().set("healthChecks", json!([format!("{REGION}/healthChecks/nowhere")])));
-    let unsupported = Documents::new(&lab, &PRIMARIES[..1]).resource(later());
+    let unsupported = later(&lab);
     let attempts = [
         ("bad.json", good_and_bad.json(), "bad.json: $[2].protocol: 'TPC'"),
         (
@@ -212,7 +213,11 @@ fn a_bad_document_changes_nothing() {
             dangling.json(),
             "dangling.json: $[2].healthChecks[0]: ",
         ),
-        ("later.json", unsupported.json(), "later.json: $[2].type: "),
+        (
+            "later.json",
+            unsupported.json(),
+            "later.json: $[2].logConfig.enable: ",
+        ),
         ("broken.json", "{".to_owned(), "broken.json: $: "),
         (
             "empty-name.json",

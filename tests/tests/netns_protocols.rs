@@ -184,14 +184,18 @@ fn echo_requests_without_a_rule_are_answered_if_so_configured() {
         let mut ping = Ping::to(lab.client(), vip);
         assert!(ping.is_answered(b"anybody?", SOON), "{vip}");
         assert!(ping.is_answered(&[b'x'; 1400], SOON), "{vip}");
+        if vip.is_ipv6() {
+            ping.add_destination_options();
+            assert!(ping.is_answered(b"behind options", SOON), "{vip}");
+        }
     }
-    assert_eq!(balanced.daemon.verdict_packets("reply_echo"), 4);
+    assert_eq!(balanced.daemon.verdict_packets("reply_echo"), 5);
     // Sent to the balancer, and addressed to nobody.
     let nobody = lab.host(CLIENT).ipv4.octets();
     let nobody = IpAddr::from([nobody[0], nobody[1], nobody[2], 77]);
     lab.point_at(nobody, LB);
     assert!(!Ping::to(lab.client(), nobody).is_answered(b"anybody?", IN_VAIN));
-    assert_eq!(balanced.daemon.verdict_packets("reply_echo"), 4);
+    assert_eq!(balanced.daemon.verdict_packets("reply_echo"), 5);
     assert!(witness.deliveries(is_echo_request).is_empty());
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lb_common::layout::LAYOUT_VERSION;
 use lb_tests::balanced::Balanced;
 use lb_tests::condition::eventually;
 use lb_tests::daemon::Daemon;
@@ -76,7 +77,10 @@ fn verify_finds_what_is_not_as_it_should_be() {
     assert_eq!(verification.differences, [""; 0]);
     assert_eq!(verification.services, 4, "two services in two families");
 
-    let map = balanced.daemon.bpf_directory().join("lb/v1/maps/LB_MEMBERS");
+    let map = balanced
+        .daemon
+        .bpf_directory()
+        .join(format!("lb/v{LAYOUT_VERSION}/maps/LB_MEMBERS"));
     let mut members = aya::maps::Array::<_, [u64; 2]>::try_from(aya::maps::Map::Array(
         aya::maps::MapData::from_pin(map).expect("the pinned members"),
     ))

@@ -11,7 +11,7 @@ use lb_tests::conformance::expected;
 use lb_tests::conformance::rows;
 
 use conformance::event::{self, Report};
-use conformance::{START, pools, subsets, tuples};
+use conformance::{START, boundaries, pools, subsets, tuples};
 use lb_tests::conformance::bench::{Bench, enter_namespace};
 use lb_tests::conformance::world::validated;
 
@@ -98,7 +98,7 @@ fn new_flows_go_to_the_eligible_set() {
 fn timeouts_hold_where_the_clock_of_the_flow_table_wraps() {
     enter_namespace();
     let mut report = Report::default();
-    for start in [(1 << 15) - 20, (1 << 31) - 20] {
+    for start in [(1 << 17) - 77, (1 << 31) - 79] {
         let mut bench = Bench::default();
         for event in EVENTS {
             if event.section == "§3" || event.name.ends_with("its drain has ended") {
@@ -107,6 +107,12 @@ fn timeouts_hold_where_the_clock_of_the_flow_table_wraps() {
         }
     }
     all_hold(&report);
+}
+
+#[test]
+fn no_timeout_ends_early_or_later_than_documented() {
+    enter_namespace();
+    boundaries::check(&mut Bench::default());
 }
 
 #[test]

@@ -15,7 +15,7 @@ use lb_tests::conformance::rows::{self, Case, Policy};
 use lb_tests::conformance::world::{State, World};
 use serde_json::{Value, json};
 
-const START: u32 = 1000;
+const START: u32 = 4003;
 const LINK: usize = 14;
 const TAG: usize = 4;
 

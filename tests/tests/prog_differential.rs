@@ -11,6 +11,7 @@ use std::process::Command;
 use aya::programs::{TestRun as _, TestRunOptions};
 use lb_common::hash::HashKeys;
 use lb_common::layout::{DeliveryMode, FragmentKey, FragmentRecord, MemberCounter, VerdictCounter};
+use lb_common::parse::{self, Family, Network};
 use lb_common::testing::MemoryTables;
 use lb_common::verdict::Reason;
 use lb_ctl::dataplane::{LoadOptions, Program};
@@ -26,11 +27,11 @@ const STEPS: u32 = 120_000;
 const STEPS_PER_PHASE: u32 = 400;
 
 /// A clock is a constant of a loaded program, so time passes by going on with the next program. These are where
-/// a service's idle time, a drain or the flow table's 15 bits end.
-const TICKS: [&[u32]; 3] = [
-    &[1000, 1001, 1002, 1015, 1016, 1017, 1166],
-    &[0x7ff0, 0x7ff1, 0x7fff, 0x8000, 0x8001, 0x8011],
-    &[0x3fff_fffe, 0x3fff_ffff, 0x4000_0000, 0x4000_0010],
+/// a service's idle time, a drain or the flow table's 15 bits of a tick end, at every phase of a tick.
+const CLOCKS: [&[u32]; 3] = [
+    &[4001, 4003, 4007, 4061, 4064, 4066, 4668],
+    &[0x1_ffc2, 0x1_ffc4, 0x1_fffd, 0x1_ffff, 0x2_0000, 0x2_0043],
+    &[0x3fff_fffe, 0x3fff_ffff, 0x4000_0000, 0x4000_0041],
 ];
 
 /// The programs that share one seed, in the order of their clocks.
@@ -48,7 +49,7 @@ fn fragments_of(tables: &MemoryTables) -> Fragments {
 
 struct Loaded {
     program: Program,
-    tick: u32,
+    now: u32,
     contents: Contents,
     /// What the counters must show.
     verdicts: BTreeMap<Reason, (u64, u64)>,
@@ -56,28 +57,28 @@ struct Loaded {
 }
 
 impl Laboratory {
-    fn new(seed: u128, ticks: &[u32], answer_echo: bool) -> Self {
-        let load = |tick: &u32| Loaded::new(seed, *tick, answer_echo);
+    fn new(seed: u128, clocks: &[u32], answer_echo: bool) -> Self {
+        let load = |now: &u32| Loaded::new(seed, *now, answer_echo);
         Self {
             keys: HashKeys::from_seed(seed),
             answer_echo,
-            programs: ticks.iter().map(load).collect(),
+            programs: clocks.iter().map(load).collect(),
         }
     }
 }
 
 impl Loaded {
-    fn new(seed: u128, tick: u32, answer_echo: bool) -> Self {
+    fn new(seed: u128, now: u32, answer_echo: bool) -> Self {
         let options = LoadOptions {
             sizes: SIZES,
             seed,
             answer_echo,
             trace_packets: false,
-            test_tick: tick,
+            test_now: now,
         };
         Self {
             program: Program::load(&options, None).unwrap_or_else(|error| panic!("loading: {error}")),
-            tick,
+            now,
             contents: Contents::default(),
             verdicts: Reason::ALL.iter().map(|reason| (*reason, (0, 0))).collect(),
             members: BTreeMap::new(),
@@ -236,6 +237,8 @@ struct Report {
     outcomes: BTreeMap<Reason, u32>,
     actions: BTreeMap<(Reason, u32), u32>,
     modes: BTreeMap<DeliveryMode, u32>,
+    /// Of IPv6 packets that begin with an extension header.
+    behind_extensions: BTreeMap<Reason, u32>,
     agreed: u32,
     differences: Vec<String>,
     worlds: u32,
@@ -255,14 +258,14 @@ impl Report {
 /// One world, through all clocks of a laboratory.
 fn explore(laboratory: &mut Laboratory, seed: u64, report: &mut Report) {
     let mut random = Random::new(seed);
-    let first = laboratory.programs[0].tick;
+    let first = laboratory.programs[0].now;
     let mut world = World::random(&mut random, first, &DEVICES);
     let mut tables = world.tables(laboratory.keys);
     tables.answers_echo = laboratory.answer_echo;
     let mut packets = Generator::new();
     report.worlds += 1;
     for loaded in &mut laboratory.programs {
-        tables.now = loaded.tick;
+        tables.now = loaded.now;
         tables.tuples.lock().expect("no holder panics").clear();
         loaded.enter(&world.contents, &tables);
         for step in 0..STEPS_PER_PHASE {
@@ -277,6 +280,9 @@ fn explore(laboratory: &mut Laboratory, seed: u64, report: &mut Report) {
             let expected = expect::outcome(&tables, &around, &packet);
             loaded.expect(&expected, packet.len());
             report.step(&expected);
+            if begins_with_extension(&packet) {
+                *report.behind_extensions.entry(expected.reason).or_default() += 1;
+            }
             let (action, frame) = loaded.run(&packet);
             if action != expected.action {
                 let _ = writeln!(differences, "action {} expected, {action} found", expected.action);
@@ -297,9 +303,9 @@ fn explore(laboratory: &mut Laboratory, seed: u64, report: &mut Report) {
                 report.agreed += 1;
             } else {
                 loaded.restore(&tables);
-                let (tick, packet) = (loaded.tick, hex(&packet));
+                let (now, packet) = (loaded.now, hex(&packet));
                 report.differences.push(format!(
-                    "world {seed:x}, tick {tick}, step {step}: {} of member {} expected\n\
+                    "world {seed:x}, second {now}, step {step}: {} of member {} expected\n\
                      {differences}packet {packet}\n{before}",
                     expected.reason.name(),
                     expected.member
@@ -313,19 +319,25 @@ fn explore(laboratory: &mut Laboratory, seed: u64, report: &mut Report) {
         loaded.compare_tuples(&tables, &mut differences);
         loaded.compare_fragments(&tables, &mut differences);
         if !differences.is_empty() {
-            let tick = loaded.tick;
+            let now = loaded.now;
             report
                 .differences
-                .push(format!("world {seed:x}, tick {tick}, at the end: {differences}"));
+                .push(format!("world {seed:x}, second {now}, at the end: {differences}"));
         }
         world.change(&mut random);
         world.copy_to(&mut tables);
     }
 }
 
+fn begins_with_extension(packet: &[u8]) -> bool {
+    let is_ipv6 = |network: &Network| network.family == Family::V6;
+    let network = parse::network(&packet).ok().filter(is_ipv6);
+    network.is_some_and(|network| matches!(network.protocol, 0 | 43 | 44 | 60))
+}
+
 /// The state that a packet meets, for a report.
 fn tables_text(tables: &MemoryTables, packet: &[u8]) -> String {
-    let Ok(network) = lb_common::parse::network(&packet) else {
+    let Ok(network) = parse::network(&packet) else {
         return String::new();
     };
     let key = lb_common::rules::vip_key(&network);
@@ -381,12 +393,12 @@ const UNREACHABLE: [Reason; 2] = [Reason::ForwardInsertRaced, Reason::DropNoRoom
 #[test]
 fn the_loaded_program_and_the_decision_agree() {
     enter_namespace();
-    let mut laboratories: Vec<Laboratory> = TICKS
+    let mut laboratories: Vec<Laboratory> = CLOCKS
         .iter()
         .enumerate()
-        .map(|(index, ticks)| {
+        .map(|(index, clocks)| {
             let seed = 0x5eed_0000_0000_0000_0000_0001 * (index as u128 + 1);
-            Laboratory::new(seed, ticks, index % 2 == 1)
+            Laboratory::new(seed, clocks, index % 2 == 1)
         })
         .collect();
     let mut report = Report::default();
@@ -412,6 +424,9 @@ fn the_loaded_program_and_the_decision_agree() {
     for (reason, count) in &report.outcomes {
         eprintln!("{count:8} {}", reason.name());
     }
+    for (reason, count) in &report.behind_extensions {
+        eprintln!("{count:8} {} behind extension headers", reason.name());
+    }
     for (mode, count) in &report.modes {
         eprintln!("{count:8} delivered by {mode:?}");
     }
@@ -429,6 +444,13 @@ fn the_loaded_program_and_the_decision_agree() {
             !UNREACHABLE.contains(reason),
             "{}: the packets no longer cover what they should",
             reason.name()
+        );
+    }
+    for reason in [Reason::ForwardIcmpError, Reason::DropIcmpError, Reason::ReplyEcho] {
+        let reached = report.behind_extensions.get(&reason);
+        assert!(
+            reached.is_some_and(|count| *count > 20),
+            "{reason:?}: {reached:?}"
         );
     }
     for action in [expect::XDP_TX, expect::XDP_REDIRECT] {

@@ -23,7 +23,7 @@ fn the_verifier_accepts_the_program_with_room_to_spare() {
         seed: 1,
         answer_echo: true,
         trace_packets: false,
-        test_tick: 0,
+        test_now: 0,
     };
     let mut program = Program::load(&options, None).unwrap_or_else(|error| panic!("loading: {error}"));
     let verified = program

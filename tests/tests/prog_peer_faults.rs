@@ -4,6 +4,7 @@
 
 mod peers;
 
+use lb_common::clock::TICK_SECONDS;
 use lb_common::verdict::Reason;
 use lb_tests::conformance::bench::{XDP_DROP, XDP_PASS, enter_namespace};
 use lb_tests::conformance::packet::{Ends, Fragment, Position, frame, network, transport};
@@ -226,7 +227,7 @@ fn a_number_is_given_to_no_other_endpoint_while_a_flow_may_name_it() {
         assert_eq!(world.both(&udp_of(ends)).reason, Reason::ForwardDiverted);
     }
     // When no entry can be alive, the number is free, and names nothing of the past.
-    world.pass_to(1000 + 600 / 4 + 3);
+    world.pass_to(peers::START + 600 + 12);
     setting.endpoints = "bcdeghij";
     setting.set(&mut world);
     assert_eq!(peers::number_of(&world, 'j'), Some(old));
@@ -249,7 +250,7 @@ fn a_flood_of_new_flows_evicts_no_confirmed_flow_and_stops_no_tracking() {
                 .backend,
         );
     }
-    world.pass_to(1001);
+    world.pass_to(peers::START + TICK_SECONDS);
     for ends in &established {
         let seen = world.both(&frame(&case("TCP", false), ends, Position::Further));
         assert_eq!(
@@ -293,8 +294,8 @@ fn a_datagram_flow_leaves_a_dead_backend_although_it_never_pauses() {
         let mut world = setting.world(&mut bench);
         let ends = world.client(Setting::vip(false));
         let backend = world.both(&udp_of(&ends)).backend.expect("forwarded");
-        for tick in 1001..1006 {
-            world.pass_to(tick);
+        for ticks in 1..6 {
+            world.pass_to(peers::START + ticks * TICK_SECONDS);
             assert_eq!(world.both(&udp_of(&ends)).backend, Some(backend));
         }
         let unhealthy = backend.to_string();

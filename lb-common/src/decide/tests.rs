@@ -265,7 +265,7 @@ fn a_full_bucket_forwards_unrecorded() {
     let world = World::new();
     let tables = world.tables();
     let full = crate::layout::Bucket {
-        slots: std::array::from_fn(|slot| Slot::new(slot as u32, 900, tables.now + 5).0 | 1),
+        slots: std::array::from_fn(|slot| Slot::new(slot as u32, 900, clock::tick(tables.now) + 5).0 | 1),
     };
     tables.buckets.iter().for_each(|bucket| bucket.store(&full));
     let verdict = judge(&tables, &packet(4001, SYN));

@@ -1,4 +1,4 @@
-//! The flow table against a model that keeps keys, services and absolute ticks instead of bits.
+//! The flow table against a model that keeps keys, services and seconds instead of bits.
 
 use std::cell::Cell;
 
@@ -56,14 +56,20 @@ fn a_slot_keeps_its_fields_at_their_limits() {
 
 #[test]
 fn an_entry_lives_for_its_idle_time_rounded_up_by_at_most_a_tick() {
-    for idle in [1, 15, 150, 14_400, MAX_IDLE_TICKS] {
-        for now in [0, 1, 0x3fff, 0x4000, 0x7ffe, 0x7fff, 0x8000, 0xffff_fff0] {
+    let wraps = [0, 1 << 16, 1 << 17, 1 << 30, u32::MAX - 3];
+    for idle in [60, 61, 62, 63, 600, 57_597, MAX_IDLE_SECONDS] {
+        for now in wraps
+            .into_iter()
+            .flat_map(|wrap| (0..12).map(move |ahead| wrap.wrapping_add(ahead)))
+        {
             let slot = Slot::new(1, MEMBER, expiry(now, idle));
-            for later in [0, 1, idle / 2, idle] {
-                assert!(slot.is_alive(now.wrapping_add(later)), "{idle} {now} {later}");
+            let is_alive = |later| slot.is_alive(clock::tick(now.wrapping_add(later)));
+            // Seen within the second `now`, it may be needed until within the second `now + idle`.
+            for later in [0, 1, idle / 2, idle - 1, idle] {
+                assert!(is_alive(later), "{idle} {now} {later}");
             }
-            for later in [idle + 1, idle + 2, idle + 0x1000] {
-                assert!(!slot.is_alive(now.wrapping_add(later)), "{idle} {now} {later}");
+            for later in [idle + TICK_SECONDS, idle + 5, idle + 0x1000] {
+                assert!(!is_alive(later), "{idle} {now} {later}");
             }
         }
     }
@@ -266,26 +272,42 @@ fn a_slot_that_was_taken_since_its_tag_was_compared_is_no_hit() {
 }
 
 #[test]
-fn an_entry_is_confirmed_in_a_later_tick_and_written_once_a_tick() {
-    let table = bucket([EMPTY; 8]);
-    insert(&table, Slot::new(1, MEMBER, expiry(NOW, 15)), NOW, &Found::NONE);
-    let written = table.load(0);
-    refresh(&table, &look(&table, 1, NOW), expiry(NOW, 15));
-    assert_eq!(table.load(0), written, "the same tick writes nothing");
-    assert!(!Slot(table.load(0)).is_confirmed());
-    refresh(&table, &look(&table, 1, NOW + 1), expiry(NOW + 1, 15));
-    let refreshed = Slot(table.load(0));
-    assert!(refreshed.is_confirmed());
-    assert_eq!(refreshed.remaining(NOW + 1), 16);
-    assert_eq!((refreshed.tag(), refreshed.member()), (1, MEMBER));
+fn an_entry_is_confirmed_when_its_expiry_moves_which_it_does_once_a_tick() {
+    for idle in [60, 61, 62, 63] {
+        for start in 4000..4004 {
+            let table = bucket([EMPTY; 8]);
+            let at = |now: u32| (clock::tick(now), expiry(now, idle));
+            let (tick, expires) = at(start);
+            insert(&table, Slot::new(1, MEMBER, expires), tick, &Found::NONE);
+            let mut written = vec![table.load(0)];
+            for now in start..=start + 12 {
+                let (tick, expires) = at(now);
+                let before = table.load(0);
+                refresh(&table, &look(&table, 1, tick), expires);
+                let slot = Slot(table.load(0));
+                assert_eq!(slot.remaining(tick), expires - tick);
+                assert_eq!((slot.tag(), slot.member()), (1, MEMBER));
+                if slot.0 != before {
+                    written.push(slot.0);
+                }
+            }
+            assert_eq!(written.len(), 1 + 3, "{idle} from {start}");
+            let confirmed: Vec<_> = written.iter().map(|slot| Slot(*slot).is_confirmed()).collect();
+            assert_eq!(confirmed, [false, true, true, true]);
+        }
+    }
+}
 
+#[test]
+fn an_entry_is_only_written_to_when_its_expiry_has_moved() {
+    let entry = confirmed(1, NOW + 15);
     let contended = Contended {
-        inside: bucket([refreshed, EMPTY, EMPTY, EMPTY, EMPTY, EMPTY, EMPTY, EMPTY]),
+        inside: bucket([entry, EMPTY, EMPTY, EMPTY, EMPTY, EMPTY, EMPTY, EMPTY]),
         attempts: Cell::new(0),
     };
-    refresh(&contended, &look(&contended, 1, NOW + 1), expiry(NOW + 1, 15));
+    refresh(&contended, &look(&contended, 1, NOW), NOW + 15);
     assert_eq!(contended.attempts.get(), 0);
-    refresh(&contended, &look(&contended, 1, NOW + 2), expiry(NOW + 2, 15));
+    refresh(&contended, &look(&contended, 1, NOW), NOW + 16);
     assert_eq!(contended.attempts.get(), 1);
 }
 
@@ -327,6 +349,7 @@ fn of_two_slots_with_one_tag_the_first_is_meant() {
 struct Entry {
     key: u32,
     member: u32,
+    /// The second.
     expires: u64,
     confirmed: bool,
 }
@@ -357,7 +380,7 @@ impl Model {
 
     /// A packet of the flow: a hit refreshes, a miss records.
     fn packet(&mut self, key: u32, now: u64, idle: u64, opens: bool) {
-        let expires = now + idle + 1;
+        let expires = (now + idle) / 4 * 4 + 4;
         match (self.position(key, now), opens) {
             (Some(index), false) => {
                 let entry = self.0[index].as_mut().expect("just found");
@@ -384,31 +407,33 @@ impl Model {
 }
 
 fn packet(table: &MemoryBucket, tag: u32, now: u32, idle: u32, opens: bool) {
-    let found = look(table, tag, now);
+    let tick = clock::tick(now);
+    let found = look(table, tag, tick);
     if found.is_some() && !opens {
         refresh(table, &found, expiry(now, idle));
     } else {
-        insert(table, Slot::new(tag, MEMBER, expiry(now, idle)), now, &found);
+        insert(table, Slot::new(tag, MEMBER, expiry(now, idle)), tick, &found);
     }
 }
 
 /// What both sides hold, expired places left out: the model forgets nothing, the table may have wrapped.
 fn alive(table: &MemoryBucket, now: u32) -> Vec<(usize, u32, u32, bool)> {
+    let tick = clock::tick(now);
     let slots = table.snapshot().slots.map(Slot);
     slots
         .iter()
         .enumerate()
-        .filter(|(_, slot)| slot.is_alive(now))
-        .map(|(index, slot)| (index, slot.tag(), slot.remaining(now), slot.is_confirmed()))
+        .filter(|(_, slot)| slot.is_alive(tick))
+        .map(|(index, slot)| (index, slot.tag(), slot.remaining(tick), slot.is_confirmed()))
         .collect()
 }
 
 proptest! {
     #[test]
     fn two_buckets_follow_the_model(
-        start in prop_oneof![Just(1u64), Just(0x3ff0), Just(0x7ff0), Just(0xffff_fff0), 0..u64::from(u32::MAX)],
-        steps in prop::collection::vec((1u32..24, 0u64..5, prop::bool::weighted(0.3), any::<bool>()), 1..300),
-        idle in 1u32..40,
+        start in prop_oneof![Just(1u64), Just(0xffc0), Just(0x1_ffc0), Just(0xffff_ffc0), 0..u64::from(u32::MAX)],
+        steps in prop::collection::vec((1u32..24, 0u64..20, prop::bool::weighted(0.3), any::<bool>()), 1..300),
+        idle in 1u32..160,
     ) {
         // 16 slots: even keys in one bucket, odd ones in the other.
         let tables = [MemoryBucket::default(), MemoryBucket::default()];
@@ -424,7 +449,7 @@ proptest! {
             for (table, model) in tables.iter().zip(&models) {
                 let expected: Vec<_> = model.0.iter().enumerate().filter_map(|(index, place)| {
                     place.filter(|entry| entry.expires > now).map(|entry| {
-                        (index, entry.key, (entry.expires - now) as u32, entry.confirmed)
+                        (index, entry.key, (entry.expires / 4 - now / 4) as u32, entry.confirmed)
                     })
                 }).collect();
                 prop_assert_eq!(alive(table, now as u32), expected);

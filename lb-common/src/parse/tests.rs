@@ -12,8 +12,9 @@ use crate::frames::{
 use crate::policy::Class;
 
 fn parse(bytes: &[u8]) -> (Network, Result<Transport, Reason>) {
-    let network = network(&bytes).unwrap_or_else(|reason| panic!("{reason:?}"));
-    (network, transport(&bytes, &network))
+    let mut network = network(&bytes).unwrap_or_else(|reason| panic!("{reason:?}"));
+    let skipped = skip_extensions(&bytes, &mut network);
+    (network, skipped.and_then(|()| transport(&bytes, &network)))
 }
 
 fn ports(transport: &Transport) -> (u16, u16) {
@@ -344,10 +345,12 @@ proptest! {
             }
         }
         let bytes = bytes.as_slice();
-        if let Ok(network) = network(&bytes) {
+        if let Ok(mut network) = network(&bytes) {
             prop_assert!(network.l3 <= 22);
+            let _ = skip_extensions(&bytes, &mut network);
             let _ = transport(&bytes, &network);
-            if let Quoted::Packet(inner) = quoted(&bytes, &network) {
+            if let Quoted::Packet(mut inner) = quoted(&bytes, &network) {
+                let _ = skip_extensions(&bytes, &mut inner);
                 let _ = transport(&bytes, &inner);
             }
         }
@@ -355,7 +358,7 @@ proptest! {
 
     #[test]
     fn nothing_panics_on_damaged_packets(
-        which in 0..5usize,
+        which in 0..6usize,
         tags in 0..=2usize,
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
         cut in any::<prop::sample::Index>(),
@@ -366,6 +369,7 @@ proptest! {
             ipv6(0, &[raw(60, 1), raw(44, 0), fragment6(6, 0, true), tcp(1, 2, ACK)].concat()),
             ipv4(1, &[&[3, 4, 0, 0, 0, 0, 5, 0], &ipv4(6, &tcp(1, 2, ACK))[..28]].concat()),
             ipv6(58, &[&[2, 0, 0, 0, 0, 0, 5, 0], &ipv6(44, &[fragment6(17, 0, true), udp(1, 2)].concat())[..]].concat()),
+            ipv6(60, &[&raw(58, 1)[..], &[2, 0, 0, 0, 0, 0, 5, 0], &ipv6(0, &[raw(6, 0), tcp(1, 2, ACK)].concat())].concat()),
         ];
         let mut bytes = frame(tags, &packets[which]);
         for (at, value) in damage {
@@ -373,18 +377,21 @@ proptest! {
             bytes[at.index(length)] = value;
         }
         let bytes = &bytes[..=cut.index(bytes.len())];
-        if let Ok(network) = network(&bytes)
+        if let Ok(mut network) = network(&bytes)
+            && skip_extensions(&bytes, &mut network).is_ok()
             && let Ok(transport) = transport(&bytes, &network)
         {
             // What was read lies inside the packet.
             prop_assert!(network.l3 + network.length <= bytes.len());
             prop_assert!(transport.class() < Class::ALL.len() as u32);
         }
-        if let Ok(network) = network(&bytes)
-            && let Quoted::Packet(inner) = quoted(&bytes, &network)
+        if let Ok(mut network) = network(&bytes)
+            && skip_extensions(&bytes, &mut network).is_ok()
+            && let Quoted::Packet(mut inner) = quoted(&bytes, &network)
         {
             prop_assert!(inner.l3 < network.l3 + network.length);
-            if let Ok(transport) = transport(&bytes, &inner) {
+            if skip_extensions(&bytes, &mut inner).is_ok()
+                && let Ok(transport) = transport(&bytes, &inner) {
                 prop_assert!(!transport.is_first_fragment() && !transport.opens());
             }
         }

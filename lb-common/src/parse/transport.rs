@@ -1,6 +1,5 @@
 //! What a decision needs of the transport layer.
 
-use super::headers::Header;
 use super::{Fragment, Network};
 use crate::layout::FragmentKey;
 use crate::policy::Class;
@@ -30,9 +29,12 @@ pub(super) const ICMP_ERROR: u32 = 1 << 16;
 
 impl Transport {
     #[inline(always)]
-    pub(super) const fn new(header: &Header) -> Self {
-        let protocol = header.protocol as u8;
-        let (class, fragment) = match header.fragment {
+    pub(super) const fn new(
+        protocol: u8,
+        fragment: Fragment,
+        (identification, fragment_kind): (u32, u32),
+    ) -> Self {
+        let (class, fragment) = match fragment {
             Fragment::Whole => (Class::of(protocol, false), 0),
             Fragment::First => (Class::of(protocol, true), FIRST_FRAGMENT),
             Fragment::Later => (Class::of_later_fragment(protocol), LATER_FRAGMENT),
@@ -40,8 +42,8 @@ impl Transport {
         Self {
             ports: 0,
             bits: protocol as u32 | ((class as u32) << 8) | fragment,
-            identification: header.identification,
-            fragment_kind: header.fragment_kind,
+            identification,
+            fragment_kind,
         }
     }
 
@@ -114,8 +116,8 @@ impl Transport {
         self.reversed().with(ICMP_ERROR, true)
     }
 
-    /// No ICMP error may be sent about it: it is one (also one whose quotation is not looked at because extension
-    /// headers come before it), or a later fragment.
+    /// No ICMP error may be sent about it: it is one (also one that is a fragment, or of a type that quotes nothing),
+    /// or a later fragment.
     #[inline(always)]
     pub const fn is_unreportable(&self) -> bool {
         self.bits & (ICMP_ERROR | LATER_FRAGMENT) != 0

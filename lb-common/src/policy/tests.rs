@@ -92,7 +92,7 @@ fn policy(scheme: Scheme, affinity: SessionAffinity, mode: TrackingMode) -> Poli
         mode,
         persistence: DefaultForProtocol,
         subsetting: false,
-        idle_ticks: 15,
+        idle_seconds: 60,
     }
 }
 
@@ -227,14 +227,14 @@ fn a_policy_word_says_what_its_policy_says() {
         for affinity in SessionAffinity::ALL {
             for mode in TrackingMode::ALL {
                 for persistence in Persistence::ALL {
-                    for idle_ticks in [0, 1, 15, 14_400, 0x7fff] {
+                    for idle_seconds in [0, 1, 60, 57_600, u16::MAX] {
                         let policy = Policy {
                             scheme: *scheme,
                             affinity: *affinity,
                             mode: *mode,
                             persistence: *persistence,
                             subsetting: false,
-                            idle_ticks,
+                            idle_seconds,
                         };
                         agree(&policy, PolicyWord::new(&policy));
                     }
@@ -248,7 +248,7 @@ fn a_policy_word_says_what_its_policy_says() {
 fn agree(policy: &Policy, word: PolicyWord) {
     assert!(word.in_use());
     assert_eq!(word.syn_is_new(), policy.syn_is_new());
-    assert_eq!(word.idle_ticks(), u32::from(policy.idle_ticks));
+    assert_eq!(word.idle_seconds(), u32::from(policy.idle_seconds));
     for class in Class::ALL {
         let row = word.row(*class as u32);
         assert_eq!(row.tracking(), policy.tracking(*class) as u32);

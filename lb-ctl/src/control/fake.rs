@@ -167,6 +167,9 @@ impl Control for FakeControl {
         documents: Vec<Document>,
         options: ApplyOptions,
     ) -> BoxFuture<'_, Result<ApplyReport, ControlError>> {
+        if let Some(Err(error)) = options.edit.as_ref().map(|edit| edit.check(&self.resources())) {
+            return ready(Err(error));
+        }
         let faults: Vec<Fault> = documents.iter().filter_map(bad_protocol).collect();
         if !faults.is_empty() {
             return ready(Err(ControlError::Faults(faults)));

@@ -71,7 +71,7 @@ fn what_resources_make_of_documents_is_what_the_server_shows() {
         action: ChangeAction::Created,
     };
     let group = "projects/p/zones/z0/networkEndpointGroups/g";
-    let report = ApplyReport::from(&applied);
+    let report = ApplyReport::new(&applied, &options);
     assert_eq!(
         report.changes,
         [created("projects/p/regions/r1/healthChecks/hc"), created(group)]
@@ -91,4 +91,29 @@ fn references_are_relative_to_the_project() {
         assert_eq!(resolve(reference, "p"), Some(path.clone()));
     }
     assert_eq!(resolve("g", "p"), None);
+}
+
+#[test]
+fn an_edit_sees_what_came_between() {
+    let path = ResourcePath::from_canonical("projects/p/regions/r/healthChecks/hc");
+    let with = |value: serde_json::Value| ResourceMap::from([(path.clone(), value)]);
+    let edit = |before: Option<serde_json::Value>| Edit {
+        path: path.clone(),
+        before,
+        in_place: true,
+    };
+    let kind = |edit: Edit, now: &ResourceMap| match edit.check(now) {
+        Ok(()) => None,
+        Err(ControlError::Faults(faults)) => Some(faults[0].kind),
+        Err(other) => panic!("{other}"),
+    };
+    let (old, new, gone) = (json!({"a": 1}), json!({"a": 2}), ResourceMap::new());
+    assert_eq!(kind(edit(Some(old.clone())), &with(old.clone())), None);
+    assert_eq!(kind(edit(None), &gone), None);
+    assert_eq!(
+        kind(edit(Some(old.clone())), &with(new.clone())),
+        Some(FaultKind::ConditionNotMet)
+    );
+    assert_eq!(kind(edit(Some(old)), &gone), Some(FaultKind::NotFound));
+    assert_eq!(kind(edit(None), &with(new)), Some(FaultKind::AlreadyExists));
 }

@@ -6,7 +6,7 @@ use super::Controller;
 use crate::control::{ApplyOptions, ApplyReport, ControlError, resource_map};
 use crate::model::{Config, ResourcePath};
 use crate::plan::{PlanError, Scope as PlanScope};
-use crate::resources::{Applied, ChangeKind, Changes, Document, Fault, FaultKind, Mode, Owners, Resources};
+use crate::resources::{Applied, ChangeKind, Changes, Document, Fault, FaultKind, Owners, Resources};
 
 impl Controller {
     pub(super) async fn apply(
@@ -14,9 +14,12 @@ impl Controller {
         documents: &[Document],
         options: &ApplyOptions,
     ) -> Result<ApplyReport, ControlError> {
+        if let Some(edit) = &options.edit {
+            edit.check(&self.published.borrow())?;
+        }
         let applied = self.judge(documents, options)?;
         self.refuse_owned(&applied)?;
-        let report = ApplyReport::from(&applied);
+        let report = ApplyReport::new(&applied, options);
         if !options.dry_run {
             self.adopt_config(applied)?;
             self.after_change().await;
@@ -46,15 +49,10 @@ impl Controller {
         documents: &[Document],
         options: &ApplyOptions,
     ) -> Result<Applied, ControlError> {
-        let mode = if options.prune {
-            Mode::Prune
-        } else {
-            Mode::Additive
-        };
         let scope = options.scope(&self.settings.scope);
         let applied = self
             .resources
-            .apply(documents, &scope, mode, jiff::Timestamp::now())?;
+            .apply(documents, &scope, options.mode(), jiff::Timestamp::now())?;
         if applied.unsupported.is_empty() {
             Ok(applied)
         } else {

@@ -74,7 +74,7 @@ impl Controller {
                     "unhealthy"
                 };
                 let detail = event.state.detail.as_deref().unwrap_or("the probes succeed");
-                tracing::info!("{} is {state}: {detail}", event.target.address);
+                tracing::debug!("{} is {state}: {detail}", event.target.address);
             }
             touched.extend(services.iter().cloned());
             known.push((&event.target, Some(&event.state)));

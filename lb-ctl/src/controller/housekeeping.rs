@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use super::{Controller, claims};
 use crate::control::ControlError;
-use crate::dataplane::now_tick;
+use crate::dataplane;
 use crate::plan::Scope as PlanScope;
 
 impl Controller {
     pub(super) async fn housekeep(&mut self) {
-        let now = now_tick();
+        let now = dataplane::now();
         if self.plan.next_deadline().is_some_and(|deadline| now >= deadline) {
             let members_may_end = !self.plan.due(now).is_empty();
             self.recompile(PlanScope::Due);

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 
 use super::Controller;
-use crate::dataplane::now_tick;
+use crate::dataplane;
 use crate::model::Config;
 use crate::plan::diff::diff;
 use crate::plan::{Inputs, Plan, PlanError, Scope as PlanScope, compile};
@@ -19,7 +19,7 @@ impl Controller {
             seed: self.settings.seed,
             limits: self.settings.limits,
         };
-        compile(&inputs, &self.plan, scope, now_tick())
+        compile(&inputs, &self.plan, scope, dataplane::now())
     }
 
     /// History first: a number that the maps hold is never forgotten.

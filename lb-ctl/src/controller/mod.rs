@@ -32,7 +32,7 @@ use self::handle::Request;
 use self::index::Index;
 use crate::config_files::{ConfigFiles, FromFiles};
 use crate::control::ResourceMap;
-use crate::dataplane::{Program, now_tick};
+use crate::dataplane::{self, Program};
 use crate::health::{HealthChecker, HealthEvent, HealthState, TargetId};
 use crate::model::Config;
 use crate::net::{Links, NetWatcher, NextHops};
@@ -201,7 +201,7 @@ impl Controller {
                 () = events.files.notified() => self.reload_files().await,
                 _ = housekeeping.tick() => self.housekeep().await,
                 _ = sweep.tick() => {
-                    let cleared = self.program.maps.flows.sweep(now_tick());
+                    let cleared = self.program.maps.flows.sweep(dataplane::now());
                     tracing::debug!("swept {cleared} expired flows");
                 }
             }

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use lb_common::clock::{self, TICK_SECONDS};
 use lb_common::hash;
 use lb_common::layout::{Pool, TupleRecord};
 use lb_common::policy::Tuple;
-use lb_common::tick::TICK_SECONDS;
 
 use super::{Controller, index};
 use crate::control::ControlError;
-use crate::dataplane::{FlowEntry, now_tick};
+use crate::dataplane::{self, FlowEntry};
 use crate::health::TargetId;
 use crate::model::{BackendService, Probe, ResourcePath};
 use crate::net::Links;
@@ -174,7 +174,7 @@ impl Controller {
 
     fn flows_by_member(&self) -> BTreeMap<u32, u64> {
         let mut counts = BTreeMap::new();
-        for (_, slot) in self.program.maps.flows.alive_slots(now_tick()) {
+        for (_, slot) in self.program.maps.flows.alive_slots(dataplane::now()) {
             *counts.entry(slot.member()).or_default() += 1;
         }
         counts
@@ -187,7 +187,7 @@ impl Controller {
             ..Default::default()
         };
         let mut services: BTreeMap<&ResourcePath, u64> = BTreeMap::new();
-        for (_, slot) in self.program.maps.flows.alive_slots(now_tick()) {
+        for (_, slot) in self.program.maps.flows.alive_slots(dataplane::now()) {
             count.live += 1;
             count.confirmed += u64::from(slot.is_confirmed());
             if let Some((key, ..)) = owners.get(&slot.member()) {
@@ -218,7 +218,7 @@ impl Controller {
         {
             return Err(ControlError::not_found(path));
         }
-        let now = now_tick();
+        let now = dataplane::now();
         let owners = self.owners_by_number();
         let mut list = views::FlowList::default();
         for entry in self.program.maps.flows.alive(now) {
@@ -260,7 +260,7 @@ impl Controller {
             ip_address: id.address,
             backend_healthy: member.healthy,
             confirmed: entry.slot.is_confirmed(),
-            expires_in_sec: entry.slot.remaining(now) * TICK_SECONDS,
+            expires_in_sec: entry.slot.remaining(clock::tick(now)) * TICK_SECONDS - now % TICK_SECONDS,
         }
     }
 

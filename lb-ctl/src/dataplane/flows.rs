@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use lb_common::clock;
 use lb_common::flow::Slot;
 use lb_common::layout::{BUCKET_SLOTS, TupleRecord};
 use zerocopy::transmute;
@@ -38,7 +39,7 @@ impl FlowTable {
         self.buckets.len() as u64 * u64::from(BUCKET_SLOTS)
     }
 
-    /// Every slot that is alive at `now`.
+    /// Every slot that is alive in the second `now`.
     pub fn alive(&self, now: u32) -> impl Iterator<Item = FlowEntry> + '_ {
         self.alive_slots(now).map(|(index, slot)| FlowEntry {
             index,
@@ -49,11 +50,12 @@ impl FlowTable {
 
     /// The same without the tuples: one cache line for eight slots.
     pub fn alive_slots(&self, now: u32) -> impl Iterator<Item = (u32, Slot)> + '_ {
+        let tick = clock::tick(now);
         (0..self.buckets.len()).flat_map(move |bucket| {
             let words = self.buckets.value(bucket).iter().enumerate();
             words.filter_map(move |(position, word)| {
                 let slot = Slot(word.load(Ordering::Relaxed));
-                slot.is_alive(now)
+                slot.is_alive(tick)
                     .then_some((bucket as u32 * BUCKET_SLOTS + position as u32, slot))
             })
         })
@@ -75,11 +77,12 @@ impl FlowTable {
 
     /// Clears what has expired, before its tick can wrap and seem to lie ahead. Returns how many slots.
     pub fn sweep(&self, now: u32) -> u64 {
+        let tick = clock::tick(now);
         let mut cleared = 0;
         for bucket in 0..self.buckets.len() {
             for word in self.buckets.value(bucket) {
                 let slot = Slot(word.load(Ordering::Relaxed));
-                if !slot.is_empty() && !slot.is_alive(now) {
+                if !slot.is_empty() && !slot.is_alive(tick) {
                     let swept = word.compare_exchange(slot.0, 0, Ordering::AcqRel, Ordering::Relaxed);
                     cleared += u64::from(swept.is_ok());
                 }

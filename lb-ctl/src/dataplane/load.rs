@@ -94,7 +94,7 @@ pub struct LoadOptions {
     /// Log every packet, in a build that can.
     pub trace_packets: bool,
     /// Not 0: a test's clock.
-    pub test_tick: u32,
+    pub test_now: u32,
 }
 
 #[derive(Debug, Error)]
@@ -170,7 +170,7 @@ impl Program {
         loader
             .override_global("LB_HASH_KEYS", &key_words, true)
             .override_global("LB_BUCKETS", &buckets, true)
-            .override_global("LB_TEST_TICK", &options.test_tick, true)
+            .override_global("LB_TEST_NOW", &options.test_now, true)
             .override_global("LB_ANSWER_ECHO", &answer_echo, true)
             .override_global(aya_log::LEVEL, &log_level, true);
         for (name, count) in entries {
@@ -274,9 +274,9 @@ fn identity(object: &[u8], options: &LoadOptions) -> u64 {
         seed,
         answer_echo,
         trace_packets,
-        test_tick,
+        test_now,
     } = options;
-    let constants = format!("{sizes:?} {answer_echo} {trace_packets} {test_tick} ");
+    let constants = format!("{sizes:?} {answer_echo} {trace_packets} {test_now} ");
     let mut bytes = constants.into_bytes();
     bytes.extend_from_slice(object);
     lb_common::hash::identity(*seed, &bytes)

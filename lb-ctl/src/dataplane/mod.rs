@@ -23,10 +23,10 @@ pub fn program_name(id: u32) -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// Now, on the data plane's clock.
-pub fn now_tick() -> u32 {
-    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC_COARSE)
-        .expect("the coarse monotonic clock always exists");
+/// The second that it is on the data plane's clock.
+pub fn now() -> u32 {
+    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
+        .expect("the monotonic clock always exists");
     let nanoseconds = time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64;
-    lb_common::tick::from_nanoseconds(nanoseconds)
+    lb_common::clock::from_nanoseconds(nanoseconds)
 }

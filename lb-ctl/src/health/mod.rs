@@ -8,4 +8,4 @@ pub mod probe;
 pub mod scheduler;
 
 pub use machine::{HealthState, Weight, WeightError};
-pub use scheduler::{HealthChecker, HealthEvent, TargetId};
+pub use scheduler::{HealthChecker, HealthEvent, PaceReport, TargetId};

@@ -1,29 +1,44 @@
-//! One probe of one address: connect, ask, judge the answer, in the check's timeout.
+//! One probe of one destination: connect, ask, judge the answer, in the check's timeout.
 //!
 //! A connection serves one probe and is never kept: a pooled connection would prove that an old process still lives,
-//! not that a new client would be served.
+//! not that a new client would be served. What an endpoint sends is read with bounded memory, and nothing that it does
+//! keeps a probe, or a descriptor, beyond the timeout.
 
-pub mod http;
-pub mod tcp;
+mod connect;
+mod error;
+mod grpc;
+mod http;
+mod http2;
+mod stream;
+mod tls;
+mod weight;
 
 #[cfg(test)]
 mod tests;
 
 use std::future::Future;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use nix::sys::resource::{Resource, getrlimit};
+use tokio::sync::Semaphore;
 
+pub use self::connect::Destination;
+use self::error::ProbeError;
+pub use self::http::BODY_LIMIT;
+pub use self::weight::WEIGHT_HEADER;
 use super::machine::{ProbeResult, WeightReport};
-use crate::model::{HealthCheck, HttpVersion, Probe, ProxyHeader};
+use crate::model::{HealthCheck, Probe};
 
 /// Makes probes. The scheduler's only way to the outside.
 pub trait Prober: Send + Sync + 'static {
     /// Probes `address` once, within the check's timeout.
     fn probe(&self, address: IpAddr, check: &HealthCheck) -> impl Future<Output = ProbeResult> + Send;
+
+    /// How many probes may be in flight at once; the others wait for their turn.
+    fn concurrency(&self) -> usize {
+        Semaphore::MAX_PERMITS
+    }
 }
 
 /// Probes over the host's own sockets, in the network namespace of the runtime's threads.
@@ -32,134 +47,108 @@ pub struct SocketProber;
 
 impl Prober for SocketProber {
     async fn probe(&self, address: IpAddr, check: &HealthCheck) -> ProbeResult {
+        let destination = Destination {
+            address: SocketAddr::new(address, check.probe.port()),
+        };
         let timeout = Duration::from_secs(check.timeout_sec.into());
-        match &check.probe {
-            Probe::Tcp {
-                tls: false,
-                port,
-                proxy_header,
+        probe(&destination, &check.probe, timeout).await
+    }
+
+    /// As many as there are descriptors, but for those that the rest of the process needs.
+    fn concurrency(&self) -> usize {
+        const RESERVED: u64 = 256;
+        const LEAST: u64 = 64;
+        let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((LEAST, LEAST));
+        let usable = soft.saturating_sub(RESERVED).max(LEAST);
+        usize::try_from(usable)
+            .unwrap_or(Semaphore::MAX_PERMITS)
+            .min(Semaphore::MAX_PERMITS)
+    }
+}
+
+/// Probes `destination` once; `timeout` covers everything, from the connection to the last byte that matters.
+pub async fn probe(destination: &Destination, probe: &Probe, timeout: Duration) -> ProbeResult {
+    let mut progress = Progress {
+        step: Step::Connect,
+        weight: match probe {
+            Probe::Http { .. } => WeightReport::Unavailable,
+            Probe::Tcp { .. } | Probe::Grpc { .. } => WeightReport::NotCarried,
+        },
+    };
+    let outcome = tokio::time::timeout(timeout, talk(destination, probe, &mut progress)).await;
+    let weight = progress.weight;
+    match outcome.unwrap_or_else(|_elapsed| Err(progress.step.timed_out(timeout))) {
+        Ok(()) => ProbeResult::Success { weight },
+        Err(ProbeError::Endpoint(reason)) => ProbeResult::Failure { reason, weight },
+        Err(ProbeError::Host(reason)) => ProbeResult::Inconclusive { reason },
+    }
+}
+
+/// The exchanges over HTTP are large futures: boxed, they cost only their own probes memory.
+async fn talk(destination: &Destination, probe: &Probe, progress: &mut Progress) -> Result<(), ProbeError> {
+    match probe {
+        Probe::Tcp {
+            tls,
+            proxy_header,
+            request,
+            response,
+            ..
+        } => {
+            let exchange = stream::Exchange {
+                tls: *tls,
+                proxy_header: *proxy_header,
                 request,
                 response,
-            } => {
-                let exchange = tcp::Exchange {
-                    proxy_header: *proxy_header,
-                    request,
-                    response,
-                };
-                tcp::probe(SocketAddr::new(address, *port), exchange, timeout).await
-            }
-            Probe::Http {
-                version: HttpVersion::Http,
-                port,
-                proxy_header,
+            };
+            stream::talk(destination, exchange, progress).await
+        }
+        Probe::Http {
+            version,
+            proxy_header,
+            host,
+            request_path,
+            response,
+            ..
+        } => {
+            let exchange = http::Exchange {
+                version: *version,
+                proxy_header: *proxy_header,
                 host,
                 request_path,
                 response,
-            } => {
-                let exchange = http::Exchange {
-                    proxy_header: *proxy_header,
-                    host,
-                    request_path,
-                    response,
-                };
-                http::probe(SocketAddr::new(address, *port), exchange, timeout).await
-            }
-            Probe::Tcp { tls: true, .. } => unsupported("SSL"),
-            Probe::Http {
-                version: HttpVersion::Https,
-                ..
-            } => unsupported("HTTPS"),
-            Probe::Http {
-                version: HttpVersion::Http2,
-                ..
-            } => unsupported("HTTP2"),
-            Probe::Grpc { tls: false, .. } => unsupported("GRPC"),
-            Probe::Grpc { tls: true, .. } => unsupported("GRPC_WITH_TLS"),
+            };
+            Box::pin(http::talk(destination, exchange, progress)).await
         }
+        Probe::Grpc {
+            tls, service_name, ..
+        } => Box::pin(grpc::talk(destination, *tls, service_name, progress)).await,
     }
 }
 
-/// A configuration with such a check is refused before it gets here.
-fn unsupported(kind: &str) -> ProbeResult {
-    tracing::error!(
-        kind,
-        "internal error: asked for an unsupported kind of health check"
-    );
-    ProbeResult::Inconclusive {
-        reason: format!("internal error: {kind} health checks are unsupported"),
-    }
-}
-
-/// Why a probe did not succeed.
+/// How far a probe got, which outlives one that runs out of time.
 #[derive(Debug)]
-enum ProbeError {
-    /// The endpoint failed, a sentence.
-    Endpoint(String),
-    /// This host failed, a sentence.
-    Host(String),
+struct Progress {
+    step: Step,
+    /// Written as soon as the reply's head is there, so that it counts even when the body disappoints.
+    weight: WeightReport,
 }
 
-impl ProbeError {
-    /// `doing` names the step, such as `connect`.
-    fn from_io(doing: &str, error: &io::Error) -> Self {
-        match error.raw_os_error() {
-            Some(
-                libc::EMFILE
-                | libc::ENFILE
-                | libc::ENOBUFS
-                | libc::ENOMEM
-                | libc::EADDRNOTAVAIL
-                | libc::EAGAIN,
-            ) => Self::Host(format!("can't {doing} on this host: {error}")),
-            _ => Self::Endpoint(sentence(doing, error)),
-        }
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Connect,
+    Tls,
+    Request,
+    Reply,
+}
+
+impl Step {
+    fn timed_out(self, timeout: Duration) -> ProbeError {
+        let doing = match self {
+            Self::Connect => "connecting",
+            Self::Tls => "in the TLS handshake",
+            Self::Request => "sending the request",
+            Self::Reply => "waiting for the reply",
+        };
+        ProbeError::Endpoint(format!("timed out after {} s {doing}", timeout.as_secs_f64()))
     }
-
-    fn into_result(self, weight: WeightReport) -> ProbeResult {
-        match self {
-            Self::Endpoint(reason) => ProbeResult::Failure { reason, weight },
-            Self::Host(reason) => ProbeResult::Inconclusive { reason },
-        }
-    }
-}
-
-fn sentence(doing: &str, error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        io::ErrorKind::ConnectionReset => "connection reset by the endpoint".to_owned(),
-        io::ErrorKind::HostUnreachable => "host unreachable".to_owned(),
-        io::ErrorKind::NetworkUnreachable => "network unreachable".to_owned(),
-        io::ErrorKind::TimedOut => format!("{doing} timed out"),
-        _ => format!("{doing} failed: {error}"),
-    }
-}
-
-/// Connects, and sends the PROXY header when there is one.
-async fn connect(destination: SocketAddr, proxy_header: ProxyHeader) -> Result<TcpStream, ProbeError> {
-    let mut stream = TcpStream::connect(destination)
-        .await
-        .map_err(|error| ProbeError::from_io("connect", &error))?;
-    match proxy_header {
-        ProxyHeader::None => {}
-        ProxyHeader::ProxyV1 => send(&mut stream, b"PROXY UNKNOWN\r\n").await?,
-    }
-    Ok(stream)
-}
-
-async fn send(stream: &mut TcpStream, bytes: &[u8]) -> Result<(), ProbeError> {
-    stream
-        .write_all(bytes)
-        .await
-        .map_err(|error| ProbeError::from_io("send", &error))
-}
-
-fn timed_out(timeout: Duration) -> ProbeError {
-    ProbeError::Endpoint(format!("timed out after {} s", timeout.as_secs_f64()))
-}
-
-/// Bytes for a human: escaped, and cut after 32.
-fn excerpt(bytes: &[u8]) -> String {
-    const SHOWN: usize = 32;
-    let dots = if bytes.len() > SHOWN { "…" } else { "" };
-    format!("'{}{dots}'", bytes[..bytes.len().min(SHOWN)].escape_ascii())
 }

@@ -7,7 +7,7 @@ use lb_common::layout::Backend;
 
 use super::contents::ServiceContents;
 use super::numbers::Numbers;
-use super::service::GRACE_TICKS;
+use super::service::GRACE_SEC;
 
 /// A copy costs nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,7 +17,7 @@ pub(super) struct Backends {
     records: OrdMap<u32, Backend>,
     /// How many members name a record; those that none names are absent.
     users: OrdMap<u32, u32>,
-    /// With the tick from which on they are free.
+    /// With the second from which on they are free.
     retired: OrdMap<u32, u32>,
     /// How many records lead to an interface.
     devices: BTreeMap<u32, u32>,
@@ -83,7 +83,7 @@ impl Backends {
                 self.retired.remove(&number);
             } else {
                 self.users.remove(&number);
-                self.retired.insert(number, now + GRACE_TICKS);
+                self.retired.insert(number, now + GRACE_SEC);
             }
         }
     }
@@ -95,7 +95,7 @@ impl Backends {
         }
         for number in self.records.keys() {
             if !self.users.contains_key(number) && !self.retired.contains_key(number) {
-                self.retired.insert(*number, now + GRACE_TICKS);
+                self.retired.insert(*number, now + GRACE_SEC);
             }
         }
     }

@@ -12,7 +12,7 @@ use super::contents::{Contents, RuleContents, ServiceContents};
 use super::members::{EndedMember, EndpointId};
 use super::numbers::Numbers;
 use super::regions::{Region, Regions};
-use super::service::{self, GRACE_TICKS, IpFamily, ServiceKey, ServicePlan};
+use super::service::{self, GRACE_SEC, IpFamily, ServiceKey, ServicePlan};
 use super::unclaimed::Unclaimed;
 use super::zones::ZonePrefixes;
 use super::{delivery, rules};
@@ -123,7 +123,7 @@ pub(super) struct Space {
     pub(super) members: Numbers,
     pub(super) steering: Numbers,
     pub(super) regions: Regions,
-    /// With the tick from which on they are free.
+    /// With the second from which on they are free.
     pub(super) retired_regions: Vec<(Region, u32)>,
     pub(super) zone_words: Regions,
     pub(super) retired_zone_words: Vec<(Region, u32)>,
@@ -152,12 +152,12 @@ impl Space {
 
     /// Tables that packets may still be reading are left alone for a while.
     pub(super) fn retire(&mut self, regions: impl IntoIterator<Item = Region>, now: u32) {
-        let retired = regions.into_iter().map(|region| (region, now + GRACE_TICKS));
+        let retired = regions.into_iter().map(|region| (region, now + GRACE_SEC));
         self.retired_regions.extend(retired);
     }
 
     pub(super) fn retire_zone_words(&mut self, regions: impl IntoIterator<Item = Region>, now: u32) {
-        let retired = regions.into_iter().map(|region| (region, now + GRACE_TICKS));
+        let retired = regions.into_iter().map(|region| (region, now + GRACE_SEC));
         self.retired_zone_words.extend(retired);
     }
 
@@ -202,7 +202,7 @@ pub fn compile(inputs: &Inputs<'_>, previous: &Plan, scope: Scope<'_>, now: u32)
 }
 
 impl Plan {
-    /// The first tick at which time alone changes the plan.
+    /// The first second at which time alone changes the plan.
     pub fn next_deadline(&self) -> Option<u32> {
         let services = self.services.values().filter_map(|service| service.deadline);
         let removed = self.removed.iter().map(|service| service.free_at);
@@ -212,7 +212,7 @@ impl Plan {
         services.chain(removed).chain(regions).chain(backends).min()
     }
 
-    /// The services that wait for a tick which has come.
+    /// The services that wait for a second which has come.
     pub fn due(&self, now: u32) -> Vec<ServiceKey> {
         let due = self
             .services
@@ -378,7 +378,7 @@ impl RemovedService {
             .iter()
             .map(|member| member.free_at)
             .max()
-            .unwrap_or(now + GRACE_TICKS);
+            .unwrap_or(now + GRACE_SEC);
         Self::new(service.number, service.contents.record, members, free_at)
     }
 

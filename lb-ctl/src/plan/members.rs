@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use lb_common::clock::{self, TICK_SECONDS};
+use lb_common::flow;
 use lb_common::layout::{FRAGMENT_LIFETIME_SEC, Member, Pool};
-use lb_common::tick;
 use serde::{Deserialize, Serialize};
 
 use crate::model::ResourcePath;
@@ -35,7 +36,7 @@ pub struct MemberPlan {
 #[serde(rename_all = "camelCase")]
 pub enum MemberStatus {
     Attached,
-    /// Until the tick.
+    /// Until the second.
     Draining(u32),
 }
 
@@ -51,7 +52,7 @@ impl MemberStatus {
 #[serde(rename_all = "camelCase")]
 pub(super) struct EndedMember {
     pub(super) number: u32,
-    /// The tick from which on the number is free.
+    /// The second from which on the number is free.
     pub(super) free_at: u32,
 }
 
@@ -59,15 +60,15 @@ pub(super) struct EndedMember {
 const SHORTEST_IDLE_SEC: u32 = 60;
 
 // What is remembered of first fragments names members too, and is forgotten while a number still waits.
-const _: () = assert!(tick::deadline(0, FRAGMENT_LIFETIME_SEC) <= tick::from_seconds(SHORTEST_IDLE_SEC) + 2);
+const _: () = assert!(clock::deadline(0, FRAGMENT_LIFETIME_SEC) <= SHORTEST_IDLE_SEC);
 
 impl EndedMember {
-    /// `last_use` is the last tick in which an entry could be refreshed.
-    pub(super) fn new(number: u32, last_use: u32, idle_ticks: u32) -> Self {
-        // An entry's expiry is one tick after its timeout, and the comparison is "not before".
+    /// `last_use` is the last second in which an entry could be refreshed.
+    pub(super) fn new(number: u32, last_use: u32, idle_seconds: u32) -> Self {
+        // A tick more, for the packet that is being judged.
         Self {
             number,
-            free_at: last_use + idle_ticks + 2,
+            free_at: (flow::expiry(last_use, idle_seconds) + 1) * TICK_SECONDS,
         }
     }
 
@@ -97,7 +98,7 @@ pub(super) fn departure(
         MemberStatus::Draining(deadline) if now < deadline => Departure::Draining(deadline),
         MemberStatus::Draining(deadline) => Departure::Ended { last_use: deadline },
         MemberStatus::Attached if draining_timeout_sec == 0 => Departure::Ended { last_use: now },
-        MemberStatus::Attached => Departure::Draining(tick::deadline(now, draining_timeout_sec)),
+        MemberStatus::Attached => Departure::Draining(clock::deadline(now, draining_timeout_sec)),
     }
 }
 

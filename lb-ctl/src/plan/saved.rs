@@ -17,7 +17,7 @@ use super::service::{ServiceKey, ServicePlan};
 use super::zones::ZonePlan;
 use crate::model::ResourcePath;
 
-/// Numbers, drains and pools. Ticks count from boot, and numbers mean something only to the maps that they were made
+/// Numbers, drains and pools. Seconds count from boot, and numbers mean something only to the maps that they were made
 /// for: whoever keeps this keeps it with both, and before the plan is applied. A newer history than the maps' is
 /// taken up whole; an older one does not know which numbers have changed hands since.
 ///
@@ -45,7 +45,7 @@ pub struct SavedService {
     number: u32,
     failover_active: bool,
     failover_deadline: u32,
-    idle_ticks: u32,
+    idle_seconds: u32,
     longer_idle_until: u32,
     table: Option<Region>,
     zone_words: Option<Region>,
@@ -83,7 +83,7 @@ impl ServicePlan {
             number: self.number,
             failover_active: self.active == Pool::Failover,
             failover_deadline: self.failover_deadline,
-            idle_ticks: self.idle_ticks,
+            idle_seconds: self.idle_seconds,
             longer_idle_until: self.longer_idle_until,
             table: self.table.as_ref().map(|table| table.region),
             zone_words: self.zones.words,
@@ -261,7 +261,7 @@ impl SavedService {
             table,
             zones,
             contents,
-            idle_ticks: self.idle_ticks,
+            idle_seconds: self.idle_seconds,
             longer_idle_until: self.longer_idle_until,
             deadline: None,
         };

@@ -5,10 +5,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use lb_common::clock::{self, TICK_SECONDS};
 use lb_common::layout::{Leader, Member, Pool, Pools, Service};
 use lb_common::maglev::Candidate;
 use lb_common::policy::{Policy, PolicyWord};
-use lb_common::tick;
 use serde::{Deserialize, Serialize};
 
 use super::compile::{Inputs, PlanError, Space};
@@ -94,15 +94,15 @@ pub struct ServicePlan {
     pub members: Members,
     pub(super) ended: Vec<EndedMember>,
     pub active: Pool,
-    /// The tick at which entries to the pool that is not active become unusable.
+    /// The second at which entries to the pool that is not active become unusable.
     pub failover_deadline: u32,
     pub(super) table: Option<Table>,
     pub(super) zones: ZonePlan,
     pub(super) contents: Arc<ServiceContents>,
-    pub(super) idle_ticks: u32,
-    /// The first tick at which no entry is left that was made under a longer idle timeout.
+    pub(super) idle_seconds: u32,
+    /// The first second at which no entry is left that was made under a longer idle timeout.
     pub(super) longer_idle_until: u32,
-    /// The first tick at which time alone changes the plan.
+    /// The first second at which time alone changes the plan.
     pub(super) deadline: Option<u32>,
 }
 
@@ -121,7 +121,7 @@ impl ServicePlan {
             table: None,
             zones: ZonePlan::default(),
             contents: Arc::default(),
-            idle_ticks: 0,
+            idle_seconds: 0,
             longer_idle_until: 0,
             deadline: None,
         }
@@ -129,13 +129,14 @@ impl ServicePlan {
 
     /// `number`, which no entry can use from `last_use` on.
     pub(super) fn end(&self, number: u32, last_use: u32) -> EndedMember {
-        let ended = EndedMember::new(number, last_use, self.idle_ticks);
+        let ended = EndedMember::new(number, last_use, self.idle_seconds);
         EndedMember {
             free_at: ended.free_at.max(self.longer_idle_until),
             ..ended
         }
     }
 
+    /// The first second at which time alone changes the plan.
     pub(super) fn next_deadline(&self) -> Option<u32> {
         let draining = self.members.values().filter_map(|member| match member.status {
             MemberStatus::Draining(deadline) => Some(deadline),
@@ -159,10 +160,10 @@ pub(super) fn compile(
     space: &mut Space,
     now: u32,
 ) -> Result<ServicePlan, PlanError> {
-    let idle_ticks = tick::from_seconds(service.idle_timeout_sec);
+    let idle_seconds = service.idle_timeout_sec;
     let mut next = ServicePlan {
-        idle_ticks,
-        longer_idle_until: longer_idle_until(previous, idle_ticks, now),
+        idle_seconds,
+        longer_idle_until: longer_idle_until(previous, idle_seconds, now),
         members: Members::new(),
         ..previous.clone()
     };
@@ -179,8 +180,8 @@ pub(super) fn compile(
     Ok(next)
 }
 
-fn longer_idle_until(previous: &ServicePlan, idle_ticks: u32, now: u32) -> u32 {
-    if idle_ticks < previous.idle_ticks {
+fn longer_idle_until(previous: &ServicePlan, idle_seconds: u32, now: u32) -> u32 {
+    if idle_seconds < previous.idle_seconds {
         previous.end(0, now).free_at
     } else {
         previous.longer_idle_until
@@ -357,7 +358,7 @@ fn flip(
         .failover
         .is_some_and(|policy| policy.disable_connection_drain_on_failover);
     next.failover_deadline = if drains {
-        tick::deadline(now, FAILOVER_DRAIN_SEC)
+        clock::deadline(now, FAILOVER_DRAIN_SEC)
     } else {
         now
     };
@@ -422,8 +423,8 @@ fn select(
     Ok(())
 }
 
-/// At least one whole tick: far longer than a packet takes.
-pub(super) const GRACE_TICKS: u32 = 2;
+/// Far longer than a packet takes.
+pub(super) const GRACE_SEC: u32 = 2 * TICK_SECONDS;
 
 fn contents(
     inputs: &Inputs<'_>,
@@ -439,7 +440,7 @@ fn contents(
         mode: service.tracking,
         persistence: service.persistence,
         subsetting: service.subsetting,
-        idle_ticks: next.idle_ticks as u16,
+        idle_seconds: next.idle_seconds as u16,
     };
     let drops = service
         .failover

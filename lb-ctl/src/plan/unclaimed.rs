@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lb_common::flow::MAX_IDLE_TICKS;
+use lb_common::flow::MAX_IDLE_SECONDS;
 use lb_common::layout::Service;
 
 use super::compile::{Plan, RemovedService};
@@ -154,13 +154,13 @@ impl Plan {
 
 fn ended_service(number: u32, record: Service, members: &[u32], now: u32) -> RemovedService {
     let policy = record.policy();
-    let idle_ticks = if policy.in_use() {
-        policy.idle_ticks()
+    let idle_seconds = if policy.in_use() {
+        policy.idle_seconds()
     } else {
-        MAX_IDLE_TICKS
+        MAX_IDLE_SECONDS
     };
-    let ended = |member: &u32| EndedMember::new(*member, now, idle_ticks);
+    let ended = |member: &u32| EndedMember::new(*member, now, idle_seconds);
     let members: Vec<_> = members.iter().map(ended).collect();
-    let free_at = EndedMember::new(0, now, idle_ticks).free_at;
+    let free_at = EndedMember::new(0, now, idle_seconds).free_at;
     RemovedService::new(number, record, members, free_at)
 }

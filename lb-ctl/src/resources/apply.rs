@@ -9,7 +9,7 @@ use super::draft::{Draft, Drafts, Report};
 use super::fault::{Fault, Warning};
 use super::kind::Scope;
 use super::set::{Resource, Resources};
-use super::{config, link, rules, unsupported};
+use super::{change, config, link, rules, unsupported};
 use crate::model::{Config, ResourcePath};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Mode {
     Additive,
     /// They go.
     Prune,
+    /// They stay, and those named keep what the API does not change.
+    InPlace,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,10 +64,13 @@ impl Resources {
         let sources = sources_of(&drafts);
         let named: BTreeSet<ResourcePath> = sources.keys().cloned().collect();
         self.keep_members(&mut drafts);
-        if mode == Mode::Additive {
+        if mode != Mode::Prune {
             self.add_unnamed(&mut drafts, &mut report);
         }
         link::resolve(&mut drafts, &mut report);
+        if mode == Mode::InPlace {
+            self.check_changes(&drafts, &mut report);
+        }
         rules::check(&drafts, &mut report);
         let config = config::build(&drafts, &mut report);
         if !report.faults.is_empty() {
@@ -113,6 +118,14 @@ impl Resources {
         for (path, resource) in &self.all {
             if !drafts.contains_key(path) {
                 drafts.insert(path.clone(), Draft::of_stored(path, resource, report));
+            }
+        }
+    }
+
+    fn check_changes(&self, drafts: &Drafts, report: &mut Report) {
+        for draft in drafts.values().filter(|draft| draft.is_new) {
+            if let Some(before) = self.get(&draft.path) {
+                change::check(draft, before, report);
             }
         }
     }
@@ -192,7 +205,8 @@ fn new_drafts(documents: &[Document], scope: &Scope, report: &mut Report) -> Dra
     drafts
 }
 
-fn sorted(mut faults: Vec<Fault>) -> Vec<Fault> {
+/// As a reader of the documents comes upon them.
+pub(crate) fn sorted(mut faults: Vec<Fault>) -> Vec<Fault> {
     faults.sort_by(|a, b| (&a.source, natural(&a.path)).cmp(&(&b.source, natural(&b.path))));
     faults.dedup();
     faults

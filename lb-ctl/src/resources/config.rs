@@ -238,6 +238,7 @@ fn health_check(draft: &Draft) -> Option<HealthCheck> {
         timeout_sec: number("timeoutSec", 5)?,
         healthy_threshold: number("healthyThreshold", 2)?,
         unhealthy_threshold: number("unhealthyThreshold", 2)?,
+        log: draft.flag("logConfig.enable"),
         probe: probe(draft, draft.text("type").get()?)?,
     })
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::document::Document;
-use super::fault::{Fault, FaultKind, Warning, quote};
+use super::fault::{Fault, FaultKind, STORED, Warning, quote};
 use super::kind::{Kind, Scope};
 use super::link;
 use super::locate::{Locate, Place};
@@ -117,7 +117,7 @@ impl Draft {
             scope: link::scope_of(path),
             value: walked.value,
             is_new: false,
-            source: "stored".into(),
+            source: STORED.into(),
             json_path: path.to_string(),
             faulty: BTreeSet::new(),
         };

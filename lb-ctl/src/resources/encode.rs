@@ -25,7 +25,7 @@ impl Hash {
 }
 
 /// The `fingerprint` of a content: equal contents have equal ones, whatever the order of their members.
-pub(super) fn fingerprint(content: &Map<String, Value>) -> String {
+pub(crate) fn fingerprint(content: &Map<String, Value>) -> String {
     base64(&hash_object(Hash::NEW, content).finish().to_be_bytes())
 }
 

@@ -25,6 +25,10 @@ pub enum FaultKind {
     AlreadyExists,
     ResourceInUse,
     ConditionNotMet,
+    /// An instance is in the group already.
+    MemberAlreadyExists,
+    /// An instance is not in the group.
+    MemberNotFound,
     /// Right, and not yet within what the data plane can do.
     NotSupportedYet,
 }
@@ -40,6 +44,8 @@ impl FaultKind {
             Self::AlreadyExists => "alreadyExists",
             Self::ResourceInUse => "resourceInUseByAnotherResource",
             Self::ConditionNotMet => "conditionNotMet",
+            Self::MemberAlreadyExists => "memberAlreadyExists",
+            Self::MemberNotFound => "memberNotFound",
             Self::NotSupportedYet => "unsupportedOperation",
         }
     }
@@ -53,6 +59,9 @@ impl FaultKind {
         }
     }
 }
+
+/// The source of what is not in the documents but was there before.
+pub(super) const STORED: &str = "stored";
 
 /// One thing that is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +112,14 @@ impl Fault {
             .unwrap_or_default();
         if self.field.is_empty() {
             return format!("{}{hint}", self.reason);
+        }
+        if let (STORED, Some(resource)) = (self.source.as_str(), &self.resource) {
+            let (field, value, why) = (&self.field, self.value.as_deref(), sentence(&self.reason));
+            let value = value.unwrap_or_default();
+            return format!("Invalid value for field '{field}' of '{resource}': '{value}'. {why}{hint}");
+        }
+        if self.kind == FaultKind::Required && self.value.is_none() {
+            return format!("Required field 'resource.{}' not specified{hint}", self.field);
         }
         let value = self.value.as_deref().unwrap_or_default();
         let why = sentence(&self.reason);

@@ -38,6 +38,14 @@ pub(super) fn url(path: &ResourcePath) -> String {
     format!("{ROOT}{path}")
 }
 
+/// Makes a full URL of any host and version one of ours; other texts stay.
+pub(super) fn rewrite_root(text: &mut String) {
+    let partial = from_projects(text);
+    if partial.len() < text.len() && text.contains("://") {
+        *text = format!("{ROOT}{partial}");
+    }
+}
+
 /// The URL of the region or zone that a resource is in; none for a global one.
 pub(super) fn location_url(path: &ResourcePath) -> Option<(&'static str, String)> {
     let named = named(path.as_str())?;
@@ -130,7 +138,7 @@ fn is_segment(text: &str) -> bool {
 }
 
 /// Drops host and version: the text from its first `projects/` on, if that starts a segment.
-fn from_projects(text: &str) -> &str {
+pub(super) fn from_projects(text: &str) -> &str {
     if text.starts_with("projects/") {
         return text;
     }

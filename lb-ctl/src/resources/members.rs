@@ -1,10 +1,11 @@
 //! The endpoints of a group, whichever of the two kinds of group names them.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::draft::{Draft, Drafts};
+use super::fault::Fault;
 use super::kind::Kind;
-use super::{link, typed};
+use super::{link, schema, typed};
 use crate::model::Endpoint;
 
 /// The readable endpoints, each with the field path of its entry. What is unreadable the rules report.
@@ -51,4 +52,25 @@ fn of_instance(group: &Draft, text: &str, drafts: &Drafts) -> Option<Endpoint> {
         ipv4,
         ipv6,
     })
+}
+
+/// What is wrong with members of a group, each by itself.
+pub(crate) fn member_faults(kind: Kind, members: &Value, source: &str) -> Vec<Fault> {
+    let Some(field) = kind.members_field() else {
+        return Vec::new();
+    };
+    let group = Map::from_iter([(field.to_owned(), members.clone())]);
+    let findings = schema::walk(schema::table(kind), &group).findings;
+    let of_members = findings
+        .into_iter()
+        .filter(|finding| finding.field.starts_with(field));
+    of_members
+        .map(|finding| Fault {
+            path: schema::join("$", &finding.field),
+            field: finding.field,
+            value: finding.value,
+            hint: finding.hint,
+            ..Fault::of_source(source, finding.kind, finding.reason)
+        })
+        .collect()
 }

@@ -6,6 +6,7 @@
 //! IO except `document` (reads) and `store` (the state directory).
 
 mod apply;
+mod change;
 mod config;
 mod document;
 mod draft;
@@ -26,12 +27,17 @@ mod unsupported;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use apply::sorted;
 pub use apply::{Applied, Change, ChangeKind, Mode, sources};
+pub(crate) use change::fixed_fields;
 pub use config::validate;
 pub use document::{Document, parse, read};
+pub(crate) use encode::fingerprint;
 pub use fault::{Fault, FaultKind, Warning, error_body};
 pub(crate) use hint::nearest;
 pub use kind::{Kind, Scope};
+pub(crate) use members::member_faults;
 pub(crate) use schema::is_name as is_resource_name;
+pub(crate) use set::probe_field;
 pub use set::{Resource, Resources};
 pub use store::{Changes, DatabaseStore, MemoryStore, Owners, ResourceStore, StoreError, Stored};

@@ -10,7 +10,7 @@ use super::draft::Draft;
 use super::encode;
 use super::fault::{Fault, FaultKind};
 use super::kind::Kind;
-use super::{link, schema};
+use super::{change, link, schema};
 use crate::model::ResourcePath;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,8 +31,8 @@ pub struct Resources {
 }
 
 impl Resource {
-    /// Makes the stored form of a valid draft. One that was there before keeps its identity.
-    pub(super) fn of_draft(draft: &Draft, before: Option<&Self>, now: Timestamp) -> Self {
+    /// What the draft says, and what the cloud shows for what it does not say.
+    pub(super) fn content(draft: &Draft) -> Map<String, Value> {
         let mut content = draft.value.clone();
         if let Some(field) = type_field(&content).filter(|_| draft.kind == Kind::HealthCheck) {
             content.entry(field).or_insert_with(|| Value::Object(Map::new()));
@@ -40,10 +40,11 @@ impl Resource {
         schema::add_defaults(schema::table(draft.kind), &mut content);
         // Input only, by the reference.
         content.remove("params");
-        let members = match draft.kind.members_field().and_then(|field| content.remove(field)) {
-            Some(Value::Array(members)) => members,
-            _ => Vec::new(),
-        };
+        for field in ["network", "subnetwork"] {
+            if let Some(Value::String(text)) = content.get_mut(field) {
+                link::rewrite_root(text);
+            }
+        }
         if let Some(Value::String(range)) = content
             .get_mut("portRange")
             .filter(|_| draft.kind == Kind::ForwardingRule)
@@ -52,6 +53,18 @@ impl Resource {
         {
             *range = format!("{range}-{range}");
         }
+        content
+    }
+
+    /// Makes the stored form of a valid draft. One that was there before keeps its identity, unless a field changes
+    /// that the cloud sets once: then it was deleted, and inserted anew.
+    pub(super) fn of_draft(draft: &Draft, before: Option<&Self>, now: Timestamp) -> Self {
+        let mut content = Self::content(draft);
+        let members = match draft.kind.members_field().and_then(|field| content.remove(field)) {
+            Some(Value::Array(members)) => members,
+            _ => Vec::new(),
+        };
+        let before = before.filter(|before| !change::is_another(draft.kind, &before.value, &content));
         let mut value = identity(draft, before, now);
         if draft.kind.has_fingerprint() {
             value.insert("fingerprint".into(), encode::fingerprint(&content).into());
@@ -96,7 +109,7 @@ fn type_field(value: &Map<String, Value>) -> Option<&'static str> {
 }
 
 /// The object that holds the settings of a probe type.
-pub(super) fn probe_field(probe: &str) -> Option<&'static str> {
+pub(crate) fn probe_field(probe: &str) -> Option<&'static str> {
     Some(match probe {
         "TCP" => "tcpHealthCheck",
         "SSL" => "sslHealthCheck",

@@ -65,6 +65,10 @@ async fn answer(state: Arc<ApiState>, path: &str, query: Pairs, request: Request
             let query = Query::checked(query, &["requestId"], &[])?;
             mutate::insert(state, place, query.get("requestId"), request).await
         }
+        Action::Edit(place, name, verb) => {
+            let query = Query::checked(query, &["requestId"], &[])?;
+            mutate::edit(state, place, &name, verb, query.get("requestId"), request).await
+        }
         Action::Delete(place, name) => {
             let query = Query::checked(query, &["requestId"], &[])?;
             mutate::delete(state, place, &name, query.get("requestId")).await

@@ -31,9 +31,21 @@ struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RequestKey {
     pub(super) id: String,
-    /// `insert` or `delete`.
+    /// The operation's type.
     pub(super) verb: &'static str,
     pub(super) target: ResourcePath,
+    /// The body's fingerprint.
+    pub(super) content: String,
+}
+
+/// What is known of a request by its id.
+#[derive(Debug, PartialEq)]
+pub(super) enum Repeat<'a> {
+    New,
+    /// It is done, by this operation.
+    Same(&'a Value),
+    /// Another request has used the id; the name of its operation.
+    Other(&'a str),
 }
 
 /// A mutation that is done.
@@ -46,7 +58,7 @@ pub(super) struct Done<'a> {
     pub(super) target_id: Option<&'a str>,
     pub(super) warnings: &'a [String],
     pub(super) started: Timestamp,
-    pub(super) request_id: Option<&'a str>,
+    pub(super) request: Option<RequestKey>,
 }
 
 impl OperationLog {
@@ -55,11 +67,6 @@ impl OperationLog {
         let id = self.next_id(now);
         let name = format!("operation-{id}");
         let value = operation(done, id, &name, now);
-        let request = done.request_id.map(|id| RequestKey {
-            id: id.to_owned(),
-            verb: done.verb,
-            target: done.target.clone(),
-        });
         if self.entries.len() == CAPACITY {
             self.entries.pop_front();
         }
@@ -67,7 +74,7 @@ impl OperationLog {
             project: done.project.to_owned(),
             location: done.location.clone(),
             name,
-            request,
+            request: done.request.clone(),
             value: value.clone(),
         });
         value
@@ -80,12 +87,14 @@ impl OperationLog {
         self.last_id
     }
 
-    pub(super) fn of_request(&self, key: &RequestKey) -> Option<&Value> {
-        self.entries
-            .iter()
-            .rev()
-            .find(|e| e.request.as_ref() == Some(key))
-            .map(|e| &e.value)
+    pub(super) fn repeat(&self, project: &str, key: &RequestKey) -> Repeat<'_> {
+        let of_project = self.entries.iter().rev().filter(|e| e.project == project);
+        let mut requests = of_project.filter_map(|e| Some((e.request.as_ref()?, e)));
+        match requests.find(|(request, _)| request.id == key.id) {
+            None => Repeat::New,
+            Some((request, entry)) if request == key => Repeat::Same(&entry.value),
+            Some((_, entry)) => Repeat::Other(&entry.name),
+        }
     }
 
     pub(super) fn get(&self, project: &str, location: &Location, name: &str) -> Option<&Value> {
@@ -139,8 +148,8 @@ fn operation(done: &Done<'_>, id: u64, name: &str, now: Timestamp) -> Value {
     if let Some(id) = done.target_id {
         value["targetId"] = json!(id);
     }
-    if let Some(id) = done.request_id {
-        value["clientOperationId"] = json!(id);
+    if let Some(request) = &done.request {
+        value["clientOperationId"] = json!(request.id);
     }
     if !done.warnings.is_empty() {
         let warning = |text: &String| json!({ "code": "NOT_CRITICAL_ERROR", "message": text });

@@ -40,6 +40,7 @@ pub(super) enum Action {
     Insert(Place),
     Get(Place, String),
     Delete(Place, String),
+    Edit(Place, String, Verb),
     GetHealth(Place, String),
     ListNetworkEndpoints(Place, String),
     ListInstances(Place, String),
@@ -62,6 +63,39 @@ pub(super) enum Action {
         location: Location,
         name: String,
     },
+}
+
+/// What makes something else of a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    Patch,
+    Update,
+    SetSecurityPolicy,
+    SetLabels,
+    SetTarget,
+    SetNamedPorts,
+    AttachNetworkEndpoints,
+    DetachNetworkEndpoints,
+    AddInstances,
+    RemoveInstances,
+}
+
+impl Verb {
+    /// As an operation names it.
+    pub(super) const fn operation_type(self) -> &'static str {
+        match self {
+            Self::Patch => "patch",
+            Self::Update => "update",
+            Self::SetSecurityPolicy => "setSecurityPolicy",
+            Self::SetLabels => "setLabels",
+            Self::SetTarget => "setTarget",
+            Self::SetNamedPorts => "setNamedPorts",
+            Self::AttachNetworkEndpoints => "attachNetworkEndpoints",
+            Self::DetachNetworkEndpoints => "detachNetworkEndpoints",
+            Self::AddInstances => "compute.instanceGroups.addInstances",
+            Self::RemoveInstances => "compute.instanceGroups.removeInstances",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,8 +211,12 @@ fn resource(method: &Method, place: Place, rest: &[&str]) -> Result<Action, Rout
         [name] => match *method {
             Method::GET => Ok(Action::Get(place, (*name).to_owned())),
             Method::DELETE => Ok(Action::Delete(place, (*name).to_owned())),
-            Method::PATCH if has_patch(place.kind) => not_built("patch"),
-            Method::PUT if has_update(place.kind) => not_built("update"),
+            Method::PATCH if has_patch(place.kind) => {
+                Ok(Action::Edit(place, (*name).to_owned(), Verb::Patch))
+            }
+            Method::PUT if has_update(place.kind) => {
+                Ok(Action::Edit(place, (*name).to_owned(), Verb::Update))
+            }
             _ => Err(RouteError::MethodNotAllowed),
         },
         [name, verb] => {
@@ -208,22 +246,37 @@ type MakeAction = fn(Place, String) -> Action;
 
 /// The API's custom verbs: the HTTP method of each and, when it is built, what it does.
 fn custom_verb(kind: Kind, verb: &str) -> Option<(Method, Option<MakeAction>)> {
-    use Kind::{BackendService, ForwardingRule, InstanceGroup, NetworkEndpointGroup};
+    use Kind::{BackendService, InstanceGroup, NetworkEndpointGroup};
     let (method, built): (Method, Option<MakeAction>) = match (kind, verb) {
         (BackendService, "getHealth") => (Method::POST, Some(Action::GetHealth)),
         (NetworkEndpointGroup, "listNetworkEndpoints") => (Method::POST, Some(Action::ListNetworkEndpoints)),
         (InstanceGroup, "listInstances") => (Method::POST, Some(Action::ListInstances)),
         (BackendService, "getIamPolicy") => (Method::GET, None),
-        (BackendService, "setIamPolicy" | "testIamPermissions" | "setSecurityPolicy")
-        | (ForwardingRule, "setLabels" | "setTarget")
-        | (
-            NetworkEndpointGroup,
-            "attachNetworkEndpoints" | "detachNetworkEndpoints" | "testIamPermissions",
-        )
-        | (InstanceGroup, "addInstances" | "removeInstances" | "setNamedPorts") => (Method::POST, None),
-        _ => return None,
+        (BackendService, "setIamPolicy" | "testIamPermissions")
+        | (NetworkEndpointGroup, "testIamPermissions") => (Method::POST, None),
+        _ => (Method::POST, Some(edit(kind, verb)?)),
     };
     Some((method, built))
+}
+
+/// The custom verbs that change a resource.
+fn edit(kind: Kind, verb: &str) -> Option<MakeAction> {
+    use Kind::{BackendService, ForwardingRule, InstanceGroup, NetworkEndpointGroup};
+    Some(match (kind, verb) {
+        (BackendService, "setSecurityPolicy") => |p, n| Action::Edit(p, n, Verb::SetSecurityPolicy),
+        (ForwardingRule, "setLabels") => |p, n| Action::Edit(p, n, Verb::SetLabels),
+        (ForwardingRule, "setTarget") => |p, n| Action::Edit(p, n, Verb::SetTarget),
+        (NetworkEndpointGroup, "attachNetworkEndpoints") => {
+            |p, n| Action::Edit(p, n, Verb::AttachNetworkEndpoints)
+        }
+        (NetworkEndpointGroup, "detachNetworkEndpoints") => {
+            |p, n| Action::Edit(p, n, Verb::DetachNetworkEndpoints)
+        }
+        (InstanceGroup, "addInstances") => |p, n| Action::Edit(p, n, Verb::AddInstances),
+        (InstanceGroup, "removeInstances") => |p, n| Action::Edit(p, n, Verb::RemoveInstances),
+        (InstanceGroup, "setNamedPorts") => |p, n| Action::Edit(p, n, Verb::SetNamedPorts),
+        _ => return None,
+    })
 }
 
 fn only(method: &Method, expected: &Method) -> Result<(), RouteError> {

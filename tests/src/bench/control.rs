@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use lb_common::maglev::{self, Candidate, Walk};
 use lb_common::rendezvous;
 use lb_ctl::controller::History;
-use lb_ctl::dataplane::{LoadOptions, Program, Sizes, now_tick};
+use lb_ctl::dataplane::{LoadOptions, Program, Sizes, now};
 use lb_ctl::health::{HealthState, TargetId};
 use lb_ctl::model::{Config, ResourcePath};
 use lb_ctl::net::{NextHop, NextHops};
@@ -238,7 +238,7 @@ impl Installed {
             seed: SEED,
             answer_echo: false,
             trace_packets: false,
-            test_tick: 0,
+            test_now: 0,
         };
         let addresses = addresses(&config);
         let check = config
@@ -284,7 +284,7 @@ impl Installed {
             seed: SEED,
             limits: self.limits,
         };
-        compile(&inputs, &self.plan, scope, now_tick()).expect("it fits")
+        compile(&inputs, &self.plan, scope, now()).expect("it fits")
     }
 
     /// As the controller does it.

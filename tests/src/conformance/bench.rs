@@ -73,12 +73,12 @@ impl Bench {
         self.sizes.flow_slots / BUCKET_SLOTS
     }
 
-    /// The program whose clock stands at `tick`.
-    pub fn at(&mut self, tick: u32) -> &mut Loaded {
+    /// The program whose clock stands at second `now`.
+    pub fn at(&mut self, now: u32) -> &mut Loaded {
         let sizes = self.sizes;
         self.programs
-            .entry(tick)
-            .or_insert_with(|| Loaded::new(sizes, tick))
+            .entry(now)
+            .or_insert_with(|| Loaded::new(sizes, now))
     }
 }
 
@@ -89,13 +89,13 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    fn new(sizes: Sizes, tick: u32) -> Self {
+    fn new(sizes: Sizes, now: u32) -> Self {
         let options = LoadOptions {
             sizes,
             seed: SEED,
             trace_packets: false,
             answer_echo: false,
-            test_tick: tick,
+            test_now: now,
         };
         Self {
             program: Program::load(&options, None).unwrap_or_else(|error| panic!("loading: {error}")),

@@ -18,8 +18,8 @@ rendered from the tests (`cargo xtask docs`), where it is written after the docu
 passthrough Network Load Balancers and not after the code that it tests. Each row goes from resource documents through
 the whole program: judged by the decision on the host and by the program in the kernel, which must agree.
 
-External and internal are the values `EXTERNAL` and `INTERNAL` of `loadBalancingScheme`. Times are seconds. A timeout
-may last up to one clock tick (4 s) longer than it says, never less.
+External and internal are the values `EXTERNAL` and `INTERNAL` of `loadBalancingScheme`. Times are seconds. An idle
+timeout may last up to 4 s longer than it says and a drain up to 1 s, never less.
 ";
 
 /// The whole document.

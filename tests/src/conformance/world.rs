@@ -50,12 +50,12 @@ pub struct World<'a> {
 
 impl<'a> World<'a> {
     /// Without services and flows.
-    pub fn new(bench: &'a mut Bench, tick: u32) -> Self {
+    pub fn new(bench: &'a mut Bench, now: u32) -> Self {
         let buckets = bench.buckets() as usize;
         let mut tables = MemoryTables::new(HashKeys::from_seed(SEED), buckets);
-        tables.now = tick;
+        tables.now = now;
         let plan = Plan::default();
-        bench.at(tick).enter(&plan.contents, &vec![[0; 8]; buckets]);
+        bench.at(now).enter(&plan.contents, &vec![[0; 8]; buckets]);
         Self {
             bench,
             plan,
@@ -103,18 +103,18 @@ impl<'a> World<'a> {
     }
 
     /// Time passes; flows stay.
-    pub fn pass_to(&mut self, tick: u32) {
-        if tick == self.tables.now {
+    pub fn pass_to(&mut self, now: u32) {
+        if now == self.tables.now {
             return;
         }
         let program = self.bench.at(self.tables.now);
         program.check_counters();
         let flows = program.flows();
-        self.tables.now = tick;
-        if self.plan.next_deadline().is_some_and(|deadline| deadline <= tick) {
+        self.tables.now = now;
+        if self.plan.next_deadline().is_some_and(|deadline| deadline <= now) {
             self.compile();
         }
-        self.bench.at(tick).enter(&self.plan.contents, &flows);
+        self.bench.at(now).enter(&self.plan.contents, &flows);
     }
 
     fn compile(&mut self) {

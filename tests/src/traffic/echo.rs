@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
@@ -39,6 +40,27 @@ impl Ping {
             request,
             sequence: 0,
         }
+    }
+
+    /// Every request over IPv6 carries destination options from now on: four bytes that mean nothing (RFC 8200 §4.6).
+    pub fn add_destination_options(&self) {
+        const PADDING: [u8; 8] = [0, 0, 1, 4, 0, 0, 0, 0];
+        // SAFETY: the descriptor is open, and the options outlive the call.
+        let result = unsafe {
+            libc::setsockopt(
+                self.socket.as_raw_fd(),
+                libc::IPPROTO_IPV6,
+                libc::IPV6_DSTOPTS,
+                PADDING.as_ptr().cast(),
+                PADDING.len() as libc::socklen_t,
+            )
+        };
+        assert_eq!(
+            result,
+            0,
+            "setting destination options: {}",
+            io::Error::last_os_error()
+        );
     }
 
     /// Whether the answer to a request with this payload came within the bound, whole.
@@ -83,7 +105,7 @@ fn open(from: Option<IpAddr>, to: IpAddr) -> io::Result<UdpSocket> {
     )?);
     if let Some(from) = from {
         let from = nix::sys::socket::SockaddrStorage::from(SocketAddr::new(from, 0));
-        nix::sys::socket::bind(std::os::fd::AsRawFd::as_raw_fd(&socket), &from)?;
+        nix::sys::socket::bind(socket.as_raw_fd(), &from)?;
     }
     socket.connect(SocketAddr::new(to, 0))?;
     Ok(socket)

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lb_common::tick::TICK_SECONDS;
 use lb_tests::conformance::documents::{self, Inventory};
 use lb_tests::conformance::events::{Event, STEP_SECONDS, Step};
 use lb_tests::conformance::expected::{self, Outcome};
@@ -18,9 +17,9 @@ const NEW_FLOWS: usize = 2;
 /// A client whose flow begins on the wanted backend is found long before.
 const CLIENTS: usize = 400;
 
-/// The tick of a point of time.
-pub(crate) fn tick(start: u32, point: u32) -> u32 {
-    start + point * STEP_SECONDS / TICK_SECONDS
+/// The second of a point of time.
+pub(crate) fn second(start: u32, point: u32) -> u32 {
+    start + point * STEP_SECONDS
 }
 
 #[derive(Default)]
@@ -44,7 +43,7 @@ struct Flow {
     kernel: Vec<String>,
 }
 
-/// All rows of the event, whose flows begin at the tick `start`.
+/// All rows of the event, whose flows begin in second `start`.
 pub(crate) fn run(bench: &mut Bench, event: &'static Event, start: u32, report: &mut Report) {
     let mut run = Run::start(bench, event, start);
     let mut inventory = Inventory::new(event);
@@ -122,11 +121,11 @@ impl<'a> Run<'a> {
     }
 
     fn step(&mut self, step: &Step, inventory: &Inventory) {
-        self.world.pass_to(tick(self.start, step.from));
+        self.world.pass_to(second(self.start, step.from));
         self.set(inventory);
         let picture = Picture::of(step.picture, step.idle);
         for point in step.from..=step.to {
-            self.world.pass_to(tick(self.start, point));
+            self.world.pass_to(second(self.start, point));
             if !step.sends {
                 continue;
             }

@@ -9,7 +9,7 @@ use lb_tests::conformance::packet::{Ends, Position, frame};
 use lb_tests::conformance::rows::{self, Case, Policy};
 
 use super::START;
-use super::event::tick;
+use super::event::second;
 use lb_tests::conformance::bench::{Bench, Seen};
 use lb_tests::conformance::world::World;
 
@@ -115,7 +115,7 @@ fn selection(world: &mut World<'_>, policies: &[Policy], report: &mut Report) {
         }
     }
     let mut directions = symmetric_flows(world, policies);
-    world.pass_to(tick(START, LATER));
+    world.pass_to(second(START, LATER));
     for (service, policy, case, flows) in groups {
         let hashed = expected::selection(policy, &case);
         for field in FIELDS {

@@ -247,12 +247,14 @@ fn with_pseudo_header(packet: &[u8], message: std::ops::Range<usize>) -> Vec<u8>
     [&packet[8..40], &length, &[0, 0, 0, 58], &packet[message]].concat()
 }
 
-/// The answer to an echo request (RFC 792, RFC 4443 §4.2): ends exchanged, the type changed, the rest as it came.
+/// The answer to an echo request (RFC 792, RFC 4443 §4.2): ends exchanged, the type changed, extension headers left
+/// out, the rest as it came.
 fn echo_reply(packet: &[u8], network: &Network, verdict: &Verdict) -> Outcome {
-    let (inner, l4) = (&packet[network.l3..], network.l4 - network.l3);
+    let inner = &packet[network.l3..];
     let mut answer = inner.to_vec();
     match network.family {
         Family::V4 => {
+            let l4 = ipv4_header_length(inner).end;
             answer[12..16].copy_from_slice(&inner[16..20]);
             answer[16..20].copy_from_slice(&inner[12..16]);
             answer[8] = 64;
@@ -262,26 +264,47 @@ fn echo_reply(packet: &[u8], network: &Network, verdict: &Verdict) -> Outcome {
             update_checksum(&mut answer, inner, l4 + 2, l4);
             assert_same_validity(&answer, inner, l4..network.length);
         }
-        // Only a message without extension headers before it is answered.
-        Family::V6 if network.protocol != 58 => return Outcome::dropped(Reason::DropNoRule, verdict),
         Family::V6 => {
+            let extensions = message_of(inner) - 40;
+            answer.drain(40..40 + extensions);
+            let length = network.length - extensions;
+            answer[4..6].copy_from_slice(&(length as u16 - 40).to_be_bytes());
+            answer[6] = 58;
+            // The label is one of the sender's own flow (RFC 6437 §2).
+            answer[1] &= 0xf0;
+            answer[2..4].fill(0);
+            let request = answer.clone();
             answer[8..24].copy_from_slice(&inner[24..40]);
             answer[24..40].copy_from_slice(&inner[8..24]);
             answer[7] = 64;
-            answer[l4] = 129;
-            update_checksum(&mut answer, inner, l4 + 2, l4);
-            let summed =
-                [answer.as_slice(), inner].map(|packet| with_pseudo_header(packet, l4..network.length));
+            answer[40] = 129;
+            update_checksum(&mut answer, &request, 42, 40);
+            let summed = [&answer, &request].map(|packet| with_pseudo_header(packet, 40..length));
             assert_same_validity(&summed[0], &summed[1], 0..summed[0].len());
         }
     }
     Outcome {
         reason: Reason::ReplyEcho,
-        member: 0,
+        member: verdict.member,
         action: XDP_TX,
         mode: None,
         frame: Some([&packet[6..12], &packet[..6], &packet[12..network.l3], &answer].concat()),
     }
+}
+
+/// Where the message of an IPv6 packet begins, behind extension headers (RFC 8200 §4).
+fn message_of(packet: &[u8]) -> usize {
+    let (mut next, mut at) = (packet[6], 40);
+    while next != 58 {
+        let length = match next {
+            44 => 8,
+            0 | 43 | 60 => 8 * (usize::from(packet[at + 1]) + 1),
+            other => panic!("header {other} before an echo request"),
+        };
+        next = packet[at];
+        at += length;
+    }
+    at
 }
 
 /// The ICMP error, made by etherparse from the RFCs' words: the packet as it came, quoted as far as allowed.

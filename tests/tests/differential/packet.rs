@@ -262,7 +262,7 @@ fn ipv6(
 ) -> Vec<u8> {
     let extensions = match piece {
         Some(_) => random.below(3),
-        None if random.chance(20) => random.between(1, 8),
+        None if random.chance(20) => random.pick(&[1, 1, 1, 2, 2, 3, 5, 6, 7, 8]),
         None => 0,
     };
     let mut next = datagram.protocol;
@@ -310,7 +310,12 @@ fn extension(random: &mut Random, next: u8) -> (u8, Vec<u8>) {
     random.fill(&mut header);
     header[0] = next;
     header[1] = length;
-    (random.pick(&[0, 43, 60]), header)
+    let number = random.pick(&[0, 43, 60]);
+    if number == 43 && random.chance(70) {
+        // No segments left: the destination is the last one.
+        header[3] = 0;
+    }
+    (number, header)
 }
 
 const PROTOCOLS: [u8; 16] = [6, 6, 6, 6, 17, 17, 17, 132, 1, 58, 50, 51, 47, 0, 59, 99];

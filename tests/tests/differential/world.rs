@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use lb_common::clock;
 use lb_common::hash::HashKeys;
 use lb_common::layout::{
     AddressKey, Backend, Bucket, DeliveryMode, Leader, Member, Pool, Pools, Rule, RuleKey, Selection,
@@ -77,12 +78,12 @@ pub(crate) struct World {
     pub(crate) sources: Vec<Address>,
     /// Where flow-table slots start.
     pub(crate) flows: Vec<Bucket>,
-    tick: u32,
+    now: u32,
 }
 
 impl World {
-    /// A world to be judged at `tick` and a little later; `devices` are interfaces that can be redirected to.
-    pub(crate) fn random(random: &mut Random, tick: u32, devices: &[u32]) -> Self {
+    /// A world to be judged at `now` and a little later; `devices` are interfaces that can be redirected to.
+    pub(crate) fn random(random: &mut Random, now: u32, devices: &[u32]) -> Self {
         let sources = sources(random);
         let mut contents = Contents {
             devices: devices.iter().copied().collect(),
@@ -94,7 +95,7 @@ impl World {
         let numbers: Vec<u32> = (1..SIZES.services).filter(|_| random.chance(60)).collect();
         let mut free = Free::default();
         for number in &numbers {
-            let service = service(random, *number, tick, &mut free);
+            let service = service(random, *number, now, &mut free);
             contents.services.insert(*number, Arc::new(service));
         }
         let (rules, targets) = rules(random, &numbers, &sources);
@@ -105,15 +106,15 @@ impl World {
             targets,
             sources,
             flows: Vec::new(),
-            tick,
+            now,
         };
-        world.flows = flows(random, tick);
+        world.flows = flows(random, now);
         world
     }
 
     /// Something happens to the services: health, next hops, draining, pools.
     pub(crate) fn change(&mut self, random: &mut Random) {
-        let tick = self.tick;
+        let now = self.now;
         for (number, service) in &self.contents.services.clone() {
             if random.chance(50) {
                 continue;
@@ -121,10 +122,10 @@ impl World {
             let mut service = ServiceContents::clone(service);
             for member in service.members.values_mut() {
                 if random.chance(40) {
-                    *member = random_member(random, *number, tick);
+                    *member = random_member(random, *number, now);
                 }
             }
-            service.record.pools = pools(random, tick);
+            service.record.pools = pools(random, now);
             self.contents.services.insert(*number, Arc::new(service));
         }
         let number = random.between(1, 24) as u32;
@@ -213,11 +214,11 @@ fn backend(random: &mut Random, devices: &[u32]) -> Backend {
     }
 }
 
-fn service(random: &mut Random, number: u32, tick: u32, free: &mut Free) -> ServiceContents {
+fn service(random: &mut Random, number: u32, now: u32, free: &mut Free) -> ServiceContents {
     let members: BTreeMap<u32, Member> = (0..random.pick(&[0, 1, 3, 5, 8]))
         .map(|_| {
             free.member += 1;
-            (free.member, random_member(random, number, tick))
+            (free.member, random_member(random, number, now))
         })
         .collect();
     let (selection, slots) = free.place(table(random, &members));
@@ -227,7 +228,7 @@ fn service(random: &mut Random, number: u32, tick: u32, free: &mut Free) -> Serv
         mode: random.pick(TrackingMode::ALL),
         persistence: random.pick(Persistence::ALL),
         subsetting: random.chance(25),
-        idle_ticks: random.pick(&[1, 2, 15, 15, 150, 14_400]),
+        idle_seconds: random.pick(&[1, 7, 60, 60, 61, 62, 63, 600, 57_600]),
     };
     let (zones, zone_words, zone_tables) = zones(random, &members, free);
     let some_member = members.keys().next().copied().unwrap_or(0);
@@ -239,7 +240,7 @@ fn service(random: &mut Random, number: u32, tick: u32, free: &mut Free) -> Serv
             PolicyWord::new(&policy).0
         },
         selection: selection.to_word(),
-        pools: pools(random, tick),
+        pools: pools(random, now),
         leader: match random.below(20) {
             0 if random.chance(40) => Leader::new(0).0,
             0 => Leader::new(some_member).0,
@@ -339,22 +340,22 @@ fn source_prefix(random: &mut Random, sources: &[Address]) -> (AddressKey, u32) 
     (words, bits)
 }
 
-fn pools(random: &mut Random, tick: u32) -> u64 {
+fn pools(random: &mut Random, now: u32) -> u64 {
     let active = if random.chance(70) {
         Pool::Primary
     } else {
         Pool::Failover
     };
-    let deadline = near(random, tick);
+    let deadline = near(random, now);
     Pools::new(active, random.chance(15), random.chance(50), deadline).0
 }
 
-/// A tick that some of the world's ticks are before and some behind.
-fn near(random: &mut Random, tick: u32) -> u32 {
-    tick.saturating_add(random.below(24) as u32).saturating_sub(2)
+/// A second that some of the world's are before and some behind.
+fn near(random: &mut Random, now: u32) -> u32 {
+    now.saturating_add(random.below(96) as u32).saturating_sub(8)
 }
 
-fn random_member(random: &mut Random, service: u32, tick: u32) -> Member {
+fn random_member(random: &mut Random, service: u32, now: u32) -> Member {
     let backend = match random.below(60) {
         0 => 0,
         1 => 40,
@@ -366,7 +367,7 @@ fn random_member(random: &mut Random, service: u32, tick: u32) -> Member {
     } else {
         Pool::Failover
     };
-    let drain = random.chance(20).then(|| near(random, tick));
+    let drain = random.chance(20).then(|| near(random, now));
     if random.chance(3) {
         // A member whose endpoint has gone while entries still name it.
         return Member::default();
@@ -491,7 +492,7 @@ fn steering(
 }
 
 /// Empty, sparse, or crowded with flows of which some have expired and some are confirmed.
-fn flows(random: &mut Random, tick: u32) -> Vec<Bucket> {
+fn flows(random: &mut Random, now: u32) -> Vec<Bucket> {
     let (filled, confirmed) = random.pick(&[(0, 0), (20, 30), (50, 50), (95, 50), (100, 90)]);
     (0..BUCKETS)
         .map(|_| {
@@ -501,7 +502,8 @@ fn flows(random: &mut Random, tick: u32) -> Vec<Bucket> {
                     return 0;
                 }
                 let tag = random.next() as u32 & 0x0fff_ffff;
-                let expiry = tick.wrapping_add(random.pick(&[0, 1, 2, 3, 9, 16, 30, 300, 40_000]));
+                let expiry =
+                    clock::tick(now).wrapping_add(random.pick(&[0, 1, 2, 3, 9, 16, 30, 300, 40_000]));
                 let slot = lb_common::flow::Slot::new(tag, random.between(1, 60) as u32, expiry);
                 slot.0 | u64::from(random.chance(confirmed))
             });

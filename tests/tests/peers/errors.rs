@@ -7,7 +7,7 @@ use lb_tests::conformance::bench::{Seen, enter_namespace};
 use lb_tests::conformance::packet::{Ends, Fragment, Position, frame, network, transport};
 use lb_tests::conformance::world::World;
 
-use super::{Setting, case, icmp, small_bench};
+use super::{START, Setting, case, icmp, small_bench};
 
 /// Type and code of every error that semantics names.
 const ERRORS_V4: [(u8, u8); 5] = [(3, 1), (3, 4), (11, 0), (11, 1), (12, 0)];
@@ -92,6 +92,63 @@ fn an_error_of_any_kind_reaches_the_backend_that_its_flow_is_on_with_8_bytes_quo
     }
 }
 
+/// An IPv6 frame with so many headers of destination options behind its IP header.
+fn with_extensions(frame: &[u8], count: u8) -> Vec<u8> {
+    let (start, payload) = frame.split_at(14 + 40);
+    let mut start = start.to_vec();
+    let mut next = std::mem::replace(&mut start[14 + 6], 60);
+    let mut headers = Vec::new();
+    for _ in 0..count {
+        headers.splice(0..0, [next, 0, 1, 4, 0, 0, 0, 0]);
+        next = 60;
+    }
+    let length = (headers.len() + payload.len()) as u16;
+    start[14 + 4..14 + 6].copy_from_slice(&length.to_be_bytes());
+    [&start[..], &headers, payload].concat()
+}
+
+#[test]
+fn an_error_behind_extension_headers_reaches_the_backend_that_its_flow_is_on() {
+    enter_namespace();
+    let mut bench = small_bench();
+    let mut setting = Setting {
+        persistence: "ALWAYS_PERSIST",
+        ..Setting::default()
+    };
+    let mut world = setting.world(&mut bench);
+    for name in ["TCP", "UDP", "SCTP"] {
+        let (ends, backend) = persisting_flow(&mut world, &mut setting, name, true);
+        let case = case(name, true);
+        let sent = ends.swapped();
+        let answer = network(&case, &sent, &transport(case.protocol, &sent, false), None);
+        for (kind, code) in ERRORS_V6 {
+            for (inside, outside) in [(0, 1), (1, 0), (6, 6)] {
+                let answer = match inside {
+                    0 => answer.clone(),
+                    count => with_extensions(&answer, count),
+                };
+                let rest = [&[0, 0, 0x05, 0x78], &answer[14..]].concat();
+                let error = icmp(router(true), ends.destination, kind, code, &rest);
+                let error = match outside {
+                    0 => error,
+                    count => with_extensions(&error, count),
+                };
+                let before = world.flows();
+                let expected = Seen {
+                    reason: Reason::ForwardIcmpError,
+                    backend: Some(backend),
+                };
+                assert_eq!(world.both(&error), expected, "{name} {kind} {inside} {outside}");
+                assert_eq!(world.flows(), before, "an error records nothing");
+            }
+        }
+        let endless = with_extensions(&answer, 7);
+        let rest = [&[0, 0, 0x05, 0x78], &endless[14..]].concat();
+        let error = with_extensions(&icmp(router(true), ends.destination, 2, 0, &rest), 1);
+        assert_eq!(world.both(&error).reason, Reason::DropIcmpError);
+    }
+}
+
 #[test]
 fn an_error_creates_refreshes_and_changes_no_entry_and_moves_no_flow() {
     enter_namespace();
@@ -115,7 +172,7 @@ fn an_error_creates_refreshes_and_changes_no_entry_and_moves_no_flow() {
             before,
             "in another tick an entry would be refreshed, a new one is a new slot"
         );
-        world.pass_to(if is_ipv6 { 1004 } else { 1002 });
+        world.pass_to(START + if is_ipv6 { 16 } else { 8 });
         let before = world.flows();
         world.both(&about("TCP", &ends, errors(is_ipv6)[1], 8));
         assert_eq!(world.flows(), before);

@@ -15,6 +15,9 @@ use lb_tests::conformance::rows::{self, Case, Policy};
 use lb_tests::conformance::world::{State, World};
 use serde_json::{Value, json};
 
+/// The second in which worlds begin.
+pub(crate) const START: u32 = 4003;
+
 pub(crate) fn small_bench() -> Bench {
     Bench::new(sizes(1 << 14))
 }
@@ -98,7 +101,7 @@ impl Setting<'_> {
     }
 
     pub(crate) fn world<'b>(&self, bench: &'b mut Bench) -> World<'b> {
-        let mut world = World::new(bench, 1000);
+        let mut world = World::new(bench, START);
         self.set(&mut world);
         world
     }

@@ -1,6 +1,7 @@
 //! Semantics §5 to §7 as far as an entry is concerned: which ones decide, which ones are a miss.
 
 use super::world::*;
+use crate::clock::TICK_SECONDS;
 use crate::frames::{ACK, SYN, frame, ipv4, udp};
 use crate::layout::Pool;
 use crate::policy::{Persistence, SessionAffinity, TrackingMode};
@@ -125,19 +126,24 @@ fn a_connection_that_persisted_is_not_lost_when_its_backend_recovers() {
 
 #[test]
 fn an_entry_lives_for_the_idle_time_after_its_last_packet() {
-    for gap in [1, IDLE - 1, IDLE] {
-        let (world, mut tables, index) = started(&packet(4001, SYN), |_| {});
-        for _ in 0..4 {
-            tables.now += gap;
-            assert_eq!(
-                next(&world, &mut tables, &packet(4001, ACK), index),
-                STAYS,
-                "{gap}"
-            );
+    for idle in [60, 61, 62, 63, 600, 57_597, 57_600] {
+        for start in NOW..NOW + 4 {
+            for gap in [1, idle - 1, idle] {
+                let mut world = World::new();
+                world.policy.idle_seconds = idle as u16;
+                let mut tables = world.tables();
+                tables.now = start;
+                judge(&tables, &packet(4001, SYN));
+                for _ in 0..4 {
+                    tables.now += gap;
+                    let kept = judge(&tables, &packet(4001, ACK)).reason;
+                    assert_eq!(kept, Reason::ForwardTracked, "{idle} s from {start}, after {gap}");
+                }
+                tables.now += idle + TICK_SECONDS;
+                let expired = judge(&tables, &packet(4001, ACK)).reason;
+                assert_eq!(expired, Reason::ForwardNew, "a miss, not a diversion");
+            }
         }
-        tables.now += IDLE + 1;
-        let expired = next(&world, &mut tables, &packet(4001, ACK), index);
-        assert_eq!(expired, (Reason::ForwardNew, false), "a miss, not a diversion");
     }
 }
 
@@ -160,7 +166,7 @@ fn a_draining_endpoint_keeps_its_flows_until_the_end() {
 #[test]
 fn a_drain_without_a_timeout_has_ended() {
     let (mut world, mut tables, index) = started(&packet(4001, SYN), |_| {});
-    world.members[index].drain = Some(crate::tick::deadline(NOW, 0));
+    world.members[index].drain = Some(crate::clock::deadline(NOW, 0));
     assert_eq!(next(&world, &mut tables, &packet(4001, ACK), index), MOVES);
 }
 

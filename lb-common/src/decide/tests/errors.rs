@@ -1,6 +1,7 @@
 //! Semantics §8: ICMP errors about flows, and echo requests.
 
 use super::world::*;
+use crate::clock::TICK_SECONDS;
 use crate::frames::{
     ACK, CLIENT, CLIENT6, SYN, VIP, VIP6, frame, ipv4, ipv4_with, ipv6, ipv6_with, tcp, udp,
 };
@@ -87,7 +88,7 @@ fn an_error_refreshes_nothing() {
     let before = state(&tables);
     assert_eq!(judge(&tables, &about(4001)).member, first.member);
     assert_eq!(state(&tables), before);
-    tables.now = NOW + IDLE + 1;
+    tables.now = NOW + IDLE + TICK_SECONDS;
     assert_eq!(
         judge(&tables, &packet(4001, ACK)).reason,
         Reason::ForwardNew,
@@ -143,6 +144,58 @@ fn packet_too_big_of_ipv6_follows_its_flow() {
             );
         }
     }
+}
+
+/// An extension header of 8 bytes (RFC 8200 §4.2): options that mean nothing.
+fn options(next: u8) -> Vec<u8> {
+    vec![next, 0, 1, 4, 0, 0, 0, 0]
+}
+
+#[test]
+fn extension_headers_hide_neither_an_error_nor_what_it_quotes() {
+    let mut world = World::new();
+    world.protocol = 0;
+    let mut tables = world.tables();
+    let flow = |port| frame(0, &ipv6(6, &tcp(port, 80, SYN)));
+    let members: Vec<u32> = (4000..4040)
+        .map(|port| judge(&tables, &flow(port)).member)
+        .collect();
+    world.select_all_but(members[0]);
+    world.change(&mut tables);
+    let before = state(&tables);
+    for (port, member) in (4000..4040).zip(members) {
+        for (inside, outside) in [(0, 1), (1, 0), (3, 3)] {
+            let chain = |length: usize, next: u8| {
+                let headers = (0..length).map(|index| options(if index + 1 == length { next } else { 60 }));
+                (
+                    if length == 0 { next } else { 60 },
+                    headers.collect::<Vec<_>>().concat(),
+                )
+            };
+            let (next, headers) = chain(inside, 6);
+            let answer = ipv6_with(next, &[&headers[..], &tcp(80, port, ACK)].concat(), |header| {
+                (header.source, header.destination) = (VIP6, CLIENT6);
+            });
+            let (next, headers) = chain(outside, 58);
+            let message = [&headers[..], &[2, 0, 0, 0, 0, 0, 5, 0], &answer].concat();
+            let error = frame(0, &ipv6_with(next, &message, |header| header.source = ROUTER6));
+            let verdict = judge(&tables, &error);
+            assert_eq!(
+                (verdict.reason, verdict.member),
+                (Reason::ForwardIcmpError, member),
+                "{inside} inside, {outside} outside"
+            );
+            assert!(verdict.unreportable, "no error about an error");
+        }
+    }
+    assert_eq!(state(&tables), before, "an error records nothing");
+    let endless = [[&options(60)[..]; 7].concat(), vec![0; 20]].concat();
+    let answer = ipv6_with(60, &endless, |header| {
+        (header.source, header.destination) = (VIP6, CLIENT6);
+    });
+    let message = [&options(58)[..], &[2, 0, 0, 0, 0, 0, 5, 0], &answer].concat();
+    let about_nothing = judge(&tables, &frame(0, &ipv6(60, &message)));
+    assert_eq!(about_nothing.reason, Reason::DropIcmpError);
 }
 
 #[test]
@@ -241,12 +294,14 @@ fn errors_follow_the_leader_and_stop_with_nobody() {
 
 #[test]
 fn echo_is_balanced_by_l3_default_else_dropped_or_answered() {
+    let request6 = [128, 0, 0, 0, 0, 1, 0, 1];
     let requests = [
-        frame(0, &ipv4(1, &[8, 0, 0, 0, 0, 1, 0, 1])),
-        frame(0, &ipv6(58, &[128, 0, 0, 0, 0, 1, 0, 1])),
+        (34, frame(0, &ipv4(1, &[8, 0, 0, 0, 0, 1, 0, 1]))),
+        (54, frame(0, &ipv6(58, &request6))),
+        (62, frame(0, &ipv6(60, &[&options(58)[..], &request6].concat()))),
     ];
     for answers in [false, true] {
-        for request in &requests {
+        for (message, request) in &requests {
             let mut world = World::new();
             let mut tables = world.tables();
             tables.vips.values_mut().for_each(|vip| vip.l3_default = 0);
@@ -258,7 +313,7 @@ fn echo_is_balanced_by_l3_default_else_dropped_or_answered() {
             };
             assert_eq!(judge(&tables, request).reason, expected);
             let mut reply = request.clone();
-            reply[if request[14] >> 4 == 4 { 34 } else { 54 }] += 1;
+            reply[*message] += 1;
             assert_eq!(judge(&tables, &reply).reason, Reason::DropNoRule, "no request");
             world.protocol = 0;
             let mut balanced = world.tables();

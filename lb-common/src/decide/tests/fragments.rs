@@ -7,7 +7,6 @@ use crate::frames::{SYN, frame, ipv4_with, ipv6, tcp, udp};
 use crate::layout::{FRAGMENT_LIFETIME_SEC, FragmentRecord, Leader, RuleKey};
 use crate::policy::SessionAffinity;
 use crate::testing::MemoryTables;
-use crate::tick::TICK_SECONDS;
 use crate::verdict::{Action, Reason, Verdict};
 
 /// One fragment of an IPv4 datagram; the first carries `header`.
@@ -123,9 +122,11 @@ fn a_first_fragment_is_remembered_for_half_a_minute() {
         .next()
         .expect("it is remembered");
     assert_eq!(member, first.member);
-    // Seen at the end of its tick or at the start, the time is neither too short nor much too long.
-    assert!((deadline - NOW - 1) * TICK_SECONDS >= FRAGMENT_LIFETIME_SEC);
-    assert!((deadline - NOW - 2) * TICK_SECONDS < FRAGMENT_LIFETIME_SEC);
+    assert_eq!(
+        deadline,
+        NOW + FRAGMENT_LIFETIME_SEC + 1,
+        "seen at the end of its second"
+    );
     tables.now = deadline - 1;
     expect_follows(judge(&tables, &piece(17, 7, 2, &[])), &first);
     tables.now = deadline;

@@ -27,7 +27,7 @@ fn services() -> MemoryTables {
         mode: TrackingMode::PerConnection,
         persistence: Persistence::DefaultForProtocol,
         subsetting: false,
-        idle_ticks: 15,
+        idle_seconds: 60,
     };
     for number in 1..=20 {
         let record = Service {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::world::*;
+use crate::clock::TICK_SECONDS;
 use crate::frames::{ACK, CLIENT, CLIENT6, SYN, VIP, VIP6, frame, ipv4, ipv4_with, ipv6, tcp, udp, words};
 use crate::layout::{Member, Pool, RuleKey, Selection, ZoneTables, ipv4_key, ipv6_vip_key};
 use crate::policy::{PolicyWord, SessionAffinity, TrackingMode};
@@ -300,14 +301,14 @@ fn an_id_that_another_service_got_is_no_hit() {
 #[test]
 fn a_clock_that_wraps_ends_entries_on_time() {
     // The flow table keeps 15 bits of a tick.
-    for start in [0x7fff - 20, 0x7fff, 0x8000, 0xffff, 0x3fff_ffff] {
-        for offset in 0..20 {
+    for start in [0x1_ffff - 80, 0x1_ffff, 0x2_0000, 0x3_ffff, 0x3fff_ffff] {
+        for offset in 0..80 {
             let mut tables = World::new().tables();
             tables.now = start + offset;
             assert_eq!(judge(&tables, &packet(4001, SYN)).reason, Reason::ForwardNew);
             tables.now += IDLE;
             assert_eq!(judge(&tables, &packet(4001, ACK)).reason, Reason::ForwardTracked);
-            tables.now += IDLE + 1;
+            tables.now += IDLE + TICK_SECONDS;
             assert_eq!(
                 judge(&tables, &packet(4001, ACK)).reason,
                 Reason::ForwardNew,
@@ -315,7 +316,7 @@ fn a_clock_that_wraps_ends_entries_on_time() {
             );
             let expired = tables.now;
             // Up to half a round later it is still known to have expired; the sweep comes before that.
-            tables.now = expired + 0x3fff - IDLE;
+            tables.now = expired + 0x3fff * TICK_SECONDS - IDLE;
             assert_eq!(
                 judge(&tables, &packet(4001, ACK)).reason,
                 Reason::ForwardNew,

@@ -10,8 +10,8 @@ use crate::testing::MemoryTables;
 use crate::verdict::Verdict;
 
 pub(super) const SERVICE: u32 = 3;
-pub(super) const NOW: u32 = 1000;
-pub(super) const IDLE: u32 = 15;
+pub(super) const NOW: u32 = 4003;
+pub(super) const IDLE: u32 = 60;
 
 #[derive(Clone, Debug)]
 pub(super) struct Endpoint {
@@ -53,7 +53,7 @@ impl World {
                 mode: TrackingMode::PerConnection,
                 persistence: Persistence::DefaultForProtocol,
                 subsetting: false,
-                idle_ticks: IDLE as u16,
+                idle_seconds: IDLE as u16,
             },
             members: vec![
                 endpoint(Pool::Primary),

@@ -20,10 +20,15 @@ fn quoted_in(bytes: &[u8]) -> Quoted {
     quoted(&bytes, &network)
 }
 
+fn readable(bytes: &[u8], mut network: Network) -> Result<Transport, Reason> {
+    skip_extensions(&bytes, &mut network)?;
+    transport(&bytes, &network)
+}
+
 /// The quoted packet's transport, by the same steps as a decision.
 fn quoted_transport(bytes: &[u8]) -> Result<Transport, Reason> {
     match quoted_in(bytes) {
-        Quoted::Packet(network) => transport(&bytes, &network),
+        Quoted::Packet(network) => readable(bytes, network),
         other => panic!("{other:?}"),
     }
 }
@@ -92,6 +97,82 @@ fn options_in_the_quotation_are_skipped() {
     assert_eq!(ports(&found.expect("ports are there")), (80, 4001));
 }
 
+/// Numbers of the first header and chains that end at `next`.
+fn chains(next: u8) -> Vec<(u8, Vec<u8>)> {
+    vec![
+        (0, raw(next, 0)),
+        (60, raw(next, 255)),
+        (43, raw(next, 2)),
+        (44, fragment6(next, 0, false)),
+        (
+            0,
+            [
+                raw(60, 1),
+                raw(43, 0),
+                raw(44, 0),
+                fragment6(60, 0, false),
+                raw(next, 3),
+            ]
+            .concat(),
+        ),
+        (0, [0, 0, 0, 0, 0, next].map(|next| raw(next, 255)).concat()),
+    ]
+}
+
+#[test]
+fn errors_behind_extension_headers_quote() {
+    let plain = ipv6(6, &tcp(80, 4001, ACK));
+    let extended = chains(6).into_iter().map(|(first, chain)| {
+        let payload = [chain, tcp(80, 4001, ACK)].concat();
+        ipv6(first, &payload)
+    });
+    for quote in [plain].into_iter().chain(extended) {
+        for kind in [1, 2, 3, 4, 5, 128] {
+            let message = [&[kind, 0, 0, 0, 0, 0, 0, 0], &quote[..]].concat();
+            for (first, chain) in chains(ipproto::ICMPV6) {
+                let bytes = frame(2, &ipv6(first, &[&chain[..], &message].concat()));
+                if kind > 4 {
+                    assert_eq!(quoted_in(&bytes), Quoted::Nothing, "type {kind} is no error");
+                    continue;
+                }
+                let found = quoted_transport(&bytes).expect("ports are there");
+                assert_eq!((found.protocol(), ports(&found)), (6, (80, 4001)));
+            }
+        }
+    }
+}
+
+#[test]
+fn of_a_quoted_chain_that_is_too_long_nothing_is_known() {
+    let length = EXTENSION_HEADERS as usize + 1;
+    let chain = [
+        vec![raw(60, 0); length - 1].concat(),
+        raw(6, 0),
+        tcp(80, 4001, ACK),
+    ]
+    .concat();
+    let found = quoted_transport(&error(true, 2, &ipv6(60, &chain)));
+    assert_eq!(found, Err(Reason::DropExtensionHeaders));
+}
+
+#[test]
+fn an_error_behind_extension_headers_cut_anywhere_quotes_what_there_is() {
+    let quote = ipv6(6, &tcp(80, 4001, ACK));
+    let message = [&[2, 0, 0, 0, 0, 0, 5, 0], &quote[..]].concat();
+    let headers = [raw(0, 0), raw(58, 1)].concat();
+    for length in 0..=headers.len() + message.len() {
+        let whole = [&headers[..], &message].concat();
+        // What the IP header does not count is no part of the packet.
+        let bytes = [&frame(0, &ipv6(60, &whole[..length]))[..], &whole[length..]].concat();
+        let found = quoted_in(&bytes);
+        match length.checked_sub(headers.len() + 8) {
+            None => assert_eq!(found, Quoted::Nothing, "{length}"),
+            Some(quoted) if quoted < 40 => assert_eq!(found, Quoted::Unreadable, "{length}"),
+            Some(quoted) => assert_eq!(quoted_transport(&bytes).is_ok(), quoted >= 44, "{length}"),
+        }
+    }
+}
+
 #[test]
 fn a_quotation_cut_anywhere_is_named() {
     let options = ipv4_with(6, &tcp(80, 4001, ACK), |header| {
@@ -105,11 +186,7 @@ fn a_quotation_cut_anywhere_is_named() {
                 Quoted::Unreadable => assert!(length < fixed, "{length}"),
                 Quoted::Packet(network) => {
                     assert!(length >= fixed, "{length}");
-                    assert_eq!(
-                        transport(&bytes.as_slice(), &network).is_ok(),
-                        length >= ports_end,
-                        "{length}"
-                    );
+                    assert_eq!(readable(&bytes, network).is_ok(), length >= ports_end, "{length}");
                 }
                 Quoted::Nothing => panic!("an error quotes, if badly: {length}"),
             }
@@ -126,7 +203,7 @@ fn what_lies_behind_the_packet_is_not_quoted() {
             Quoted::Unreadable => assert!(!expected, "{quoted}"),
             Quoted::Packet(network) => {
                 assert!(expected, "{quoted}");
-                let found = transport(&bytes.as_slice(), &network);
+                let found = readable(&bytes, network);
                 assert_eq!(found.is_ok(), quoted >= 24, "{quoted}");
             }
             Quoted::Nothing => panic!("{quoted}"),
@@ -166,6 +243,21 @@ fn a_fragment_of_an_error_is_no_error() {
             header.fragment_offset = IpFragOffset::try_new(offset).expect("13 bits");
         });
         assert_eq!(quoted_in(&frame(0, &packet)), Quoted::Nothing);
+    }
+    let quote = ipv6(6, &tcp(80, 4001, ACK));
+    let message = [&[2, 0, 0, 0, 0, 0, 5, 0], &quote[..]].concat();
+    for (offset, more, quotes) in [
+        (0, false, true),
+        (0, true, false),
+        (1, true, false),
+        (1, false, false),
+    ] {
+        let packet = ipv6(
+            44,
+            &[&fragment6(ipproto::ICMPV6, offset, more)[..], &message].concat(),
+        );
+        let found = quoted_in(&frame(0, &packet));
+        assert_eq!(found != Quoted::Nothing, quotes, "offset {offset}, more {more}");
     }
 }
 
@@ -242,5 +334,16 @@ fn neighbor_discovery_and_echo_are_of_their_own_family() {
     };
     assert!(echo(false, 1, 8) && echo(true, 58, 128));
     assert!(!echo(false, 58, 8) && !echo(true, 1, 128));
+    // Behind extension headers too, if the packet has come to its last destination and is whole.
+    let behind = |first, chain: &[u8]| {
+        let packet = ipv6(first, &[chain, &[128, 0, 0, 0, 0, 0, 0, 0]].concat());
+        parse(&frame(0, &packet)).1.expect("whole").is_echo_request()
+    };
+    for (first, chain) in chains(58) {
+        assert!(behind(first, &chain), "header {first}");
+    }
+    let segments_left = |left: u8| [&[58, 0, 4, left][..], &[0; 4]].concat();
+    assert!(behind(43, &segments_left(0)) && !behind(43, &segments_left(1)));
+    assert!(!behind(44, &fragment6(58, 0, true)));
     assert!(!echo(false, 1, 0) && !echo(true, 58, 129) && !echo(true, 1, 8) && !echo(true, 58, 8));
 }

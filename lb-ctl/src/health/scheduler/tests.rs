@@ -1,8 +1,13 @@
+mod logging;
+
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio::time::Instant;
+
+use super::rhythm::SHORT_START;
 use super::*;
-use crate::health::machine::{Weight, WeightReport};
+use crate::health::machine::{ProbeResult, Weight, WeightReport};
 use crate::model::{Probe, ProxyHeader};
 
 /// A network of the test's: what it answers, and when it was asked.
@@ -66,6 +71,7 @@ fn check(interval: u32) -> Arc<HealthCheck> {
         timeout_sec: interval,
         healthy_threshold: 2,
         unhealthy_threshold: 3,
+        log: false,
         probe: Probe::Tcp {
             tls: false,
             port: 80,
@@ -122,13 +128,18 @@ async fn the_first_probe_is_soon_and_the_others_keep_the_interval() {
     );
     let asked = fake.asked(A);
     assert!(
-        asked[0] - start <= MAX_START_JITTER + Duration::from_millis(1),
+        asked[0] - start <= SHORT_START + Duration::from_millis(1),
         "{:?}",
         asked[0] - start
     );
     assert_eq!(asked.len(), 2, "healthy after exactly the threshold");
+    let first_gap = asked[1] - asked[0];
+    assert!(
+        first_gap >= Duration::from_millis(2_498) && first_gap <= Duration::from_millis(7_502),
+        "{first_gap:?}"
+    );
     tokio::time::sleep(Duration::from_secs(50)).await;
-    for pair in fake.asked(A).windows(2) {
+    for pair in fake.asked(A)[1..].windows(2) {
         let gap = pair[1] - pair[0];
         assert!(
             gap.abs_diff(Duration::from_secs(5)) <= Duration::from_millis(2),
@@ -219,7 +230,7 @@ async fn a_changed_check_acts_at_once_and_keeps_the_health() {
     next_health(&mut events, false).await;
     let took = Instant::now() - changed_at;
     assert!(
-        took <= Duration::from_secs(5),
+        took <= Duration::from_secs(6),
         "three failures at the new interval: {took:?}"
     );
     assert_eq!(fake.asked(A).len(), asked + 3);
@@ -276,7 +287,7 @@ async fn dropping_the_checker_ends_the_probes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn thousands_of_targets_are_spread_over_the_first_moment() {
+async fn thousands_of_targets_are_spread() {
     let fake = Fake::default();
     let addresses: Vec<IpAddr> = (0..4000u32)
         .map(|n| Ipv4Addr::from(0x0a00_0000 + n).into())
@@ -284,15 +295,71 @@ async fn thousands_of_targets_are_spread_over_the_first_moment() {
     let (mut checker, _events) = HealthChecker::with_prober(fake.clone(), BTreeMap::new());
     let start = Instant::now();
     checker.set_targets(targets(&addresses, 5));
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
     let asked = fake.0.asked.lock().unwrap();
-    assert_eq!(asked.len(), addresses.len());
-    let early = asked
+    let between = |from: u64, to: u64| {
+        let range = Duration::from_millis(from)..Duration::from_millis(to);
+        asked
+            .iter()
+            .filter(|(_, when)| range.contains(&(*when - start)))
+            .count()
+    };
+    // First within 800 ms, then all over the interval.
+    assert_eq!(between(0, 802), 4000);
+    for (from, to, expected) in [(0, 400, 2000), (30_000, 31_000, 800), (33_300, 34_300, 800)] {
+        let count = between(from, to);
+        assert!(count.abs_diff(expected) <= expected / 5, "{from} ms: {count}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_run_knew_is_probed_in_turn() {
+    let fake = Fake::default();
+    let addresses: Vec<IpAddr> = (1..=200).map(|n| Ipv4Addr::new(192, 0, 2, n).into()).collect();
+    let seed = addresses
         .iter()
-        .filter(|(_, when)| *when - start < MAX_START_JITTER / 2)
-        .count();
+        .map(|address| (target(*address), healthy(1)))
+        .collect();
+    let (mut checker, _events) = HealthChecker::with_prober(fake.clone(), seed);
+    let (start, start_since_boot) = (Instant::now(), checker.shared.clock.now());
+    let interval = Duration::from_secs(10);
+    checker.set_targets(targets(&addresses, 10));
+    tokio::time::sleep(interval + Duration::from_millis(5)).await;
+    for address in addresses {
+        let rhythm = rhythm::Rhythm::new(&target(address), interval);
+        let due = rhythm.at_or_after(start_since_boot) - start_since_boot;
+        let late = (fake.asked(address)[0] - start).abs_diff(due);
+        assert!(late <= Duration::from_millis(2), "{address} {late:?}");
+    }
+}
+
+/// A prober with few descriptors.
+struct Narrow(Fake);
+
+impl Prober for Narrow {
+    async fn probe(&self, address: IpAddr, check: &HealthCheck) -> ProbeResult {
+        self.0.probe(address, check).await
+    }
+
+    fn concurrency(&self) -> usize {
+        3
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_beyond_the_bound_wait_and_are_made_late() {
+    let fake = Fake::default();
+    *fake.0.delay.lock().unwrap() = Duration::from_secs(1);
+    let addresses: Vec<IpAddr> = (1..=9).map(|n| Ipv4Addr::new(192, 0, 2, n).into()).collect();
+    let (mut checker, _events) = HealthChecker::with_prober(Narrow(fake.clone()), BTreeMap::new());
+    checker.set_targets(targets(&addresses, 300));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let pace = checker.pace();
+    assert_eq!((pace.probes, pace.most_in_flight), (9, 3));
+    let late = pace.max_lateness;
     assert!(
-        (1600..=2400).contains(&early),
-        "{early} of 4000 in the first half"
+        late > Duration::from_secs(1) && late < Duration::from_secs(3),
+        "{late:?}"
     );
+    assert_eq!(checker.pace().probes, 0);
 }

@@ -151,7 +151,7 @@ fn drains_and_waiting_numbers_survive() {
         .find(|member| member.number == two);
     assert_eq!(
         draining.expect("a member").status,
-        MemberStatus::Draining(world.now + 26)
+        MemberStatus::Draining(world.now + 101)
     );
     world.group("main", &["10.0.0.1", "10.0.0.4"]);
     let plan = world.compile(&plan);

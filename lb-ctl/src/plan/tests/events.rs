@@ -54,13 +54,13 @@ pub(super) fn any_event() -> impl Strategy<Value = Event> {
         1 => (0..GROUPS, 0..ENDPOINTS, 0..4u32, error).prop_map(|(g, e, w, error)| Event::Weight(g, e, w, error)),
         2 => (0..SERVICES, prop_oneof![Just(0), Just(7), Just(20), Just(300)])
             .prop_map(|(s, t)| Event::DrainingTimeout(s, t)),
-        1 => (0..SERVICES, prop_oneof![Just(60), Just(61), Just(600)]).prop_map(|(s, t)| Event::IdleTimeout(s, t)),
+        1 => (0..SERVICES, prop_oneof![Just(60), 61..64u32, Just(600)]).prop_map(|(s, t)| Event::IdleTimeout(s, t)),
         1 => (0..SERVICES, proptest::option::of((0..=100u64, any::<bool>(), any::<bool>())))
             .prop_map(|(s, policy)| Event::Policy(s, policy)),
         2 => (0..GROUPS, 0..ENDPOINTS, proptest::option::of(1..8u8)).prop_map(|(g, e, mac)| Event::NextHop(g, e, mac)),
         2 => prop_oneof![Just(None), any_affinity().prop_map(Some)].prop_map(Event::Zonal),
         1 => (0..GROUPS, 0..GROUPS).prop_map(|(g, z)| Event::Zone(g, z)),
-        4 => prop_oneof![Just(0), 1..4u32, 10..30u32, 100..200u32].prop_map(Event::Time),
+        4 => prop_oneof![Just(0), 1..16u32, 40..120u32, 400..800u32].prop_map(Event::Time),
     ]
 }
 
@@ -151,7 +151,7 @@ impl Life {
             Event::NextHop(group, endpoint, mac) => self.next_hop(&address(group, endpoint), mac),
             Event::Zonal(affinity) => self.zonal = affinity,
             Event::Zone(group, zone) => drop(self.zones.insert(group, zone)),
-            Event::Time(ticks) => self.world.now += ticks,
+            Event::Time(seconds) => self.world.now += seconds,
         }
         self.configure();
     }

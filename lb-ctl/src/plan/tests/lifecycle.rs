@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lb_common::clock::TICK_SECONDS;
 use lb_common::flow;
 use lb_common::layout::Pool;
 use proptest::prelude::*;
@@ -9,6 +10,7 @@ use proptest::prelude::*;
 use super::events::{Life, any_event};
 use super::world::{World, failover, ip, key, number, path, v4};
 use crate::model::{Ports, RuleProtocol};
+use crate::plan::service::GRACE_SEC;
 use crate::plan::{EndpointId, IpFamily, MemberStatus, Plan, ServiceKey};
 
 fn status(plan: &Plan, address: &str) -> MemberStatus {
@@ -26,8 +28,8 @@ fn is_member(plan: &Plan, address: &str) -> bool {
 const BOTH: &[&str] = &["10.0.0.1", "10.0.0.2"];
 const FIRST: &[&str] = &["10.0.0.1"];
 
-/// Idle timeout 60 s is 15 ticks; an entry made in tick t is dead from t + 16 on.
-const IDLE: u32 = 15;
+/// The idle timeout, in seconds. An entry that was seen in second t is dead from t + 64 on.
+const IDLE: u32 = 60;
 
 #[test]
 fn removed_without_drain_it_ends_at_once() {
@@ -39,12 +41,12 @@ fn removed_without_drain_it_ends_at_once() {
     assert!(!is_member(&plan, "10.0.0.2"));
     let record = v4(&plan, "web").contents.members[&two];
     assert!(record.in_use() && !record.serves_entries(world.now));
-    // The number is kept as long as an entry of the last tick may live, and soon after it is not.
+    // The number is kept as long as an entry of this second may live, and soon after it is not.
     world.now += IDLE;
     let plan = world.compile(&plan);
     assert!(v4(&plan, "web").contents.members.contains_key(&two));
     let deadline = plan.next_deadline().expect("the number is waiting");
-    assert!((world.now + 1..=world.now + 2).contains(&deadline));
+    assert!((world.now + 1..=world.now + 2 * TICK_SECONDS).contains(&deadline));
     world.now = deadline;
     let plan = world.compile(&plan);
     assert!(!v4(&plan, "web").contents.members.contains_key(&two));
@@ -66,12 +68,12 @@ fn removed_with_drain_it_is_kept_until_the_deadline() {
     let two = number(&plan, "web", "10.0.0.2");
     world.group("main", FIRST);
     let plan = world.compile(&plan);
-    // 10 s are 3 ticks, counted from the end of this one.
-    let deadline = world.now + 4;
+    // 10 s, counted from the end of this second.
+    let deadline = world.now + 11;
     assert_eq!(status(&plan, "10.0.0.2"), MemberStatus::Draining(deadline));
     assert_eq!(
         plan.next_deadline(),
-        Some(world.now + 2),
+        Some(world.now + GRACE_SEC),
         "first the old table's space is free"
     );
     let record = v4(&plan, "web").contents.members[&two];
@@ -90,11 +92,11 @@ fn removed_with_drain_it_is_kept_until_the_deadline() {
         v4(&plan, "web").contents.members.contains_key(&two),
         "its entries may still be there"
     );
-    // The last refresh was in tick deadline - 1.
+    // The last refresh was in second deadline - 1.
     world.now = deadline - 1 + IDLE;
     let plan = world.compile(&plan);
     assert!(v4(&plan, "web").contents.members.contains_key(&two));
-    world.now = deadline + IDLE + 2;
+    world.now = deadline + IDLE + 2 * TICK_SECONDS;
     let plan = world.compile(&plan);
     assert!(!v4(&plan, "web").contents.members.contains_key(&two));
 }
@@ -109,7 +111,7 @@ fn a_drain_keeps_its_deadline_when_the_timeout_changes() {
     let MemberStatus::Draining(deadline) = status(&plan, "10.0.0.2") else {
         panic!("not draining");
     };
-    assert_eq!(deadline, world.now + 901);
+    assert_eq!(deadline, world.now + 3601);
     world.service("web").draining_timeout_sec = 0;
     world.now += 5;
     let plan = world.compile(&plan);
@@ -143,7 +145,7 @@ fn added_again_while_draining_it_is_the_same() {
     let before = number(&plan, "web", "10.0.0.2");
     world.group("main", FIRST);
     let plan = world.compile(&plan);
-    world.now += 25;
+    world.now += 100;
     world.group("main", BOTH);
     let plan = world.compile(&plan);
     assert_eq!(number(&plan, "web", "10.0.0.2"), before);
@@ -162,7 +164,7 @@ fn added_again_after_the_drain_it_is_new() {
         let before = number(&plan, "web", "10.0.0.2");
         world.group("main", FIRST);
         let mut plan = world.compile(&plan);
-        world.now += 4;
+        world.now += 11;
         if is_seen {
             plan = world.compile(&plan);
         }
@@ -197,10 +199,10 @@ fn a_shorter_idle_timeout_does_not_free_numbers_early() {
     let plan = world.compile(&plan);
     world.group("main", FIRST);
     let plan = world.compile(&plan);
-    world.now = flow::expiry(last_long, 57_600 / 4) - 1;
+    world.now = flow::expiry(last_long, 57_600) * TICK_SECONDS - 1;
     let plan = world.compile(&plan);
     assert!(v4(&plan, "web").contents.members.contains_key(&two));
-    world.now += 2;
+    world.now += 2 * TICK_SECONDS;
     let plan = world.compile(&plan);
     assert!(!v4(&plan, "web").contents.members.contains_key(&two));
 }
@@ -222,7 +224,7 @@ fn a_service_removed_and_made_again_has_another_number() {
     assert_ne!(v4(&again, "web").number, service);
     assert_ne!(number(&again, "web", "10.0.0.1"), member);
     // When no entry is left they are free.
-    world.now += IDLE + 2;
+    world.now += IDLE + 2 * TICK_SECONDS;
     let plan = World {
         now: world.now,
         ..empty
@@ -290,8 +292,8 @@ fn pools_flip_with_a_drain_of_600_seconds() {
     world.health("10.0.0.1", false);
     let plan = world.compile(&plan);
     assert_eq!(v4(&plan, "web").active, Pool::Failover);
-    // 150 ticks, counted from the end of this one.
-    let deadline = world.now + 151;
+    // Counted from the end of this second.
+    let deadline = world.now + 601;
     assert_eq!(v4(&plan, "web").failover_deadline, deadline);
     world.now += 100;
     let plan = world.compile(&plan);
@@ -304,7 +306,7 @@ fn pools_flip_with_a_drain_of_600_seconds() {
     world.health("10.0.0.1", true);
     let plan = world.compile(&plan);
     assert_eq!(v4(&plan, "web").active, Pool::Primary);
-    assert_eq!(v4(&plan, "web").failover_deadline, world.now + 151);
+    assert_eq!(v4(&plan, "web").failover_deadline, world.now + 601);
 }
 
 #[test]
@@ -348,7 +350,7 @@ fn while_empty_the_active_pool_stays() {
     world.health("10.0.1.1", false);
     let plan = world.compile(&plan);
     assert_eq!(v4(&plan, "web").active, Pool::Primary);
-    assert_eq!(v4(&plan, "web").failover_deadline, world.now + 151);
+    assert_eq!(v4(&plan, "web").failover_deadline, world.now + 601);
 }
 
 #[test]
@@ -387,7 +389,7 @@ impl Ledger {
                 if last < from {
                     continue;
                 }
-                let gone = flow::expiry(last, service.idle_ticks);
+                let gone = flow::expiry(last, service.idle_seconds) * TICK_SECONDS;
                 let (_, _, _, until) = self
                     .members
                     .entry(member.number)

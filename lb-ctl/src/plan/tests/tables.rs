@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::world::{World, failover, ip, number, path, resolved, v4};
 use crate::model::LocalityPolicy;
 use crate::net::NextHop;
+use crate::plan::service::GRACE_SEC;
 use crate::plan::{EndpointId, Plan, PlanError};
 
 /// The endpoint in every slot.
@@ -207,11 +208,11 @@ fn a_new_table_goes_elsewhere_and_the_old_space_waits() {
     let plan = world.compile(&plan);
     let second = offset(&plan, "web");
     assert_ne!(second, first);
-    // In the same tick, and in the next one, a third and a fourth place.
+    // In the same second, and in a later one, a third and a fourth place.
     world.health("10.0.0.2", false);
     let plan = world.compile(&plan);
     assert!(![first, second].contains(&offset(&plan, "web")));
-    world.now += 1;
+    world.now += GRACE_SEC - 1;
     world.health("10.0.0.2", true);
     let later = world.compile(&plan);
     assert!(![first, second, offset(&plan, "web")].contains(&offset(&later, "web")));
@@ -237,7 +238,7 @@ fn what_does_not_fit_is_an_error_and_changes_nothing() {
     };
     assert_eq!(tables.map(|_| ()), Err(expected));
     // When the old space is free it fits.
-    world.now += 2;
+    world.now += GRACE_SEC;
     world.compile(&next);
 
     let mut small = world.clone();
@@ -276,7 +277,7 @@ fn without_room_for_its_record_an_endpoint_is_unresolved() {
         .endpoints
         .remove(0);
     let plan = world.compile(&plan);
-    world.now += 2;
+    world.now += GRACE_SEC;
     let plan = world.compile(&plan);
     let attached = v4(&plan, "web").members.values().map(|member| member.number);
     let records = &v4(&plan, "web").contents.members;

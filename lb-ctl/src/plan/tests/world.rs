@@ -69,7 +69,7 @@ impl World {
             gue_port: 6080,
             seed: SEED,
             limits: LIMITS,
-            now: 1000,
+            now: 4003,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The rules of one forwarding rule, and of its pairing with its service.
 
 use ipnet::IpNet;
+use serde_json::Value;
 
 use super::super::draft::{Draft, Drafts, Known, Report};
 use super::super::{link, typed};
@@ -10,6 +11,7 @@ pub(super) fn check(rule: &Draft, drafts: &Drafts, report: &mut Report) {
     address(rule, report);
     port_fields(rule, report);
     source_fields(rule, report);
+    labels(rule, report);
     pairing(rule, drafts, report);
 }
 
@@ -116,7 +118,7 @@ fn port_fields(rule: &Draft, report: &mut Report) {
     }
 }
 
-fn port_values(rule: &Draft, listed: &[(String, &serde_json::Value)], has_range: bool, report: &mut Report) {
+fn port_values(rule: &Draft, listed: &[(String, &Value)], has_range: bool, report: &mut Report) {
     let mut seen: Vec<(&str, (u16, u16))> = Vec::new();
     for (at, text) in listed.iter().filter(|(at, _)| !rule.is_faulty(at)) {
         match typed::port_range(text.as_str().unwrap_or_default()) {
@@ -151,6 +153,32 @@ fn source_fields(rule: &Draft, report: &mut Report) {
                 }
                 seen.push((range, at));
             }
+        }
+    }
+}
+
+/// As the cloud has them: 64 at most, of 63 characters, without capitals.
+fn labels(rule: &Draft, report: &mut Report) {
+    const MOST: usize = 64;
+    const LONGEST: usize = 63;
+    let Known::Is(Value::Object(labels)) = rule.get("labels") else {
+        return;
+    };
+    if labels.len() > MOST {
+        let why = format!("has {} entries; at most {MOST} are allowed", labels.len());
+        report.invalid(rule, "labels", why);
+    }
+    let plain = |c: char| c == '-' || c == '_' || c.is_numeric() || (c.is_alphabetic() && !c.is_uppercase());
+    let fits = |text: &str| text.chars().count() <= LONGEST && text.chars().all(plain);
+    for (key, value) in labels {
+        let at = format!("labels.{key}");
+        let starts_well = key.chars().next().is_some_and(char::is_alphabetic);
+        if !fits(key) || !starts_well {
+            let why = "the key must be 1 to 63 lower-case letters, digits, hyphens and underscores, and start with a letter";
+            report.invalid(rule, &at, why);
+        } else if !rule.is_faulty(&at) && !value.as_str().is_some_and(fits) {
+            let why = "must be at most 63 lower-case letters, digits, hyphens and underscores";
+            report.invalid(rule, &at, why);
         }
     }
 }

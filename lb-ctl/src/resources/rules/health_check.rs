@@ -1,5 +1,6 @@
 //! The rules of one health check.
 
+use http::uri::{Authority, PathAndQuery};
 use serde_json::Value;
 
 use super::super::draft::{Draft, Known, Report};
@@ -42,22 +43,44 @@ pub(super) fn check(check: &Draft, report: &mut Report) {
 /// They go into a request's head as they are.
 fn http_texts(check: &Draft, settings: &str, report: &mut Report) {
     let path = format!("{settings}.requestPath");
-    if check.text(&path).get().is_some_and(|text| !text.starts_with('/')) {
-        report.invalid(check, &path, "must start with a slash");
-    }
-    for field in [path, format!("{settings}.host")] {
-        if check
-            .text(&field)
-            .get()
-            .is_some_and(|text| !text.bytes().all(|b| b.is_ascii_graphic()))
+    if let Some(text) = check.text(&path).get() {
+        if !text.starts_with('/') {
+            report.invalid(check, &path, "must start with a slash");
+        } else if !is_plain(text) {
+            report.invalid(check, &path, PLAIN);
+        } else if !text
+            .parse::<PathAndQuery>()
+            .is_ok_and(|parsed| parsed.as_str() == text)
         {
-            report.invalid(check, &field, "must be printable ASCII without spaces");
+            report.invalid(
+                check,
+                &path,
+                "must be a path, with or without a query, as a request can carry it",
+            );
+        }
+    }
+    let host = format!("{settings}.host");
+    if let Some(text) = check.text(&host).get().filter(|text| !text.is_empty()) {
+        if !is_plain(text) {
+            report.invalid(check, &host, PLAIN);
+        } else if text.contains('@') || text.parse::<Authority>().is_err() {
+            report.invalid(
+                check,
+                &host,
+                "must be a host name or address, with or without a port",
+            );
         }
     }
 }
 
+const PLAIN: &str = "must be printable ASCII without spaces";
+
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 fn ascii(check: &Draft, settings: &str, report: &mut Report) {
-    for name in ["request", "response"] {
+    for name in ["request", "response", "grpcServiceName"] {
         let field = format!("{settings}.{name}");
         if check
             .get(&field)

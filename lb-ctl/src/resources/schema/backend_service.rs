@@ -71,7 +71,8 @@ pub(super) const FIELDS: &[Field] = &[
             ],
         ),
     )
-    .or(Default::Text("EXTERNAL")),
+    .or(Default::Text("EXTERNAL"))
+    .fixed(),
     acts("failoverPolicy", Shape::Object(FAILOVER_POLICY)),
     acts("connectionDraining", Shape::Object(CONNECTION_DRAINING)).or(Default::Object),
     acts(
@@ -101,7 +102,7 @@ pub(super) const FIELDS: &[Field] = &[
     acts("networkPassThroughLbTrafficPolicy", Shape::Object(TRAFFIC_POLICY)),
     acts("haPolicy", Shape::Object(HA_POLICY)),
     acts("logConfig", Shape::Object(LOG_CONFIG)),
-    stored("network", TEXT),
+    stored("network", TEXT).fixed(),
     stored("metadatas", Shape::Map),
     stored("params", Shape::Object(PARAMS)),
     stored("timeoutSec", COUNT).or(Default::Int(30)),

@@ -3,6 +3,7 @@
 use super::*;
 
 const PSC: &str = "Private Service Connect does not exist here";
+const REPLACE: &str = "delete the rule and insert it anew, or apply a file";
 const DNS: &str = "no DNS names are served here";
 
 pub(super) const FIELDS: &[Field] = &[
@@ -10,7 +11,7 @@ pub(super) const FIELDS: &[Field] = &[
     ID,
     CREATED,
     NAME,
-    DESCRIPTION,
+    DESCRIPTION.not_by_api(REPLACE),
     SELF_LINK,
     output("selfLinkWithId"),
     output("region"),
@@ -21,19 +22,21 @@ pub(super) const FIELDS: &[Field] = &[
     output("pscConnectionId"),
     output("pscConnectionStatus"),
     output("serviceName"),
-    acts("IPAddress", TEXT).required(),
+    acts("IPAddress", TEXT).required().fixed(),
     acts(
         "IPProtocol",
         Shape::Enum(&["TCP", "UDP", "L3_DEFAULT", "SCTP", "ESP", "AH", "ICMP"], &[]),
     )
-    .or(Default::Text("TCP")),
+    .or(Default::Text("TCP"))
+    .fixed(),
     acts(
         "ipVersion",
         Shape::Enum(&["IPV4", "IPV6", "UNSPECIFIED_VERSION"], &[]),
-    ),
-    acts("ports", Shape::List(&TEXT, 5)),
-    acts("portRange", TEXT),
-    acts("allPorts", Shape::Bool),
+    )
+    .fixed(),
+    acts("ports", Shape::List(&TEXT, 5)).fixed(),
+    acts("portRange", TEXT).fixed(),
+    acts("allPorts", Shape::Bool).fixed(),
     acts("sourceIpRanges", Shape::List(&TEXT, 64)),
     acts(
         "loadBalancingScheme",
@@ -46,11 +49,14 @@ pub(super) const FIELDS: &[Field] = &[
             ],
         ),
     )
-    .or(Default::Text("EXTERNAL")),
-    acts("backendService", Shape::Reference(&[Kind::BackendService])).required(),
-    stored("labels", Shape::Map),
-    stored("network", TEXT),
-    stored("subnetwork", TEXT),
+    .or(Default::Text("EXTERNAL"))
+    .fixed(),
+    acts("backendService", Shape::Reference(&[Kind::BackendService]))
+        .required()
+        .not_by_api(REPLACE),
+    stored("labels", Shape::Map).not_by_api("the method is setLabels"),
+    stored("network", TEXT).fixed(),
+    stored("subnetwork", TEXT).fixed(),
     stored(
         "networkTier",
         Shape::Enum(
@@ -64,7 +70,7 @@ pub(super) const FIELDS: &[Field] = &[
         ),
     ),
     stored("allowGlobalAccess", Shape::Bool),
-    stored("ipCollection", TEXT),
+    stored("ipCollection", TEXT).fixed(),
     refused(
         "target",
         TEXT,

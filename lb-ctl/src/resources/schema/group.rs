@@ -34,15 +34,16 @@ pub(super) const NETWORK_ENDPOINT_GROUP: &[Field] = &[
             ],
         ),
     )
-    .required(),
+    .required()
+    .fixed(),
     acts(
         "networkEndpoints",
         Shape::List(&Shape::Object(NETWORK_ENDPOINT), 10_000),
     ),
     acts("annotations", Shape::Map),
-    stored("defaultPort", PORT),
-    stored("network", TEXT),
-    stored("subnetwork", TEXT),
+    stored("defaultPort", PORT).fixed(),
+    stored("network", TEXT).fixed(),
+    stored("subnetwork", TEXT).fixed(),
     refused(
         "region",
         TEXT,
@@ -98,8 +99,8 @@ pub(super) const INSTANCE_GROUP: &[Field] = &[
         Shape::List(&Shape::Object(INSTANCE_REFERENCE), 10_000),
     ),
     stored("namedPorts", Shape::List(&Shape::Object(NAMED_PORT), 1024)),
-    stored("network", TEXT),
-    stored("subnetwork", TEXT),
+    stored("network", TEXT).fixed(),
+    stored("subnetwork", TEXT).fixed(),
     refused(
         "region",
         TEXT,

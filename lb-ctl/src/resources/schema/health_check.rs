@@ -35,7 +35,7 @@ pub(super) const FIELDS: &[Field] = &[
     acts("http2HealthCheck", Shape::Object(HTTP_TLS)),
     acts("grpcHealthCheck", Shape::Object(GRPC)),
     acts("grpcTlsHealthCheck", Shape::Object(GRPC_TLS)),
-    stored("logConfig", Shape::Object(LOG_CONFIG)),
+    acts("logConfig", Shape::Object(LOG_CONFIG)),
     refused(
         "sourceRegions",
         TEXTS,
@@ -105,4 +105,4 @@ const GRPC: &[Field] = &[
 ];
 const GRPC_TLS: &[Field] = &[acts("port", PORT).required(), PORT_SPECIFICATION, SERVICE_NAME];
 
-const LOG_CONFIG: &[Field] = &[stored("enable", Shape::Bool)];
+const LOG_CONFIG: &[Field] = &[acts("enable", Shape::Bool)];

@@ -33,6 +33,17 @@ pub(super) struct Field {
     pub(super) required: bool,
     /// What the cloud shows when the field was left out.
     pub(super) default: Option<Default>,
+    pub(super) change: Change,
+}
+
+/// Whether a resource that exists may get another value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Free,
+    /// By a file, and not by a method of the API; with what to do instead.
+    NotByApi(&'static str),
+    /// A resource with another value is another resource.
+    Never,
 }
 
 pub(super) enum Shape {
@@ -87,6 +98,7 @@ impl Field {
             role,
             required: false,
             default: None,
+            change: Change::Free,
         }
     }
 
@@ -97,6 +109,16 @@ impl Field {
 
     const fn or(mut self, default: Default) -> Self {
         self.default = Some(default);
+        self
+    }
+
+    const fn fixed(mut self) -> Self {
+        self.change = Change::Never;
+        self
+    }
+
+    const fn not_by_api(mut self, instead: &'static str) -> Self {
+        self.change = Change::NotByApi(instead);
         self
     }
 }

@@ -48,6 +48,108 @@ fn an_update_keeps_the_identity() {
     assert_ne!(before["fingerprint"], after["fingerprint"]);
 }
 
+/// The service of `internal` has another scheme, and its rule too.
+fn of_other_scheme() -> Value {
+    let mut value = internal();
+    edit(
+        &mut value,
+        &[
+            ("/3/loadBalancingScheme", json!("EXTERNAL")),
+            ("/4/loadBalancingScheme", json!("EXTERNAL")),
+            ("/4/IPAddress", json!("192.0.2.1")),
+        ],
+    );
+    value
+}
+
+#[test]
+fn what_is_set_once_makes_another_resource() {
+    let first = apply(&internal()).unwrap().resources;
+    let later = "2027-01-01T00:00:00Z".parse().unwrap();
+    let next = first
+        .apply(
+            &documents(&of_other_scheme()),
+            &Scope::default(),
+            Mode::Additive,
+            later,
+        )
+        .unwrap();
+    assert_eq!(changed(&next, ChangeKind::Updated), ["shop", "front"]);
+    for path in [
+        path(Kind::BackendService, "shop"),
+        path(Kind::ForwardingRule, "front"),
+    ] {
+        let of = |resources: &Resources| resources.get(&path).unwrap().value.clone();
+        let (before, after) = (of(&first), of(&next.resources));
+        assert_ne!(before["id"], after["id"], "{path}");
+        assert_eq!(after["creationTimestamp"], "2027-01-01T00:00:00.000Z");
+    }
+    let check = path(Kind::HealthCheck, "probe");
+    assert_eq!(next.resources.get(&check), first.get(&check));
+}
+
+#[test]
+fn in_place_what_is_set_once_stays() {
+    let first = apply(&internal()).unwrap().resources;
+    let mut value = of_other_scheme();
+    edit(
+        &mut value,
+        &[
+            ("/4/backendService", json!("shop")),
+            ("/4/description", json!("new")),
+        ],
+    );
+    let faults = apply_to(&first, &value, Mode::InPlace).unwrap_err();
+    let found: Vec<(&str, Option<&str>)> = faults
+        .iter()
+        .map(|f| (f.path.as_str(), f.hint.as_deref()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("$[3].loadBalancingScheme", Some("it is \"INTERNAL\"")),
+            ("$[4].IPAddress", Some("it is \"10.0.9.9\"")),
+            (
+                "$[4].description",
+                Some("it is not set; delete the rule and insert it anew, or apply a file")
+            ),
+            ("$[4].loadBalancingScheme", Some("it is \"INTERNAL\"")),
+        ]
+    );
+    let mut value = internal();
+    edit(
+        &mut value,
+        &[
+            ("/3/sessionAffinity", json!("CLIENT_IP")),
+            ("/4/allPorts", json!(false)),
+        ],
+    );
+    let next = apply_to(&first, &value, Mode::InPlace).unwrap();
+    assert_eq!(changed(&next, ChangeKind::Updated), ["shop", "front"]);
+}
+
+#[test]
+fn urls_of_networks_have_one_form() {
+    let of = |network: &str| {
+        let mut value = internal();
+        edit(&mut value, &[("/4/network", json!(network))]);
+        let resources = apply(&value).unwrap().resources;
+        resources.get(&path(Kind::ForwardingRule, "front")).unwrap().value["network"].clone()
+    };
+    let full = "https://www.googleapis.com/compute/v1/projects/p/global/networks/n";
+    assert_eq!(
+        of("http://127.0.0.1:1/compute/v1/projects/p/global/networks/n"),
+        full
+    );
+    assert_eq!(
+        of("https://www.googleapis.com/compute/beta/projects/p/global/networks/n"),
+        full
+    );
+    for kept in [full, "global/networks/n", "projects/p/global/networks/n", "n"] {
+        assert_eq!(of(kept), kept);
+    }
+}
+
 #[test]
 fn the_stored_form_is_what_the_api_shows() {
     let mut value = external();
@@ -284,10 +386,6 @@ fn what_the_data_plane_lacks_is_told_by_path() {
     };
     assert!(unsupported(internal(), &[]).is_empty());
     assert!(unsupported(external(), &[]).is_empty());
-    for probe in ["SSL", "HTTPS", "HTTP2"] {
-        let edits = [("/0/type", json!(probe)), ("/0/httpHealthCheck", Value::Null)];
-        assert_eq!(unsupported(internal(), &edits), ["$[0].type"]);
-    }
     let logs = [("/3/logConfig/enable", json!(true))];
     assert_eq!(unsupported(internal(), &logs), ["$[3].logConfig.enable"]);
     let no_logs = [("/3/logConfig/enable", json!(false))];

@@ -259,3 +259,16 @@ fn a_steering_rule_has_a_base_and_its_own_prefixes() {
     );
     assert!(found.iter().any(|fault| fault.reason.contains("EXTERNAL")));
 }
+
+#[test]
+fn labels_have_the_form_of_the_cloud() {
+    let fine = json!({"team": "a_b-1", "k9": "", "größe": "straße", "x": "9"});
+    expect(internal(), &[("/4/labels", fine)], &[]);
+    let wrong = json!({"Team": "a", "9k": "a", "k": "A", "": "a", "l": "x".repeat(64), "s": "a b"});
+    let at = |key: &str| format!("$[4].labels.{key}").trim_end_matches('.').to_owned();
+    let paths = ["Team", "9k", "k", "", "l", "s"].map(at);
+    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+    expect(internal(), &[("/4/labels", wrong)], &paths);
+    let many: serde_json::Map<String, Value> = (0..65).map(|n| (format!("k{n}"), json!(""))).collect();
+    expect(internal(), &[("/4/labels", many.into())], &["$[4].labels"]);
+}

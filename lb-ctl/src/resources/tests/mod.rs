@@ -7,6 +7,7 @@ mod documents;
 mod fields;
 mod forwarding_rule;
 mod group;
+mod health_check;
 mod properties;
 mod references;
 mod store;

@@ -94,7 +94,11 @@ fn a_health_check_agrees_with_itself() {
     for (field, bad) in [
         ("requestPath", "alive"),
         ("requestPath", "/a b"),
+        ("requestPath", "/alive#now"),
         ("host", "a\r\nX: y"),
+        ("host", "a/b"),
+        ("host", "me@a"),
+        ("host", "a:b:c"),
         ("response", "né"),
     ] {
         let pointer = format!("/0/httpHealthCheck/{field}");
@@ -106,4 +110,18 @@ fn a_health_check_agrees_with_itself() {
     }
     let grpc = [("/0/type", json!("GRPC")), ("/0/httpHealthCheck", Value::Null)];
     expect_one(internal(), &grpc, "$[0].grpcHealthCheck", "no default port");
+    let named = [
+        ("/0/type", json!("GRPC_WITH_TLS")),
+        ("/0/httpHealthCheck", Value::Null),
+        (
+            "/0/grpcTlsHealthCheck",
+            json!({"port": 1, "grpcServiceName": "né"}),
+        ),
+    ];
+    expect_one(
+        internal(),
+        &named,
+        "$[0].grpcTlsHealthCheck.grpcServiceName",
+        "ASCII",
+    );
 }

@@ -11,14 +11,15 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::control::Control;
 use crate::control::fake::FakeControl;
 use crate::server::{ListenAddress, Server, ServerConfig};
 
 /// The longest that a test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(crate) struct TestServer {
-    pub(crate) control: Arc<FakeControl>,
+pub(crate) struct TestServer<C = FakeControl> {
+    pub(crate) control: Arc<C>,
     pub(crate) socket: PathBuf,
     pub(crate) tcp: SocketAddr,
     stop: Option<watch::Sender<bool>>,
@@ -26,12 +27,12 @@ pub(crate) struct TestServer {
     _directory: tempfile::TempDir,
 }
 
-impl TestServer {
-    pub(crate) fn start(control: FakeControl) -> Self {
+impl<C: Control> TestServer<C> {
+    pub(crate) fn start(control: C) -> Self {
         Self::with_config(control, ServerConfig::default())
     }
 
-    pub(crate) fn with_config(control: FakeControl, config: ServerConfig) -> Self {
+    pub(crate) fn with_config(control: C, config: ServerConfig) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let socket = directory.path().join("lb.sock");
         let listen = [
@@ -97,23 +98,43 @@ impl TestServer {
         )
     }
 
+    pub(crate) fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.send(
+            "PATCH",
+            path,
+            Some(("application/json", body.to_string().as_bytes())),
+        )
+    }
+
+    pub(crate) fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send(
+            "PUT",
+            path,
+            Some(("application/json", body.to_string().as_bytes())),
+        )
+    }
+
     pub(crate) fn send(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> Answer {
         exchange(self.unix(), method, path, body)
     }
 
     /// Waits for the end of the server.
     pub(crate) fn stop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            thread.join().expect("the server not to panic");
-        }
+        join(&mut self.stop, &mut self.thread);
     }
 }
 
-impl Drop for TestServer {
+fn join(stop: &mut Option<watch::Sender<bool>>, thread: &mut Option<JoinHandle<()>>) {
+    drop(stop.take());
+    if let Some(thread) = thread.take() {
+        thread.join().expect("the server not to panic");
+    }
+}
+
+impl<C> Drop for TestServer<C> {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            self.stop();
+            join(&mut self.stop, &mut self.thread);
         }
     }
 }
@@ -131,6 +152,15 @@ impl Answer {
     pub(crate) fn ok(self) -> Value {
         assert_eq!(self.status, 200, "{}", self.body);
         self.body
+    }
+
+    /// The messages of all errors.
+    #[track_caller]
+    pub(crate) fn errors(&self, status: u16) -> Vec<String> {
+        assert_eq!(self.status, status, "{}", self.body);
+        let errors = self.body["error"]["errors"].as_array().expect("errors");
+        let message = |error: &Value| error["message"].as_str().expect("a message").to_owned();
+        errors.iter().map(message).collect()
     }
 
     /// The message of an error, whose shape is checked.

@@ -4,6 +4,7 @@ mod compute;
 pub(crate) mod harness;
 mod limits;
 mod listen;
+mod mutate;
 mod operation;
 mod own;
 mod route;

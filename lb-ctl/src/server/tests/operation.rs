@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use crate::control::place::Location;
 use crate::model::ResourcePath;
-use crate::server::operation::{CAPACITY, Done, OperationLog, RequestKey};
+use crate::server::operation::{CAPACITY, Done, OperationLog, Repeat, RequestKey};
 
 fn record(log: &mut OperationLog, name: &str, request_id: Option<&str>, now: i64) -> Value {
     let location = Location::Region("r".to_owned());
@@ -17,9 +17,18 @@ fn record(log: &mut OperationLog, name: &str, request_id: Option<&str>, now: i64
         target_id: Some("7"),
         warnings: &["no health check".to_owned()],
         started: now,
-        request_id,
+        request: request_id.map(|id| key(id, name)),
     };
     log.record(&done, now)
+}
+
+fn key(id: &str, name: &str) -> RequestKey {
+    RequestKey {
+        id: id.to_owned(),
+        verb: "insert",
+        target: ResourcePath::from_canonical(format!("projects/p/regions/r/backendServices/{name}")),
+        content: "body".to_owned(),
+    }
 }
 
 #[test]
@@ -81,28 +90,23 @@ fn the_oldest_is_forgotten_when_the_log_is_full() {
 }
 
 #[test]
-fn a_request_id_finds_its_own_request_only() {
+fn a_request_id_stands_for_one_request_of_a_project() {
     let mut log = OperationLog::default();
     let operation = record(&mut log, "web", Some("id-1"), 1);
-    let target = ResourcePath::from_canonical("projects/p/regions/r/backendServices/web");
-    let key = RequestKey {
-        id: "id-1".to_owned(),
-        verb: "insert",
-        target,
-    };
-    assert_eq!(log.of_request(&key), Some(&operation));
-    assert_eq!(
-        log.of_request(&RequestKey {
-            verb: "delete",
-            ..key.clone()
-        }),
-        None
-    );
-    assert_eq!(
-        log.of_request(&RequestKey {
-            id: "id-2".to_owned(),
-            ..key
-        }),
-        None
-    );
+    let same = key("id-1", "web");
+    assert_eq!(log.repeat("p", &same), Repeat::Same(&operation));
+    let name = operation["name"].as_str().expect("a name");
+    let (verb, content) = ("delete", "other".to_owned());
+    for other in [
+        RequestKey { verb, ..same.clone() },
+        RequestKey {
+            content,
+            ..same.clone()
+        },
+        key("id-1", "other"),
+    ] {
+        assert_eq!(log.repeat("p", &other), Repeat::Other(name), "{other:?}");
+    }
+    assert_eq!(log.repeat("p", &key("id-2", "web")), Repeat::New);
+    assert_eq!(log.repeat("q", &same), Repeat::New);
 }

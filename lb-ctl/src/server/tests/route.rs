@@ -2,7 +2,7 @@ use http::Method;
 
 use crate::control::place::Location;
 use crate::resources::Kind;
-use crate::server::route::{Action, Place, RouteError, route};
+use crate::server::route::{Action, Place, RouteError, Verb, route};
 
 fn place(location: Location, kind: Kind) -> Place {
     Place {
@@ -105,18 +105,89 @@ fn every_built_method_has_its_url() {
 }
 
 #[test]
-fn methods_that_are_not_built_are_named() {
-    for (method, path, name) in [
+fn every_verb_that_changes_has_its_url() {
+    let service = || place(region(), Kind::BackendService);
+    let rule = || place(region(), Kind::ForwardingRule);
+    let check = || place(Location::Global, Kind::HealthCheck);
+    let (neg, group) = (Kind::NetworkEndpointGroup, Kind::InstanceGroup);
+    for (method, path, place, verb) in [
         (
             Method::PATCH,
             "p/regions/r/backendServices/x",
-            "backendServices.patch",
+            service(),
+            Verb::Patch,
         ),
         (
             Method::PUT,
             "p/regions/r/backendServices/x",
-            "backendServices.update",
+            service(),
+            Verb::Update,
         ),
+        (
+            Method::POST,
+            "p/regions/r/backendServices/x/setSecurityPolicy",
+            service(),
+            Verb::SetSecurityPolicy,
+        ),
+        (
+            Method::PATCH,
+            "p/regions/r/forwardingRules/x",
+            rule(),
+            Verb::Patch,
+        ),
+        (
+            Method::POST,
+            "p/regions/r/forwardingRules/x/setLabels",
+            rule(),
+            Verb::SetLabels,
+        ),
+        (
+            Method::POST,
+            "p/regions/r/forwardingRules/x/setTarget",
+            rule(),
+            Verb::SetTarget,
+        ),
+        (Method::PATCH, "p/global/healthChecks/x", check(), Verb::Patch),
+        (Method::PUT, "p/global/healthChecks/x", check(), Verb::Update),
+        (
+            Method::POST,
+            "p/zones/z/networkEndpointGroups/x/attachNetworkEndpoints",
+            place(zone(), neg),
+            Verb::AttachNetworkEndpoints,
+        ),
+        (
+            Method::POST,
+            "p/zones/z/networkEndpointGroups/x/detachNetworkEndpoints",
+            place(zone(), neg),
+            Verb::DetachNetworkEndpoints,
+        ),
+        (
+            Method::POST,
+            "p/zones/z/instanceGroups/x/addInstances",
+            place(zone(), group),
+            Verb::AddInstances,
+        ),
+        (
+            Method::POST,
+            "p/zones/z/instanceGroups/x/removeInstances",
+            place(zone(), group),
+            Verb::RemoveInstances,
+        ),
+        (
+            Method::POST,
+            "p/zones/z/instanceGroups/x/setNamedPorts",
+            place(zone(), group),
+            Verb::SetNamedPorts,
+        ),
+    ] {
+        let expected = Ok(Action::Edit(place, "x".to_owned(), verb));
+        assert_eq!(route(&method, path), expected, "{method} {path}");
+    }
+}
+
+#[test]
+fn methods_that_are_not_built_are_named() {
+    for (method, path, name) in [
         (
             Method::GET,
             "p/regions/r/backendServices/listUsable",
@@ -126,17 +197,6 @@ fn methods_that_are_not_built_are_named() {
             Method::GET,
             "p/regions/r/backendServices/x/getIamPolicy",
             "backendServices.getIamPolicy",
-        ),
-        (
-            Method::POST,
-            "p/regions/r/forwardingRules/x/setTarget",
-            "forwardingRules.setTarget",
-        ),
-        (Method::PUT, "p/global/healthChecks/x", "healthChecks.update"),
-        (
-            Method::POST,
-            "p/zones/z/networkEndpointGroups/x/attachNetworkEndpoints",
-            "networkEndpointGroups.attachNetworkEndpoints",
         ),
     ] {
         assert_eq!(
