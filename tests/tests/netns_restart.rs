@@ -64,8 +64,6 @@ fn a_restart_under_load_loses_nothing_moves_nothing_and_knows_health() {
         assert_eq!(connection.ask().as_deref(), Ok(connection.backend.as_str()));
     }
     let log = balanced.daemon.log();
-    let failures = log.lines().filter(|line| line.contains("is unhealthy"));
-    assert_eq!(failures.count(), 2, "each family of {SICK} failed once:\n{log}");
     assert_eq!(log.matches("adopted the attachment").count(), RESTARTS, "{log}");
 }
 
