@@ -7,7 +7,7 @@
 use crate::hash::finish;
 
 /// Table sizes in use, in steps: a change of size moves flows, so there are few.
-pub const SIZES: [u32; 3] = [4093, 65_537, 1_048_573];
+pub const SIZES: [u32; 4] = [4093, 16_381, 65_537, 1_048_573];
 
 /// The smallest size that gives each of `candidates` at least 100 slots, or the largest.
 pub fn size_for(candidates: usize) -> u32 {

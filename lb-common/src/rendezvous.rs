@@ -8,7 +8,7 @@ use crate::hash::finish;
 use crate::maglev::Candidate;
 
 /// Table sizes in use, in steps: a change of size moves flows, so there are few.
-pub const SIZES: [u32; 3] = [1 << 12, 1 << 16, 1 << 20];
+pub const SIZES: [u32; 4] = [1 << 12, 1 << 14, 1 << 16, 1 << 20];
 
 /// Slots that each candidate gets at least, unless the largest table is too small.
 const SLOTS_EACH: usize = 100;
@@ -18,7 +18,7 @@ pub fn size_for(candidates: usize) -> u32 {
     pick_size(&SIZES, candidates)
 }
 
-pub(crate) fn pick_size(sizes: &[u32; 3], candidates: usize) -> u32 {
+pub(crate) fn pick_size(sizes: &[u32], candidates: usize) -> u32 {
     let wanted = candidates.saturating_mul(SLOTS_EACH);
     sizes
         .iter()
@@ -29,14 +29,51 @@ pub(crate) fn pick_size(sizes: &[u32; 3], candidates: usize) -> u32 {
 
 /// Fills `table`. With no candidates it is all 0, which names no member.
 pub fn build(candidates: &[Candidate], table: &mut [u32]) {
-    let equal = candidates.windows(2).all(|pair| pair[0].weight == pair[1].weight);
+    let equal = are_equal(candidates);
     for (index, slot) in table.iter_mut().enumerate() {
-        let salt = finish(index as u64 ^ 0x736c_6f74);
-        *slot = if equal {
-            highest(candidates, salt)
-        } else {
-            cheapest(candidates, salt)
-        };
+        *slot = winner(candidates, index, equal);
+    }
+}
+
+/// Whether all weights are the same: then they play no part.
+pub fn are_equal(candidates: &[Candidate]) -> bool {
+    candidates.windows(2).all(|pair| pair[0].weight == pair[1].weight)
+}
+
+/// Makes a table that was built of some candidates what [`build`] would make of `after`: a slot whose holder stays
+/// can only go to one of `added`, the candidates that are new.
+///
+/// `holder` finds the candidate of a slot's member, if it stays. Weights that were all the same must still be so, and
+/// those that were not, not; else the costs have another order.
+pub fn update(
+    table: &mut [u32],
+    after: &[Candidate],
+    added: &[Candidate],
+    holder: impl Fn(u32) -> Option<Candidate>,
+) {
+    let equal = are_equal(after);
+    for (index, slot) in table.iter_mut().enumerate() {
+        match holder(*slot) {
+            None => *slot = winner(after, index, equal),
+            Some(holder) => {
+                for candidate in added {
+                    let pair = [holder, *candidate];
+                    if winner(&pair, index, equal) == candidate.member {
+                        *slot = winner(added, index, equal);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn winner(candidates: &[Candidate], slot: usize, equal: bool) -> u32 {
+    let salt = finish(slot as u64 ^ 0x736c_6f74);
+    if equal {
+        highest(candidates, salt)
+    } else {
+        cheapest(candidates, salt)
     }
 }
 

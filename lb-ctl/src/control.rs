@@ -56,6 +56,9 @@ pub trait Control: Send + Sync + 'static {
 
     fn status(&self) -> BoxFuture<'_, Result<views::Status, ControlError>>;
 
+    /// Compares what the kernel's maps hold with what everything that is known compiles to now.
+    fn verify(&self) -> BoxFuture<'_, Result<views::Verification, ControlError>>;
+
     fn stats(&self) -> BoxFuture<'_, Result<views::Stats, ControlError>>;
 
     /// At most `limit` rows, of one service or of all.

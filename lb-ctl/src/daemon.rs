@@ -7,15 +7,16 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::cli::{RunArgs, XdpMode as AskedMode};
+use crate::config_files::{ConfigFiles, FileWatcher, judge};
 use crate::control::ControlError;
 use crate::controller::{Controller, History, Parts, Settings, kept_seed};
 use crate::dataplane::{self, LoadOptions, PinDirectory, Program, Sizes, XdpMode};
 use crate::net::{Link, Links};
 use crate::plan::Limits;
-use crate::resources::{Document, FileStore, Mode, ResourceStore as _, Resources, Scope};
+use crate::resources::{DatabaseStore, ResourceStore as _, Scope};
 use crate::server::{Server, ServerConfig, TokenFile};
 use crate::settings::FileSettings;
 
@@ -33,14 +34,21 @@ pub fn run(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
 
 async fn serve(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
     let scope = args.place.scope(&Scope::default());
-    let store = FileStore::open(&args.state_dir)?;
-    let resources = store.load()?;
-    let documents = documents(&args, &resources, &scope)?;
+    let store = DatabaseStore::open(&args.state_dir)?;
+    let stored = store.load()?;
+    let files = ConfigFiles::new(&args.config).context("--config")?;
+    let files_changed = Arc::new(Notify::new());
+    let _watcher = follow(&files, &files_changed);
+    // Everything that is wrong is told before anything is touched.
+    let documents = files.read().map_err(ControlError::Faults)?;
+    let from_files =
+        judge(&stored.resources, &stored.owners, &files, &documents, &scope).map_err(ControlError::Faults)?;
     let links = interfaces(&args.interfaces).await?;
     let pins = PinDirectory::new(&args.pin_dir);
     pins.prepare()?;
     let sizes = Sizes {
         flow_slots: u32::try_from(args.flow_slots).context("--flow-slots")?,
+        table_slots: args.table_slots,
         ..Sizes::default()
     };
     let seed = match args.hash_seed {
@@ -69,12 +77,15 @@ async fn serve(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
         state_dir: args.state_dir.clone(),
         pin_dir: args.pin_dir.clone(),
     };
-    let history = History::open(&args.state_dir);
+    let history = History::open(&args.state_dir)?;
     let parts = Parts {
         settings,
         store: Box::new(store),
-        resources,
+        stored,
+        files,
         documents,
+        from_files,
+        files_changed: files_changed.clone(),
         program,
         history,
     };
@@ -85,6 +96,7 @@ async fn serve(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
     let control = Arc::new(handle);
     let serving = tokio::spawn(server.serve(control, ServerConfig::default(), stopping.clone()));
     let deciding = tokio::spawn(controller.run(events, stopping));
+    reread_on_hangup(files_changed)?;
     ready();
     wait_for_signal().await?;
     stop.send_replace(true);
@@ -98,20 +110,28 @@ async fn serve(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The documents of `--config`, judged with what is stored: everything that is wrong is told before anything is
-/// touched.
-fn documents(args: &RunArgs, resources: &Resources, scope: &Scope) -> anyhow::Result<Vec<Document>> {
-    let documents = match args.config.is_empty() {
-        true => Vec::new(),
-        false => crate::resources::read(&args.config).map_err(ControlError::Faults)?,
-    };
-    let applied = resources
-        .apply(&documents, scope, Mode::Additive, jiff::Timestamp::now())
-        .map_err(ControlError::Faults)?;
-    if !applied.unsupported.is_empty() {
-        return Err(ControlError::Faults(applied.unsupported).into());
+/// From before the files are read, so that no change is missed.
+fn follow(files: &ConfigFiles, changed: &Arc<Notify>) -> Option<FileWatcher> {
+    if files.is_empty() {
+        return None;
     }
-    Ok(documents)
+    match FileWatcher::new(files.clone(), changed.clone()) {
+        Ok(watcher) => Some(watcher),
+        Err(error) => {
+            tracing::warn!("the files of --config are not followed: {error}; SIGHUP rereads them");
+            None
+        }
+    }
+}
+
+fn reread_on_hangup(files: Arc<Notify>) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup()).context("waiting for SIGHUP")?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            files.notify_one();
+        }
+    });
+    Ok(())
 }
 
 async fn interfaces(names: &[String]) -> anyhow::Result<Vec<Link>> {

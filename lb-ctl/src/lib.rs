@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod client;
+pub mod config_files;
 pub mod control;
 pub mod controller;
 pub mod daemon;

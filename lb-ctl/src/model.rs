@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 pub use lb_common::policy::{Persistence, RuleProtocol, Scheme, SessionAffinity, TrackingMode};
@@ -14,12 +15,12 @@ pub use lb_common::policy::{Persistence, RuleProtocol, Scheme, SessionAffinity, 
 /// such as `projects/acme/regions/europe-west4/backendServices/web`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
-pub struct ResourcePath(String);
+pub struct ResourcePath(Arc<str>);
 
 impl ResourcePath {
     /// Wraps a text that is already canonical.
     pub fn from_canonical(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(text.into().into())
     }
 
     pub fn as_str(&self) -> &str {
@@ -177,7 +178,7 @@ pub struct Vip {
     pub address: IpAddr,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ports {
     /// `allPorts`, and every rule of a protocol without ports.
     All,

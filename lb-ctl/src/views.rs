@@ -23,6 +23,7 @@ pub struct Status {
     pub flow_slots: u64,
     /// Where resources are that do not say it of themselves.
     pub default_place: DefaultPlace,
+    pub config: ConfigStatus,
     /// Endpoints that packets can't be delivered to now, and other standing conditions, a sentence each.
     pub warnings: Vec<String>,
 }
@@ -43,6 +44,39 @@ pub struct InterfaceStatus {
     /// `native` or `generic`: what the kernel says, not what was asked for.
     pub xdp_mode: String,
     pub program_id: u32,
+}
+
+/// The files of `--config`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigStatus {
+    /// Of the version in force, by path, with the number of resources that each defines.
+    pub files: std::collections::BTreeMap<String, usize>,
+    /// When that version was loaded: RFC 3339. Absent without files.
+    pub loaded_at: Option<String>,
+    /// Why a newer version is not in force.
+    pub refused: Option<RefusedConfig>,
+}
+
+/// A version of the files that was refused as a whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedConfig {
+    /// RFC 3339.
+    pub refused_at: String,
+    /// A sentence each.
+    pub faults: Vec<String>,
+}
+
+/// `GET /lb/v1/verify`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verification {
+    /// Services of the data plane, each address family counted.
+    pub services: usize,
+    pub members: usize,
+    /// Map operations that would be needed, the first few; none when the kernel holds what it should.
+    pub differences: Vec<String>,
 }
 
 /// `GET /lb/v1/stats`.

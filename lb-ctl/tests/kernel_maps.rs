@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lb_common::layout::{Member, Pool, Pools, Selection, Service, ZoneTables, ipv4_key};
 use lb_common::policy::{Persistence, Policy, PolicyWord, Scheme, SessionAffinity, TrackingMode};
 use lb_ctl::dataplane::{LoadOptions, Program, Sizes, object_is_embedded};
-use lb_ctl::plan::contents::{Contents, ServiceContents};
+use lb_ctl::plan::contents::{Contents, Numbered, ServiceContents};
 use lb_ctl::plan::diff::diff;
 
 fn load() -> Option<Program> {
@@ -67,7 +67,7 @@ fn zonal(first: u32, count: u32) -> Contents {
     let v4 = ipv4_key(u32::from_ne_bytes([10, 1, 0, 0]));
     let v6 = [0x2001_0db8_u32.to_be(), 0, 0, 0];
     Contents {
-        services: BTreeMap::from([(3, service.into())]),
+        services: Numbered::unit(3, service.into()),
         zones: BTreeMap::from([((v4, 112), 1), ((v6, 32), count), (([0; 4], 0), 2)]).into(),
         ..Contents::default()
     }

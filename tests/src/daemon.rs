@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
+use lb_ctl::client::Client;
 use lb_ctl::dataplane::{LoadOptions, PinDirectory, Program, Sizes};
 use lb_ctl::plan::contents::Contents;
-use lb_ctl::views::{Stats, Status};
+use lb_ctl::views::{Stats, Status, Verification};
 use nix::sys::signal::Signal;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -112,6 +113,12 @@ impl<'lab> Daemon<'lab> {
 
     /// Starts the process after it ended, on the same files and pins.
     pub fn start_again(&mut self) {
+        self.launch();
+        self.wait_until_ready();
+    }
+
+    /// The same without waiting until it answers.
+    pub fn launch(&mut self) {
         let log = OpenOptions::new()
             .create(true)
             .append(true)
@@ -121,13 +128,13 @@ impl<'lab> Daemon<'lab> {
         command
             .args(["run", "--interface", "eth0", "--xdp-mode", self.mode])
             .args(["--flow-slots", &FLOW_SLOTS.to_string()])
+            .args(["--table-slots", &Sizes::default().table_slots.to_string()])
             .args(&self.flags)
             .args(self.own_places())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("sharing the log"))
             .stderr(log);
         self.process = Some(Process::start("lb-ctl", &mut command));
-        self.wait_until_ready();
     }
 
     /// `run` with these arguments, which must not be able to: how it ended, and what it said.
@@ -149,6 +156,27 @@ impl<'lab> Daemon<'lab> {
             "--listen".into(),
             self.endpoint().into(),
         ]
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("a running daemon").pid()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        self.process.as_ref().expect("a running daemon").signal(signal);
+    }
+
+    /// Whoever wants to talk to it without `lb-ctl`.
+    pub fn client(&self) -> Client {
+        Client::new(self.endpoint().parse().expect("an endpoint"))
+    }
+
+    #[track_caller]
+    pub fn assert_alive(&mut self) {
+        let process = self.process.as_mut().expect("a running daemon");
+        if let Some(status) = process.exited() {
+            panic!("lb-ctl run ended with {status}:\n{}", self.log());
+        }
     }
 
     fn wait_until_ready(&mut self) {
@@ -234,6 +262,11 @@ impl<'lab> Daemon<'lab> {
         program.maps.read().expect("reading the pinned maps")
     }
 
+    /// What the daemon finds when it compares the maps with a fresh compilation.
+    pub fn verify(&self) -> Verification {
+        self.json(&["status", "--verify", "--format", "json"])
+    }
+
     /// Packets that ended in the verdict of this name.
     pub fn verdict_packets(&self, name: &str) -> u64 {
         let stats = self.stats();
@@ -306,6 +339,16 @@ impl<'lab> Daemon<'lab> {
 
     fn endpoint(&self) -> String {
         format!("unix:{}", self.socket().display())
+    }
+
+    /// What the daemon sees as `/sys/fs/bpf`.
+    pub fn bpf_directory(&self) -> PathBuf {
+        self.directory.join("bpf")
+    }
+
+    /// The directory of the daemon's own files.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     fn log_path(&self) -> PathBuf {

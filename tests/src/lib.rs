@@ -7,6 +7,8 @@
 mod api;
 pub mod balanced;
 pub mod bench;
+#[path = "bench/control.rs"]
+pub mod bench_control;
 pub mod capture;
 mod cleanup;
 pub mod clients;

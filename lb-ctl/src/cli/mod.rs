@@ -35,8 +35,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 pub use self::exit::ExitCode;
 pub use self::logging::init as init_logging;
 pub use self::options::DefaultPlace;
-pub(crate) use self::run::flow_slots;
 pub use self::run::{HashSeed, RunArgs, XdpMode};
+pub(crate) use self::run::{flow_slots, table_slots};
 
 use self::exit::Failure;
 use crate::resources::Kind;

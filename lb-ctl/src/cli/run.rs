@@ -50,6 +50,10 @@ pub struct RunArgs {
     /// Slots of the flow table, a power of two; 4 for each flow expected is a good size.
     #[arg(long, value_name = "N", default_value_t = 4 << 20, value_parser = flow_slots)]
     pub flow_slots: u64,
+    /// Slots of all selection tables together: a service of up to 40 endpoints takes 4,096, of up to 163 four times as
+    /// many, and room for its next table besides.
+    #[arg(long, value_name = "N", default_value_t = 32 << 20, value_parser = table_slots)]
+    pub table_slots: u32,
     #[command(flatten)]
     pub place: DefaultPlace,
     /// Neither answer for VIPs on connected prefixes nor announce them (ARP, neighbour discovery).
@@ -92,6 +96,7 @@ impl RunArgs {
             token_file,
             xdp_mode,
             flow_slots,
+            table_slots,
             place,
             announce,
             pin_dir,
@@ -106,6 +111,7 @@ impl RunArgs {
             token_file: self.token_file.or(token_file),
             xdp_mode: choose(given("xdp_mode"), self.xdp_mode, xdp_mode),
             flow_slots: choose(given("flow_slots"), self.flow_slots, flow_slots),
+            table_slots: choose(given("table_slots"), self.table_slots, table_slots),
             place: DefaultPlace {
                 project: self.place.project.or(place.project),
                 region: self.place.region.or(place.region),
@@ -174,6 +180,19 @@ pub(crate) fn flow_slots(text: &str) -> Result<u64, String> {
             n.next_power_of_two()
         )),
         _ => Err(format!("must be from {FEWEST_FLOW_SLOTS} to {MOST_FLOW_SLOTS}")),
+    }
+}
+
+/// The smallest table, and the most that its map may hold.
+const FEWEST_TABLE_SLOTS: u32 = 1 << 13;
+const MOST_TABLE_SLOTS: u32 = 1 << 29;
+
+pub(crate) fn table_slots(text: &str) -> Result<u32, String> {
+    let n: u32 = text.parse().map_err(|_| "expected a number".to_owned())?;
+    match n {
+        FEWEST_TABLE_SLOTS..=MOST_TABLE_SLOTS if n.is_multiple_of(2) => Ok(n),
+        FEWEST_TABLE_SLOTS..=MOST_TABLE_SLOTS => Err("must be even".to_owned()),
+        _ => Err(format!("must be from {FEWEST_TABLE_SLOTS} to {MOST_TABLE_SLOTS}")),
     }
 }
 

@@ -8,7 +8,8 @@ use super::place::canonical;
 use super::*;
 use crate::resources::Kind;
 use crate::views::{
-    DefaultPlace, EndpointHealth, FlowCount, FlowList, FlowRow, ServiceFlowCount, Stats, Status,
+    ConfigStatus, DefaultPlace, EndpointHealth, FlowCount, FlowList, FlowRow, ServiceFlowCount, Stats,
+    Status, Verification,
 };
 
 #[derive(Default)]
@@ -262,6 +263,14 @@ impl Control for FakeControl {
         ready(Ok(healths))
     }
 
+    fn verify(&self) -> BoxFuture<'_, Result<Verification, ControlError>> {
+        ready(Ok(Verification {
+            services: 1,
+            members: 2,
+            differences: Vec::new(),
+        }))
+    }
+
     fn status(&self) -> BoxFuture<'_, Result<Status, ControlError>> {
         ready(Ok(Status {
             version: "1.2.3".to_owned(),
@@ -279,6 +288,7 @@ impl Control for FakeControl {
                 region: "r1".to_owned(),
                 zone: "r1-a".to_owned(),
             },
+            config: ConfigStatus::default(),
             warnings: Vec::new(),
         }))
     }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::fake::FakeControl;
 use super::*;
 use crate::resources::parse;
-use crate::views::{EndpointHealth, FlowCount, FlowList, Stats, Status};
+use crate::views::{EndpointHealth, FlowCount, FlowList, Stats, Status, Verification};
 
 pub(crate) struct JudgingControl(Mutex<State>);
 
@@ -162,6 +162,10 @@ impl Control for JudgingControl {
 
     fn status(&self) -> Answer<'_, Status> {
         Box::pin(async { FakeControl::default().status().await })
+    }
+
+    fn verify(&self) -> Answer<'_, Verification> {
+        no_data_plane()
     }
 
     fn stats(&self) -> Answer<'_, Stats> {

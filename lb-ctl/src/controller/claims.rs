@@ -1,6 +1,6 @@
 //! VIPs that claim addresses of somebody else: packets to those are judged by the VIP's rules.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::index;
@@ -9,15 +9,15 @@ use crate::model::Config;
 /// A sentence for every address of the host (`own`) or of an endpoint that a forwarding rule owns.
 pub(super) fn warnings(config: &Config, own: &BTreeSet<IpAddr>) -> Vec<String> {
     let endpoints = index::addresses(config);
-    let hosts = own.iter().map(|address| (address, "the host's own address"));
-    let endpoints = endpoints.iter().map(|address| (address, "the endpoint"));
-    let others: Vec<(&IpAddr, &str)> = hosts.chain(endpoints).collect();
+    let hosts = own.iter().map(|address| (*address, "the host's own address"));
+    let endpoints = endpoints.into_iter().map(|address| (address, "the endpoint"));
+    let mut others: BTreeMap<IpAddr, Vec<(IpAddr, &str)>> = BTreeMap::new();
+    for (address, whose) in hosts.chain(endpoints) {
+        others.entry(owned(address)).or_default().push((address, whose));
+    }
     let mut warnings = BTreeSet::new();
     for rule in config.rules.values() {
-        for (address, whose) in others
-            .iter()
-            .filter(|(address, _)| owns(rule.vip.address, **address))
-        {
+        for (address, whose) in others.get(&owned(rule.vip.address)).into_iter().flatten() {
             warnings.insert(format!(
                 "{} takes packets to {whose} {address}: {}",
                 rule.path.name(),
@@ -28,10 +28,11 @@ pub(super) fn warnings(config: &Config, own: &BTreeSet<IpAddr>) -> Vec<String> {
     warnings.into_iter().collect()
 }
 
-fn owns(vip: IpAddr, address: IpAddr) -> bool {
-    match (vip, address) {
-        (IpAddr::V6(vip), IpAddr::V6(address)) => prefix_96(vip) == prefix_96(address),
-        (vip, address) => vip == address,
+/// What a VIP of this address owns.
+fn owned(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => prefix_96(address).into(),
     }
 }
 

@@ -24,6 +24,7 @@ pub(super) enum Request {
         Reply<Vec<views::EndpointHealth>>,
     ),
     Status(Reply<views::Status>),
+    Verify(Reply<views::Verification>),
     Stats(Reply<views::Stats>),
     Flows(usize, Option<ResourcePath>, Reply<views::FlowList>),
     FlowCount(Reply<views::FlowCount>),
@@ -89,6 +90,10 @@ impl Control for Handle {
 
     fn status(&self) -> BoxFuture<'_, Result<views::Status, ControlError>> {
         self.ask(Request::Status)
+    }
+
+    fn verify(&self) -> BoxFuture<'_, Result<views::Verification, ControlError>> {
+        self.ask(Request::Verify)
     }
 
     fn stats(&self) -> BoxFuture<'_, Result<views::Stats, ControlError>> {

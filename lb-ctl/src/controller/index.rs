@@ -19,8 +19,10 @@ impl Index {
     /// Draining endpoints are probed and delivered to as attached ones are, though no group names them any more.
     pub(super) fn new(config: &Config, plan: &Plan) -> Self {
         let mut index = Self::default();
+        let families = Families::of(config);
         for service in config.services.values() {
-            let attached = endpoints(config, service).map(|(_, _, address)| address);
+            let attached =
+                endpoints(config, service, families.probed(service)).map(|(_, _, address)| address);
             for address in attached.chain(draining(plan, &service.path)) {
                 index
                     .addresses
@@ -46,19 +48,39 @@ impl Index {
 
 /// The addresses of the endpoints that have left a service and still serve its connections.
 fn draining(plan: &Plan, service: &ResourcePath) -> impl Iterator<Item = IpAddr> {
-    let plans = plan
-        .services
-        .iter()
-        .filter(move |(key, _)| key.service == *service);
+    let plans = plan.keys_of(service).into_iter();
     plans
-        .flat_map(|(_, plan)| &plan.members)
+        .filter_map(|key| plan.services.get(&key))
+        .flat_map(|plan| &plan.members)
         .filter(|(_, member)| matches!(member.status, MemberStatus::Draining(_)))
         .map(|(id, _)| id.address)
 }
 
+/// The families that services are reached in.
+struct Families(BTreeMap<ResourcePath, BTreeSet<IpFamily>>);
+
+impl Families {
+    fn of(config: &Config) -> Self {
+        let mut families: BTreeMap<_, BTreeSet<IpFamily>> = BTreeMap::new();
+        for rule in config.rules.values() {
+            let family = IpFamily::of(rule.vip.address);
+            families.entry(rule.service.clone()).or_default().insert(family);
+        }
+        Self(families)
+    }
+
+    /// Those that a service's endpoints are probed in.
+    fn probed(&self, service: &BackendService) -> BTreeSet<IpFamily> {
+        or_any(self.0.get(&service.path).cloned().unwrap_or_default())
+    }
+}
+
 /// The families that a service's endpoints are probed in: those of its rules, or the first that each endpoint has.
 pub(super) fn probed_families(config: &Config, service: &BackendService) -> BTreeSet<IpFamily> {
-    let families = families_in_use(config, &service.path);
+    or_any(families_in_use(config, &service.path))
+}
+
+fn or_any(families: BTreeSet<IpFamily>) -> BTreeSet<IpFamily> {
     if families.is_empty() {
         BTreeSet::from([IpFamily::V4])
     } else {
@@ -66,12 +88,12 @@ pub(super) fn probed_families(config: &Config, service: &BackendService) -> BTre
     }
 }
 
-/// Every (group, endpoint, address) of a service.
+/// Every (group, endpoint, address) of a service in these families.
 pub(super) fn endpoints<'a>(
     config: &'a Config,
     service: &'a BackendService,
+    families: BTreeSet<IpFamily>,
 ) -> impl Iterator<Item = (&'a Group, &'a Endpoint, IpAddr)> {
-    let families = probed_families(config, service);
     let groups = service
         .backends
         .iter()
@@ -92,9 +114,12 @@ pub(super) fn endpoints<'a>(
 
 /// Every address of an endpoint.
 pub(super) fn addresses(config: &Config) -> BTreeSet<IpAddr> {
+    let families = Families::of(config);
     let services = config.services.values();
     services
-        .flat_map(|service| endpoints(config, service).map(|(_, _, address)| address))
+        .flat_map(|service| {
+            endpoints(config, service, families.probed(service)).map(|(_, _, address)| address)
+        })
         .collect()
 }
 

@@ -4,35 +4,41 @@
 //! diff, apply. Nothing else writes the maps.
 
 mod announce;
+mod change;
 mod claims;
+mod files;
+mod follow;
 mod handle;
 mod history;
+mod housekeeping;
 mod index;
+mod install;
 mod report;
+mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use serde_json::Value;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 pub use self::handle::Handle;
 pub use self::history::{History, kept_seed};
 
 use self::announce::Announcements;
+use self::files::Files;
 use self::handle::Request;
 use self::index::Index;
-use crate::control::{ApplyOptions, ApplyReport, ControlError, ResourceMap, resource_map};
+use crate::config_files::{ConfigFiles, FromFiles};
+use crate::control::ResourceMap;
 use crate::dataplane::{self, Program};
 use crate::health::{HealthChecker, HealthEvent, HealthState, TargetId};
-use crate::model::{Config, ResourcePath};
+use crate::model::Config;
 use crate::net::{Links, NetWatcher, NextHops};
 use crate::plan::contents::Contents;
-use crate::plan::diff::diff;
-use crate::plan::{Inputs, Limits, Plan, PlanError, Scope as PlanScope, ZonePrefixes, compile};
-use crate::resources::{Applied, Document, Fault, FaultKind, ResourceStore, Resources, Scope};
+use crate::plan::{Limits, Plan, ZonePrefixes};
+use crate::resources::{Document, Owners, ResourceStore, Resources, Scope, Stored};
 
 /// What the daemon was told at its start.
 /// No `Debug`: the seed is a secret.
@@ -52,8 +58,6 @@ pub struct Settings {
     pub pin_dir: std::path::PathBuf,
 }
 
-/// How long the first plan waits for the routes and neighbours of its endpoints.
-const FIRST_LOOK: Duration = Duration::from_secs(3);
 /// Expired flow-table slots are swept this often; at the latest after 15 h their ticks would wrap.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 /// What is retried or saved now and then.
@@ -65,8 +69,8 @@ pub struct Controller {
     store: Box<dyn ResourceStore>,
     resources: Resources,
     config: Config,
-    /// Which file defines a resource, for those that `--config` owns.
-    owners: BTreeMap<ResourcePath, String>,
+    owners: Owners,
+    files: Files,
     published: watch::Sender<Arc<ResourceMap>>,
     checker: HealthChecker,
     health: BTreeMap<TargetId, HealthState>,
@@ -89,15 +93,21 @@ pub struct Controller {
 pub struct Events {
     requests: mpsc::Receiver<Request>,
     health: mpsc::UnboundedReceiver<HealthEvent>,
+    /// The files of `--config` may have changed.
+    files: Arc<Notify>,
 }
 
 /// What the controller is made of.
 pub struct Parts {
     pub settings: Settings,
     pub store: Box<dyn ResourceStore>,
-    pub resources: Resources,
-    /// Documents of `--config`, already valid together with the stored resources.
+    pub stored: Stored,
+    pub files: ConfigFiles,
     pub documents: Vec<Document>,
+    /// What the documents make of what is stored.
+    pub from_files: FromFiles,
+    /// Wakes the controller when the files may have changed.
+    pub files_changed: Arc<Notify>,
     pub program: Program,
     pub history: History,
 }
@@ -108,14 +118,18 @@ impl Controller {
         let Parts {
             settings,
             store,
-            resources,
+            stored,
+            files,
             documents,
+            from_files,
+            files_changed,
             program,
             mut history,
         } = parts;
         let actual = program.maps.read().context("reading the maps back")?;
         let plan = history.adopt(program.maps.incarnation(), &actual);
-        let (checker, health_events) = HealthChecker::new(history.health());
+        let health = history.health();
+        let (checker, health_events) = HealthChecker::new(health.clone());
         let watcher = NetWatcher::new().context("watching routes and neighbours")?;
         let (requests_in, requests) = mpsc::channel(64);
         let (published, snapshot) = watch::channel(Arc::default());
@@ -124,10 +138,11 @@ impl Controller {
             started: Instant::now(),
             store,
             config: Config::default(),
-            resources,
-            owners: BTreeMap::new(),
+            resources: stored.resources,
+            owners: stored.owners,
+            files: Files::new(files, documents, &from_files),
             published,
-            health: history.health(),
+            health,
             checker,
             next_hops: Arc::default(),
             watcher,
@@ -142,13 +157,14 @@ impl Controller {
             attached: false,
             settings,
         };
-        controller.load(documents).await?;
+        controller.load(from_files).await?;
         Ok((
             controller,
             Handle::new(requests_in, snapshot),
             Events {
                 requests,
                 health: health_events,
+                files: files_changed,
             },
         ))
     }
@@ -160,30 +176,6 @@ impl Controller {
 
     pub fn set_attached(&mut self) {
         self.attached = true;
-    }
-
-    /// The first plan: stored resources and the files, with the network looked at first, so that a restart does not
-    /// find its endpoints unresolved.
-    async fn load(&mut self, documents: Vec<Document>) -> anyhow::Result<()> {
-        let applied = self
-            .judge(&documents, &ApplyOptions::default())
-            .map_err(anyhow::Error::new)?;
-        self.owners = applied.sources.clone();
-        self.index = Index::new(&applied.config, &self.plan);
-        self.watch_endpoints();
-        self.wait_for_next_hops().await;
-        self.adopt_config(applied).map_err(anyhow::Error::new)?;
-        self.after_change().await;
-        Ok(())
-    }
-
-    async fn wait_for_next_hops(&mut self) {
-        let wanted = &self.index.addresses;
-        let mut next_hops = self.watcher.next_hops();
-        let known = next_hops.wait_for(|known| wanted.keys().all(|address| known.contains_key(address)));
-        if let Ok(Ok(known)) = tokio::time::timeout(FIRST_LOOK, known).await {
-            self.next_hops = known.clone();
-        }
     }
 
     /// Runs until `stop` says so. Returns whether the data plane is still attached: then it goes on forwarding.
@@ -206,6 +198,7 @@ impl Controller {
                     let known = next_hops.borrow_and_update().clone();
                     self.on_next_hops(known);
                 }
+                () = events.files.notified() => self.reload_files().await,
                 _ = housekeeping.tick() => self.housekeep().await,
                 _ = sweep.tick() => {
                     let cleared = self.program.maps.flows.sweep(dataplane::now());
@@ -213,7 +206,6 @@ impl Controller {
                 }
             }
         }
-        self.history.save_health(&self.checker.snapshot());
         self.attached
     }
 
@@ -236,6 +228,9 @@ impl Controller {
             Request::EndpointHealth(service, group, reply) => {
                 let _ = reply.send(self.endpoint_health(&service, group.as_ref()));
             }
+            Request::Verify(reply) => {
+                let _ = reply.send(self.verify());
+            }
             Request::Status(reply) => {
                 let result = self.status().await;
                 let _ = reply.send(result);
@@ -254,266 +249,9 @@ impl Controller {
             }
         }
     }
-
-    async fn apply(
-        &mut self,
-        documents: &[Document],
-        options: &ApplyOptions,
-    ) -> Result<ApplyReport, ControlError> {
-        if let Some(edit) = &options.edit {
-            edit.check(&self.published.borrow())?;
-        }
-        let applied = self.judge(documents, options)?;
-        self.refuse_owned(&applied)?;
-        let report = ApplyReport::new(&applied, options);
-        if !options.dry_run {
-            self.adopt_config(applied)?;
-            self.after_change().await;
-        }
-        Ok(report)
-    }
-
-    async fn delete(&mut self, path: &ResourcePath) -> Result<(), ControlError> {
-        if let Some(file) = self.owners.get(path) {
-            return Err(owned_fault(path, file).into());
-        }
-        let resources = self
-            .resources
-            .delete(path)
-            .map_err(|fault| ControlError::from(*fault))?;
-        let (config, _) = resources.config()?;
-        self.commit(resources, config)?;
-        self.after_change().await;
-        Ok(())
-    }
-
-    fn iam_policy(&self, path: &ResourcePath) -> Result<Option<Value>, ControlError> {
-        let resource = self.resources.get(path);
-        let resource = resource.ok_or_else(|| ControlError::not_found(path))?;
-        Ok(resource.iam_policy.clone())
-    }
-
-    /// Nothing that packets depend on: the store is all that learns of it.
-    fn set_iam_policy(&mut self, path: &ResourcePath, policy: Value) -> Result<(), ControlError> {
-        let resources = self
-            .resources
-            .with_iam_policy(path, policy)
-            .map_err(|fault| ControlError::from(*fault))?;
-        self.store
-            .save(&resources)
-            .map_err(|error| ControlError::Internal(error.to_string()))?;
-        self.resources = resources;
-        Ok(())
-    }
-
-    /// The resources as they would be, or every fault of the documents.
-    fn judge(&self, documents: &[Document], options: &ApplyOptions) -> Result<Applied, ControlError> {
-        let scope = options.scope(&self.settings.scope);
-        let applied = self
-            .resources
-            .apply(documents, &scope, options.mode(), jiff::Timestamp::now())?;
-        if applied.unsupported.is_empty() {
-            Ok(applied)
-        } else {
-            Err(applied.unsupported.into())
-        }
-    }
-
-    /// What a file of `--config` defines is changed in the file.
-    fn refuse_owned(&self, applied: &Applied) -> Result<(), ControlError> {
-        let changed = applied
-            .changes
-            .iter()
-            .filter(|change| change.kind != crate::resources::ChangeKind::Unchanged);
-        let faults: Vec<Fault> = changed
-            .filter_map(|change| Some(owned_fault(&change.path, self.owners.get(&change.path)?)))
-            .collect();
-        if faults.is_empty() {
-            Ok(())
-        } else {
-            Err(faults.into())
-        }
-    }
-
-    fn adopt_config(&mut self, applied: Applied) -> Result<(), ControlError> {
-        for warning in &applied.warnings {
-            tracing::info!("{warning}");
-        }
-        self.commit(applied.resources, applied.config)
-    }
-
-    /// All or nothing: the plan is made first, then the store holds the resources, then the maps.
-    fn commit(&mut self, resources: Resources, config: Config) -> Result<(), ControlError> {
-        let plan = self
-            .plan_for(&config, PlanScope::All)
-            .map_err(|error| does_not_fit(&error))?;
-        if resources != self.resources {
-            self.store
-                .save(&resources)
-                .map_err(|error| ControlError::Internal(error.to_string()))?;
-        }
-        self.resources = resources;
-        self.config = config;
-        self.published
-            .send_replace(Arc::new(resource_map(&self.resources)));
-        let installed = self.install(plan);
-        self.follow_endpoints();
-        installed.map_err(|error| ControlError::Internal(format!("{error:#}")))
-    }
-
-    /// Probes and watches whom the configuration and the plan name now.
-    fn follow_endpoints(&mut self) {
-        self.index = Index::new(&self.config, &self.plan);
-        self.health
-            .retain(|target, _| self.index.targets.contains_key(target));
-        self.checker
-            .set_targets(index::health_targets(&self.config, &self.index));
-        self.watch_endpoints();
-    }
-
-    fn watch_endpoints(&self) {
-        self.watcher.watch(self.index.addresses.keys().copied().collect());
-    }
-
-    fn plan_for(&self, config: &Config, scope: PlanScope<'_>) -> Result<Plan, PlanError> {
-        let inputs = Inputs {
-            config,
-            health: &self.health,
-            next_hops: &self.next_hops,
-            zones: &self.settings.zones,
-            gue_port: self.settings.gue_port,
-            seed: self.settings.seed,
-            limits: self.settings.limits,
-        };
-        compile(&inputs, &self.plan, scope, dataplane::now())
-    }
-
-    /// History first: a number that the maps hold is never forgotten.
-    fn install(&mut self, plan: Plan) -> anyhow::Result<()> {
-        self.history.save_plan(&plan, self.program.maps.incarnation())?;
-        let operations = diff(&self.actual, &plan.contents);
-        if !operations.is_empty() {
-            tracing::debug!("{} map operations", operations.len());
-        }
-        self.plan = plan;
-        match self.program.maps.apply(&operations) {
-            Ok(()) => self.actual = self.plan.contents.clone(),
-            Err(error) => {
-                // The next difference starts from what is really there.
-                self.actual = self
-                    .program
-                    .maps
-                    .read()
-                    .context("reading the maps back after a failure")?;
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    fn on_health(&mut self, events: Vec<HealthEvent>) {
-        let mut touched = BTreeSet::new();
-        for event in events {
-            let Some(services) = self.index.targets.get(&event.target) else {
-                continue;
-            };
-            let before = self.health.insert(event.target.clone(), event.state.clone());
-            if before.is_none_or(|before| before.healthy != event.state.healthy) {
-                let state = if event.state.healthy {
-                    "healthy"
-                } else {
-                    "unhealthy"
-                };
-                let detail = event.state.detail.as_deref().unwrap_or("the probes succeed");
-                tracing::debug!("{} is {state}: {detail}", event.target.address);
-            }
-            touched.extend(services.iter().cloned());
-        }
-        self.recompile(PlanScope::Services(&touched));
-    }
-
-    fn on_next_hops(&mut self, known: Arc<NextHops>) {
-        let changed = known
-            .iter()
-            .filter(|(address, hop)| self.next_hops.get(address) != Some(hop));
-        let touched: BTreeSet<ResourcePath> = changed
-            .filter_map(|(address, _)| self.index.addresses.get(address))
-            .flatten()
-            .cloned()
-            .collect();
-        self.next_hops = known;
-        self.recompile(PlanScope::Services(&touched));
-    }
-
-    fn recompile(&mut self, scope: PlanScope<'_>) {
-        let result = match self.plan_for(&self.config, scope) {
-            Ok(plan) => self.install(plan),
-            Err(error) => Err(error.into()),
-        };
-        if let Err(error) = result {
-            tracing::error!("the data plane stays as it was: {error:#}");
-        }
-    }
-
-    async fn housekeep(&mut self) {
-        if self
-            .plan
-            .next_deadline()
-            .is_some_and(|deadline| dataplane::now() >= deadline)
-        {
-            self.recompile(PlanScope::All);
-            self.follow_endpoints();
-        }
-        self.history.save_health(&self.checker.snapshot());
-        self.announcements.retry().await;
-    }
-
-    /// What follows the configuration and does not go into the maps.
-    async fn after_change(&mut self) {
-        self.announcements.update(&self.config).await;
-        let claims: BTreeSet<String> = self.claims().await.into_iter().collect();
-        for warning in claims.difference(&self.told) {
-            tracing::warn!("{warning}");
-        }
-        self.told = claims;
-    }
-
-    /// Addresses of others that VIPs claim.
-    async fn claims(&self) -> Vec<String> {
-        match self.links.own_addresses().await {
-            Ok(own) => claims::warnings(&self.config, &own),
-            Err(error) => {
-                tracing::warn!("asking for the host's addresses: {error}");
-                Vec::new()
-            }
-        }
-    }
-
-    fn detach(&mut self) -> Result<(), ControlError> {
-        if !self.attached {
-            return Err(ControlError::NotAttached);
-        }
-        crate::dataplane::detach_offline(&self.settings.pin_dir)
-            .map_err(|error| ControlError::Internal(format!("{error:#}")))?;
-        self.attached = false;
-        tracing::info!("detached; no packet is forwarded any more");
-        Ok(())
-    }
 }
 
 /// Returns when `stop` says so, or when nobody can say so any more.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
-}
-
-fn does_not_fit(error: &PlanError) -> ControlError {
-    Fault::of_source("the configuration", FaultKind::Invalid, error.to_string()).into()
-}
-
-fn owned_fault(path: &ResourcePath, file: &str) -> Fault {
-    Fault::of_resource(
-        path,
-        FaultKind::Invalid,
-        format!("it is defined by {file}; change it there"),
-    )
 }

@@ -62,6 +62,7 @@ impl Controller {
                 region: self.settings.scope.region.clone(),
                 zone: self.settings.scope.zone.clone(),
             },
+            config: self.files.status(),
             warnings: self.warnings().await,
         })
     }
@@ -289,14 +290,15 @@ impl Controller {
             .services
             .get(service)
             .ok_or_else(|| ControlError::not_found(service))?;
-        let known = self.checker.snapshot();
-        let endpoints = index::endpoints(&self.config, service);
+        let families = index::probed_families(&self.config, service);
+        let endpoints = index::endpoints(&self.config, service, families);
         let of_group = endpoints.filter(|(of, _, _)| group.is_none_or(|group| of.path == *group));
         let health = of_group.map(|(group, endpoint, address)| {
             let check = service.health_check.clone();
             let state = check
                 .clone()
-                .and_then(|check| known.get(&TargetId { check, address }));
+                .and_then(|check| self.checker.state(&TargetId { check, address }));
+            let state = state.as_ref();
             views::EndpointHealth {
                 group: group.path.clone(),
                 instance: endpoint.instance.clone(),

@@ -71,8 +71,33 @@ impl std::fmt::Display for Attached {
 
 impl Program {
     /// Attaches, or replaces the program of the link that a former daemon pinned. The link stays pinned when
-    /// `self` is dropped.
+    /// `self` is dropped, and so does the program, for the next run to take up.
     pub fn attach(
+        &mut self,
+        interface: &str,
+        index: u32,
+        mode: XdpMode,
+        pins: &PinDirectory,
+    ) -> Result<Attached, AttachError> {
+        let attached = self.attach_link(interface, index, mode, pins)?;
+        if let Err(error) = self.keep(pins) {
+            tracing::warn!("the program can't be kept, so the next start verifies it again: {error:#}");
+        }
+        Ok(attached)
+    }
+
+    fn keep(&mut self, pins: &PinDirectory) -> anyhow::Result<()> {
+        let pin = pins.program(self.identity);
+        if !pin.exists() {
+            self.xdp().pin(&pin)?;
+        }
+        for other in pins.other_programs(self.identity)? {
+            std::fs::remove_file(other)?;
+        }
+        Ok(())
+    }
+
+    fn attach_link(
         &mut self,
         interface: &str,
         index: u32,

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use aya::Ebpf;
 use aya::maps::lpm_trie::{Key as PrefixKey, LpmTrie};
 use aya::maps::xdp::DevMapHash;
 use aya::maps::{HashMap, MapData, PerCpuArray};
+use imbl::OrdMap;
 use lb_common::layout::{
     AddressKey, Backend, FilterBit, Member, MemberCounter, RuleKey, Selection, Service, SteeringKey,
     VerdictCounter, map, size,
@@ -17,7 +17,7 @@ use zerocopy::{FromBytes, IntoBytes, transmute};
 
 use super::flows::FlowTable;
 use super::fragments::FragmentMemory;
-use super::load::{Sizes, data};
+use super::load::Sizes;
 use super::mapped::MappedArray;
 use crate::plan::contents::{Contents, RuleContents, ServiceContents, ZonePrefix};
 use crate::plan::diff::Operation;
@@ -44,50 +44,47 @@ pub struct MapSet {
     flows_map_id: u32,
 }
 
-fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData> {
-    let map = ebpf
-        .take_map(name)
-        .with_context(|| format!("the object has no map {name}"))?;
-    data(map).with_context(|| format!("the map {name} is of an unexpected kind"))
-}
+/// Finds the map of a name.
+pub(super) type Source<'a> = &'a mut dyn FnMut(&'static str) -> Result<MapData>;
 
-fn array(ebpf: &mut Ebpf, name: &'static str, values: u32, value_size: usize) -> Result<MappedArray> {
-    let map = take(ebpf, name)?;
+fn array(source: Source<'_>, name: &'static str, values: u32, value_size: usize) -> Result<MappedArray> {
+    let map = source(name)?;
     MappedArray::new(map.fd(), values, value_size).with_context(|| format!("map {name}"))
 }
 
 impl MapSet {
-    pub(super) fn take(ebpf: &mut Ebpf, sizes: &Sizes) -> Result<Self> {
-        let flows = take(ebpf, map::FLOWS)?;
+    /// From wherever `source` finds a map of a name.
+    pub(super) fn new(source: Source<'_>, sizes: &Sizes) -> Result<Self> {
+        let flows = source(map::FLOWS)?;
         let flows_map_id = flows.info()?.id();
         let buckets = sizes.flow_slots / lb_common::layout::BUCKET_SLOTS;
         let flows = MappedArray::new(flows.fd(), buckets, 64)?;
-        let tuples = array(ebpf, map::TUPLES, sizes.flow_slots, 40)?;
+        let tuples = array(source, map::TUPLES, sizes.flow_slots, 40)?;
         let kind = |name: &'static str| move || format!("map {name}");
         let maps = Self {
-            rules: HashMap::try_from(aya::maps::Map::HashMap(take(ebpf, map::RULES)?))
+            rules: HashMap::try_from(aya::maps::Map::HashMap(source(map::RULES)?))
                 .with_context(kind(map::RULES))?,
-            vips: HashMap::try_from(aya::maps::Map::HashMap(take(ebpf, map::VIPS)?))
+            vips: HashMap::try_from(aya::maps::Map::HashMap(source(map::VIPS)?))
                 .with_context(kind(map::VIPS))?,
-            steering: LpmTrie::try_from(aya::maps::Map::LpmTrie(take(ebpf, map::STEERING)?))
+            steering: LpmTrie::try_from(aya::maps::Map::LpmTrie(source(map::STEERING)?))
                 .with_context(kind(map::STEERING))?,
-            zones: LpmTrie::try_from(aya::maps::Map::LpmTrie(take(ebpf, map::ZONES)?))
+            zones: LpmTrie::try_from(aya::maps::Map::LpmTrie(source(map::ZONES)?))
                 .with_context(kind(map::ZONES))?,
-            devices: DevMapHash::try_from(aya::maps::Map::DevMapHash(take(ebpf, map::DEVICES)?))
+            devices: DevMapHash::try_from(aya::maps::Map::DevMapHash(source(map::DEVICES)?))
                 .with_context(kind(map::DEVICES))?,
-            verdicts: PerCpuArray::try_from(aya::maps::Map::PerCpuArray(take(ebpf, map::VERDICTS)?))
+            verdicts: PerCpuArray::try_from(aya::maps::Map::PerCpuArray(source(map::VERDICTS)?))
                 .with_context(kind(map::VERDICTS))?,
-            member_stats: PerCpuArray::try_from(aya::maps::Map::PerCpuArray(take(ebpf, map::MEMBER_STATS)?))
+            member_stats: PerCpuArray::try_from(aya::maps::Map::PerCpuArray(source(map::MEMBER_STATS)?))
                 .with_context(kind(map::MEMBER_STATS))?,
-            services: array(ebpf, map::SERVICES, sizes.services, size_of::<Service>())?,
-            members: array(ebpf, map::MEMBERS, sizes.members, size_of::<Member>())?,
-            backends: array(ebpf, map::BACKENDS, sizes.backends, size_of::<Backend>())?,
-            tables: array(ebpf, map::TABLES, sizes.table_slots / 2, 8)?,
-            zone_tables: array(ebpf, map::ZONE_TABLES, sizes.zone_tables, 8)?,
-            vip_filter: array(ebpf, map::VIP_FILTER, size::VIP_FILTER, 8)?,
-            epoch: array(ebpf, map::EPOCH, 1, 8)?,
+            services: array(source, map::SERVICES, sizes.services, size_of::<Service>())?,
+            members: array(source, map::MEMBERS, sizes.members, size_of::<Member>())?,
+            backends: array(source, map::BACKENDS, sizes.backends, size_of::<Backend>())?,
+            tables: array(source, map::TABLES, sizes.table_slots / 2, 8)?,
+            zone_tables: array(source, map::ZONE_TABLES, sizes.zone_tables, 8)?,
+            vip_filter: array(source, map::VIP_FILTER, size::VIP_FILTER, 8)?,
+            epoch: array(source, map::EPOCH, 1, 8)?,
             flows: FlowTable::new(flows, tuples),
-            fragments: FragmentMemory::new(take(ebpf, map::FRAGMENTS)?)?,
+            fragments: FragmentMemory::new(source(map::FRAGMENTS)?)?,
             flows_map_id,
         };
         // A former daemon may have ended between a change and what belongs to it.
@@ -245,7 +242,7 @@ impl MapSet {
                 .map(|(number, service)| (number, Arc::new(service)))
                 .collect(),
             rules: Arc::new(self.read_rules()?),
-            backends: Arc::new(self.read_backends()),
+            backends: self.read_backends(),
             devices: self.devices.keys().collect::<Result<BTreeSet<_>, _>>()?,
             zones: Arc::new(self.read_zones()?),
         })
@@ -315,7 +312,7 @@ impl MapSet {
         Ok(contents)
     }
 
-    fn read_backends(&self) -> BTreeMap<u32, Backend> {
+    fn read_backends(&self) -> OrdMap<u32, Backend> {
         (1..self.backends.len())
             .map(|number| (number as u32, transmute!(self.backends.load::<8>(number))))
             .filter(|(_, backend): &(u32, Backend)| backend.mode != 0)

@@ -120,8 +120,16 @@ pub enum LoadError {
 
 /// The loaded program and its maps.
 pub struct Program {
-    ebpf: Ebpf,
+    held: Held,
+    pub(super) identity: u64,
     pub maps: MapSet,
+}
+
+/// Where the program is from.
+enum Held {
+    Object(Box<Ebpf>),
+    /// An earlier run's, which is this one's to the last bit.
+    Pinned(Box<Xdp>),
 }
 
 impl Program {
@@ -140,8 +148,12 @@ impl Program {
             return Err(LoadError::NoObject);
         }
         let entries = options.sizes.entries();
+        let identity = identity(object, options);
         if let Some(pins) = pins {
             check_pinned_sizes(pins.maps(), &entries)?;
+            if let Some(program) = Self::adopt_pinned(identity, options, pins) {
+                return Ok(program);
+            }
         }
         let keys = HashKeys::from_seed(options.seed);
         let mut key_words = [0u32; 24];
@@ -176,12 +188,58 @@ impl Program {
         xdp(&mut ebpf)
             .load()
             .map_err(|error| LoadError::Verifier(Box::new(error)))?;
-        let maps = MapSet::take(&mut ebpf, &options.sizes).map_err(LoadError::Other)?;
-        Ok(Self { ebpf, maps })
+        let mut take = |name: &'static str| {
+            let map = ebpf
+                .take_map(name)
+                .with_context(|| format!("the object has no map {name}"))?;
+            data(map).with_context(|| format!("the map {name} is of an unexpected kind"))
+        };
+        let maps = MapSet::new(&mut take, &options.sizes).map_err(LoadError::Other)?;
+        Ok(Self {
+            held: Held::Object(Box::new(ebpf)),
+            identity,
+            maps,
+        })
+    }
+
+    /// The program that an earlier run left pinned, if it is the same one on the same maps: it need not be verified
+    /// again.
+    fn adopt_pinned(identity: u64, options: &LoadOptions, pins: &PinDirectory) -> Option<Self> {
+        let path = pins.program(identity);
+        if !path.exists() {
+            return None;
+        }
+        let adopt = || -> anyhow::Result<Option<Self>> {
+            let xdp = Xdp::from_pin(&path, aya_obj::programs::XdpAttachType::Interface)?;
+            let used = xdp.info()?.map_ids()?.unwrap_or_default();
+            let mut open = |name: &'static str| {
+                MapData::from_pin(pins.maps().join(name)).with_context(|| format!("opening the map {name}"))
+            };
+            for name in map::ALL {
+                if !used.contains(&open(name)?.info()?.id()) {
+                    return Ok(None);
+                }
+            }
+            Ok(Some(Self {
+                held: Held::Pinned(Box::new(xdp)),
+                identity,
+                maps: MapSet::new(&mut open, &options.sizes)?,
+            }))
+        };
+        adopt().unwrap_or_else(|error| {
+            tracing::warn!(
+                "{} can't be taken up, so the program is loaded anew: {error:#}",
+                path.display()
+            );
+            None
+        })
     }
 
     pub fn xdp(&mut self) -> &mut Xdp {
-        xdp(&mut self.ebpf)
+        match &mut self.held {
+            Held::Object(ebpf) => xdp(ebpf),
+            Held::Pinned(xdp) => xdp,
+        }
     }
 
     /// Instructions that the verifier looked at, over all paths.
@@ -191,7 +249,11 @@ impl Program {
 
     /// Passes the program's log records on to the daemon's log, for as long as the runtime lives.
     pub fn forward_logs(&mut self) -> anyhow::Result<()> {
-        let logger = EbpfLogger::init(&mut self.ebpf).context("reading the program's log")?;
+        let logger = match &mut self.held {
+            Held::Object(ebpf) => EbpfLogger::init(ebpf),
+            Held::Pinned(xdp) => EbpfLogger::init_from_id(xdp.info()?.id()),
+        };
+        let logger = logger.context("reading the program's log")?;
         // SAFETY: the logger's descriptor is its map's for as long as it lives.
         let logger = unsafe { AsyncFd::register(logger) };
         let mut logger = logger.context("waiting for the program's log")?;
@@ -203,6 +265,21 @@ impl Program {
         });
         Ok(())
     }
+}
+
+/// The same for the same program with the same constants: keyed, so that it tells nothing of the seed.
+fn identity(object: &[u8], options: &LoadOptions) -> u64 {
+    let LoadOptions {
+        sizes,
+        seed,
+        answer_echo,
+        trace_packets,
+        test_now,
+    } = options;
+    let constants = format!("{sizes:?} {answer_echo} {trace_packets} {test_now} ");
+    let mut bytes = constants.into_bytes();
+    bytes.extend_from_slice(object);
+    lb_common::hash::identity(*seed, &bytes)
 }
 
 fn xdp(ebpf: &mut Ebpf) -> &mut Xdp {
@@ -233,7 +310,7 @@ fn check_pinned_sizes(directory: &Path, entries: &[(&'static str, u32)]) -> Resu
 }
 
 /// The map data inside one of the map kinds that the program uses.
-pub(super) fn data(map: Map) -> Option<MapData> {
+fn data(map: Map) -> Option<MapData> {
     match map {
         Map::Array(data)
         | Map::HashMap(data)

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use lb_common::layout::LAYOUT_VERSION;
 
-/// A directory on a BPF file system: `<root>/v<layout>/{maps,links}`. The layout version is part of the path,
+/// A directory on a BPF file system: `<root>/v<layout>/{maps,links,programs}`. The layout version is part of the path,
 /// because a pinned map reopens without any comparison of layouts.
 #[derive(Clone, Debug)]
 pub struct PinDirectory {
     root: PathBuf,
     maps: PathBuf,
     links: PathBuf,
+    programs: PathBuf,
 }
 
 impl PinDirectory {
@@ -23,6 +24,7 @@ impl PinDirectory {
             root: root.to_owned(),
             maps: version.join("maps"),
             links: version.join("links"),
+            programs: version.join("programs"),
         }
     }
 
@@ -36,7 +38,7 @@ impl PinDirectory {
                 other.display()
             );
         }
-        for directory in [&self.maps, &self.links] {
+        for directory in [&self.maps, &self.links, &self.programs] {
             fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
         }
         Ok(())
@@ -53,6 +55,18 @@ impl PinDirectory {
 
     pub fn maps(&self) -> &Path {
         &self.maps
+    }
+
+    /// The pin of the program that is this one.
+    pub(super) fn program(&self, identity: u64) -> PathBuf {
+        self.programs.join(format!("{identity:016x}"))
+    }
+
+    /// Pins of programs that are not this one: no run will take them up.
+    pub(super) fn other_programs(&self, identity: u64) -> Result<Vec<PathBuf>> {
+        let ours = self.program(identity);
+        let programs = entries(&self.programs)?.into_iter();
+        Ok(programs.filter(|path| *path != ours).collect())
     }
 
     /// The pin of an interface's XDP link: by index, because names change.
@@ -122,10 +136,13 @@ pub fn detach_offline(root: &Path) -> Result<Vec<u32>> {
             fs::remove_file(&link).with_context(|| format!("removing {}", link.display()))?;
             interfaces.extend(link_index(&link));
         }
-        for map in entries(&layout.join("maps"))? {
-            fs::remove_file(&map).with_context(|| format!("removing {}", map.display()))?;
+        for kind in ["programs", "maps"] {
+            for pin in entries(&layout.join(kind))? {
+                fs::remove_file(&pin).with_context(|| format!("removing {}", pin.display()))?;
+            }
         }
-        for directory in [layout.join("links"), layout.join("maps"), layout.clone()] {
+        let inner = ["links", "programs", "maps"].map(|kind| layout.join(kind));
+        for directory in inner.into_iter().chain([layout.clone()]) {
             match fs::remove_dir(&directory) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(error).with_context(|| format!("removing {}", directory.display()));

@@ -166,6 +166,11 @@ impl<P: Prober> HealthChecker<P> {
             .collect()
     }
 
+    /// What is known about one target now.
+    pub fn state(&self, target: &TargetId) -> Option<HealthState> {
+        lock(&self.states).get(target).map(|known| known.state.clone())
+    }
+
     fn start(&mut self, target: TargetId, order: Order, state: HealthState) -> Running {
         self.runs += 1;
         let known = Known {

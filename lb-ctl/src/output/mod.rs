@@ -30,7 +30,7 @@ pub use self::report::{render_apply_report, render_faults};
 pub use self::resources::Listing;
 pub use self::sort::SortKey;
 pub use self::stats::render_stats;
-pub use self::status::render_status;
+pub use self::status::{render_status, render_verification};
 pub use self::table::table as render_table;
 
 /// Anything, as JSON for programs and for `describe`.

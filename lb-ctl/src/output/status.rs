@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::number::{human_count, human_duration};
 use super::table::{pairs, table};
-use crate::views::Status;
+use crate::views::{ConfigStatus, Status, Verification};
 
 pub fn render_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     let resources: Vec<String> = status
@@ -43,6 +43,7 @@ pub fn render_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
             ),
         ],
     )?;
+    render_config(out, &status.config)?;
     writeln!(out)?;
     if status.interfaces.is_empty() {
         writeln!(out, "Not attached to any interface.")?;
@@ -58,6 +59,41 @@ pub fn render_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     table(out, &["INTERFACE", "INDEX", "XDP_MODE", "PROGRAM_ID"], rows)?;
     for warning in &status.warnings {
         writeln!(out, "warning: {warning}")?;
+    }
+    Ok(())
+}
+
+fn render_config(out: &mut dyn Write, config: &ConfigStatus) -> io::Result<()> {
+    if let Some(loaded_at) = &config.loaded_at {
+        writeln!(out, "\nFiles of --config, loaded at {loaded_at}:")?;
+    }
+    for (file, resources) in &config.files {
+        writeln!(out, "  {file}: {resources} resources")?;
+    }
+    if let Some(refused) = &config.refused {
+        writeln!(out, "A newer version was refused at {}:", refused.refused_at)?;
+        for fault in &refused.faults {
+            writeln!(out, "  {fault}")?;
+        }
+    }
+    Ok(())
+}
+
+pub fn render_verification(out: &mut dyn Write, verification: &Verification) -> io::Result<()> {
+    let Verification {
+        services,
+        members,
+        differences,
+    } = verification;
+    writeln!(
+        out,
+        "{services} services and {members} endpoints in the kernel's maps, counted for each address family"
+    )?;
+    for difference in differences {
+        writeln!(out, "missing: {difference}")?;
+    }
+    if differences.is_empty() {
+        writeln!(out, "The maps hold what they should.")?;
     }
     Ok(())
 }

@@ -233,6 +233,14 @@ fn status_is_a_page() {
             region: "r1".to_owned(),
             zone: "r1-a".to_owned(),
         },
+        config: ConfigStatus {
+            files: [("/etc/lb/web.json".to_owned(), 4)].into(),
+            loaded_at: Some("2026-01-02T03:04:05.678Z".to_owned()),
+            refused: Some(RefusedConfig {
+                refused_at: "2026-01-02T04:05:06.789Z".to_owned(),
+                faults: vec!["/etc/lb/web.json: $.port: no such field".to_owned()],
+            }),
+        },
         warnings: vec!["no route to 10.0.0.9".to_owned()],
     };
     assert_eq!(
@@ -246,10 +254,29 @@ fn status_is_a_page() {
          flow slots:      4.19M\n\
          default place:   acme, r1, r1-a\n\
          \n\
+         Files of --config, loaded at 2026-01-02T03:04:05.678Z:\n\
+         \x20 /etc/lb/web.json: 4 resources\n\
+         A newer version was refused at 2026-01-02T04:05:06.789Z:\n\
+         \x20 /etc/lb/web.json: $.port: no such field\n\
+         \n\
          INTERFACE  INDEX  XDP_MODE  PROGRAM_ID\n\
          eth0       2      native    17\n\
          warning: no route to 10.0.0.9\n"
     );
+}
+
+#[test]
+fn a_verification_says_what_is_missing() {
+    let mut verification = Verification {
+        services: 1,
+        members: 2,
+        differences: Vec::new(),
+    };
+    let shown = rendered(|out| render_verification(out, &verification));
+    assert!(shown.ends_with("The maps hold what they should.\n"), "{shown}");
+    verification.differences.push("PutDevice(3)".to_owned());
+    let shown = rendered(|out| render_verification(out, &verification));
+    assert!(shown.ends_with("missing: PutDevice(3)\n"), "{shown}");
 }
 
 fn flow() -> FlowRow {

@@ -4,20 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use lb_common::layout::Backend;
+use imbl::OrdMap;
 use thiserror::Error;
 
+use super::backends::Backends;
 use super::contents::{Contents, RuleContents, ServiceContents};
 use super::members::{EndedMember, EndpointId};
 use super::numbers::Numbers;
 use super::regions::{Region, Regions};
-use super::service::{self, GRACE_SEC, ServiceKey, ServicePlan, families_in_use};
+use super::service::{self, GRACE_SEC, IpFamily, ServiceKey, ServicePlan};
 use super::unclaimed::Unclaimed;
 use super::zones::ZonePrefixes;
 use super::{delivery, rules};
 use crate::dataplane::Sizes;
 use crate::health::{HealthState, TargetId};
-use crate::model::{BackendService, Config, Delivery, ResourcePath};
+use crate::model::{Config, Delivery, ResourcePath};
 use crate::net::NextHops;
 
 /// What a plan is derived from.
@@ -86,23 +87,24 @@ pub enum PlanError {
 /// Which services are compiled again.
 #[derive(Clone, Copy)]
 pub enum Scope<'a> {
-    /// All of them, and the rules: the configuration changed, or time passed.
+    /// All of them, and the rules: the configuration changed.
     All,
+    /// Those that wait for a deadline which has come.
+    Due,
     /// Those that an event touches.
     Services(&'a BTreeSet<ResourcePath>),
 }
 
-/// The desired content of every map, and the history that the next plan needs.
+/// The desired content of every map, and the history that the next plan needs. A copy costs next to nothing: copies
+/// share what is large.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     pub contents: Contents,
-    pub services: BTreeMap<ServiceKey, Arc<ServicePlan>>,
-    pub(super) removed: Vec<RemovedService>,
-    pub(super) steering: BTreeMap<ResourcePath, u32>,
+    pub services: OrdMap<ServiceKey, Arc<ServicePlan>>,
+    pub(super) removed: Vec<Arc<RemovedService>>,
+    pub(super) steering: OrdMap<ResourcePath, u32>,
     pub(super) space: Space,
     pub(super) unclaimed: Unclaimed,
-    /// The delivery records that `contents` was made of.
-    pub(super) collected: Arc<BTreeMap<Backend, u32>>,
 }
 
 /// A service without rules or configuration, whose numbers wait until no entry may name them.
@@ -127,9 +129,7 @@ pub(super) struct Space {
     pub(super) retired_zone_words: Vec<(Region, u32)>,
     pub(super) zone_numbers: Arc<BTreeMap<String, u32>>,
     pub(super) free_zones: Numbers,
-    backend_numbers: Numbers,
-    backends: Arc<BTreeMap<Backend, u32>>,
-    retired_backends: Vec<(Backend, u32)>,
+    pub(super) backends: Backends,
 }
 
 impl Inputs<'_> {
@@ -147,19 +147,7 @@ impl Space {
     pub(super) fn backend(&mut self, inputs: &Inputs<'_>, address: IpAddr, wish: Delivery) -> Option<u32> {
         let next_hop = inputs.next_hops.get(&address);
         let record = delivery::record(address, wish, next_hop, inputs.gue_port).ok()?;
-        if let Some(number) = self.backends.get(&record) {
-            self.retired_backends.retain(|(retired, _)| *retired != record);
-            return Some(*number);
-        }
-        let number = self.backend_numbers.take(inputs.limits.backends)?;
-        Arc::make_mut(&mut self.backends).insert(record, number);
-        Some(number)
-    }
-
-    /// Takes up what the kernel's maps hold.
-    pub(super) fn adopt_backends(&mut self, held: &BTreeMap<u32, Backend>) {
-        self.backend_numbers = Numbers::with_used(held.keys().copied().collect());
-        self.backends = Arc::new(held.iter().map(|(number, backend)| (*backend, *number)).collect());
+        self.backends.number(record, inputs.limits.backends)
     }
 
     /// Tables that packets may still be reading are left alone for a while.
@@ -176,37 +164,7 @@ impl Space {
     fn release_retired(&mut self, now: u32) {
         release(&mut self.retired_regions, &mut self.regions, now);
         release(&mut self.retired_zone_words, &mut self.zone_words, now);
-        let (free, waiting) = self
-            .retired_backends
-            .iter()
-            .partition(|(_, free_at)| now >= *free_at);
-        self.retired_backends = waiting;
-        let free: Vec<(Backend, u32)> = free;
-        for (backend, _) in free {
-            if let Some(number) = Arc::make_mut(&mut self.backends).remove(&backend) {
-                self.backend_numbers.release(number);
-            }
-        }
-    }
-
-    /// Records that no member names any more are freed after a while; one that is named again is not.
-    fn retire_unused_backends(&mut self, used: &BTreeSet<u32>, now: u32) {
-        self.retired_backends.retain(|(backend, _)| {
-            self.backends
-                .get(backend)
-                .is_some_and(|number| !used.contains(number))
-        });
-        let waiting: BTreeSet<Backend> = self
-            .retired_backends
-            .iter()
-            .map(|(backend, _)| *backend)
-            .collect();
-        let unused = self
-            .backends
-            .iter()
-            .filter(|(backend, number)| !used.contains(number) && !waiting.contains(backend));
-        let retired: Vec<_> = unused.map(|(backend, _)| (*backend, now + GRACE_SEC)).collect();
-        self.retired_backends.extend(retired);
+        self.backends.release_retired(now);
     }
 }
 
@@ -225,62 +183,100 @@ pub fn compile(inputs: &Inputs<'_>, previous: &Plan, scope: Scope<'_>, now: u32)
     let mut plan = previous.clone();
     plan.space.release_retired(now);
     match scope {
-        Scope::All => {
-            plan.end_unclaimed(now);
+        Scope::All => plan.compile_all(inputs, now)?,
+        Scope::Due => {
             plan.release_removed(now);
-            plan.remove_services(inputs, now);
-            plan.number_zones(inputs);
-            for service in inputs.config.services.values() {
-                plan.compile_service(inputs, service, now)?;
+            for key in plan.due(now) {
+                plan.compile_service(inputs, &key, now)?;
             }
-            plan.compile_rules(inputs);
-            plan.compile_zones(inputs)?;
         }
         Scope::Services(paths) => {
-            for service in paths.iter().filter_map(|path| inputs.config.services.get(path)) {
-                plan.compile_service(inputs, service, now)?;
+            let keys: Vec<ServiceKey> = paths.iter().flat_map(|path| plan.keys_of(path)).collect();
+            for key in keys {
+                plan.compile_service(inputs, &key, now)?;
             }
         }
     }
-    plan.collect(matches!(scope, Scope::All), now);
+    plan.collect_backends();
     Ok(plan)
 }
 
 impl Plan {
     /// The first second at which time alone changes the plan.
     pub fn next_deadline(&self) -> Option<u32> {
-        let services = self
-            .services
-            .values()
-            .filter_map(|service| service.next_deadline());
+        let services = self.services.values().filter_map(|service| service.deadline);
         let removed = self.removed.iter().map(|service| service.free_at);
         let (tables, words) = (&self.space.retired_regions, &self.space.retired_zone_words);
         let regions = tables.iter().chain(words).map(|(_, free_at)| *free_at);
-        let backends = self.space.retired_backends.iter().map(|(_, free_at)| *free_at);
+        let backends = self.space.backends.next_deadline();
         services.chain(removed).chain(regions).chain(backends).min()
     }
 
-    fn compile_service(
-        &mut self,
-        inputs: &Inputs<'_>,
-        service: &BackendService,
-        now: u32,
-    ) -> Result<(), PlanError> {
-        for family in families_in_use(inputs.config, &service.path) {
-            let key = ServiceKey {
-                service: service.path.clone(),
-                family,
-            };
-            let previous = match self.services.get(&key) {
-                Some(previous) => previous.clone(),
-                None => Arc::new(ServicePlan::new(self.new_service_number(inputs)?)),
-            };
-            let mut next = service::compile(inputs, &key, service, &previous, &mut self.space, now)?;
-            service::describe_delivery(inputs, &mut next);
-            self.contents.services.insert(next.number, next.contents.clone());
-            self.services.insert(key, Arc::new(next));
+    /// The services that wait for a second which has come.
+    pub fn due(&self, now: u32) -> Vec<ServiceKey> {
+        let due = self
+            .services
+            .iter()
+            .filter(|(_, service)| service.deadline.is_some_and(|deadline| now >= deadline));
+        due.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// The families that a service is planned in.
+    pub fn keys_of(&self, service: &ResourcePath) -> Vec<ServiceKey> {
+        let key = |family| ServiceKey {
+            service: service.clone(),
+            family,
+        };
+        let keys = [IpFamily::V4, IpFamily::V6].map(key);
+        keys.into_iter()
+            .filter(|key| self.services.contains_key(key))
+            .collect()
+    }
+
+    fn compile_all(&mut self, inputs: &Inputs<'_>, now: u32) -> Result<(), PlanError> {
+        let in_use = service::keys_in_use(inputs.config);
+        self.end_unclaimed(now);
+        self.release_removed(now);
+        self.remove_services(&in_use, now);
+        self.number_zones(inputs);
+        for key in &in_use {
+            self.compile_service(inputs, key, now)?;
         }
+        self.compile_rules(inputs);
+        self.compile_zones(inputs)?;
+        self.space.backends.retire_unused(now);
         Ok(())
+    }
+
+    fn compile_service(&mut self, inputs: &Inputs<'_>, key: &ServiceKey, now: u32) -> Result<(), PlanError> {
+        let Some(service) = inputs.config.services.get(&key.service) else {
+            return Ok(());
+        };
+        let previous = match self.services.get(key) {
+            Some(previous) => previous.clone(),
+            None => Arc::new(ServicePlan::new(self.new_service_number(inputs)?)),
+        };
+        let next = service::compile(inputs, key, service, &previous, &mut self.space, now)?;
+        self.put_contents(next.number, next.contents.clone(), now);
+        self.services.insert(key.clone(), Arc::new(next));
+        Ok(())
+    }
+
+    pub(super) fn put_contents(&mut self, number: u32, contents: Arc<ServiceContents>, now: u32) {
+        let before = self.contents.services.insert(number, contents.clone());
+        if before
+            .as_ref()
+            .is_none_or(|before| !Arc::ptr_eq(before, &contents))
+        {
+            self.space
+                .backends
+                .account(before.as_deref(), Some(&contents), now);
+        }
+    }
+
+    fn drop_contents(&mut self, number: u32, now: u32) {
+        let before = self.contents.services.remove(&number);
+        self.space.backends.account(before.as_deref(), None, now);
     }
 
     fn new_service_number(&mut self, inputs: &Inputs<'_>) -> Result<u32, PlanError> {
@@ -291,12 +287,13 @@ impl Plan {
     }
 
     /// Services that have no rule or no configuration any more: their members end, their numbers wait.
-    fn remove_services(&mut self, inputs: &Inputs<'_>, now: u32) {
-        let is_gone = |key: &ServiceKey| {
-            !inputs.config.services.contains_key(&key.service)
-                || !families_in_use(inputs.config, &key.service).contains(&key.family)
-        };
-        let gone: Vec<ServiceKey> = self.services.keys().filter(|key| is_gone(key)).cloned().collect();
+    fn remove_services(&mut self, in_use: &BTreeSet<ServiceKey>, now: u32) {
+        let gone: Vec<ServiceKey> = self
+            .services
+            .keys()
+            .filter(|key| !in_use.contains(key))
+            .cloned()
+            .collect();
         for key in gone {
             let Some(service) = self.services.remove(&key) else {
                 continue;
@@ -305,10 +302,8 @@ impl Plan {
             self.space
                 .retire(service.table.as_ref().map(|table| table.region), now);
             service.zones.retire(&mut self.space, now);
-            self.contents
-                .services
-                .insert(removed.number, removed.contents.clone());
-            self.removed.push(removed);
+            self.put_contents(removed.number, removed.contents.clone(), now);
+            self.removed.push(Arc::new(removed));
         }
     }
 
@@ -318,7 +313,7 @@ impl Plan {
             .partition(|service| now >= service.free_at);
         self.removed = waiting;
         for service in free {
-            self.contents.services.remove(&service.number);
+            self.drop_contents(service.number, now);
             self.space.services.release(service.number);
             service
                 .members
@@ -328,20 +323,27 @@ impl Plan {
     }
 
     fn compile_rules(&mut self, inputs: &Inputs<'_>) {
-        let steered: BTreeSet<ResourcePath> = rules::steered(inputs.config).cloned().collect();
+        let steered: BTreeSet<ResourcePath> = rules::steered(inputs.config).into_iter().cloned().collect();
         let space = &mut self.space;
-        let (stay, gone): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.steering)
-            .into_iter()
-            .partition(|(path, _)| steered.contains(path));
-        self.steering = stay;
+        let gone: Vec<(ResourcePath, u32)> = self
+            .steering
+            .iter()
+            .filter(|(path, _)| !steered.contains(path))
+            .map(|(path, number)| (path.clone(), *number))
+            .collect();
         for path in steered {
-            self.steering
-                .entry(path)
-                .or_insert_with(|| space.steering.take(u32::MAX).unwrap_or(0));
+            if !self.steering.contains_key(&path) {
+                self.steering
+                    .insert(path, space.steering.take(u32::MAX).unwrap_or(0));
+            }
         }
         // After the new ones: while the maps change, a set's number must not mean another set.
         let unclaimed = std::mem::take(&mut self.unclaimed.steering);
-        gone.into_values()
+        for (path, _) in &gone {
+            self.steering.remove(path);
+        }
+        gone.into_iter()
+            .map(|(_, number)| number)
             .chain(unclaimed)
             .for_each(|number| space.steering.release(number));
         let number = |key: &ServiceKey| self.services.get(key).map(|service| service.number);
@@ -351,34 +353,16 @@ impl Plan {
         }
     }
 
-    /// Delivery records and egress interfaces, from what the members name.
-    fn collect(&mut self, all: bool, now: u32) {
-        if all {
-            let members = self
-                .contents
-                .services
-                .values()
-                .flat_map(|service| service.members.values());
-            let used = members
-                .map(|member| member.backend())
-                .filter(|number| *number != 0)
-                .collect();
-            self.space.retire_unused_backends(&used, now);
-        }
-        if !Arc::ptr_eq(&self.space.backends, &self.collected) {
-            self.collected = self.space.backends.clone();
-            let records = self
-                .space
-                .backends
-                .iter()
-                .map(|(backend, number)| (*number, *backend));
-            self.contents.backends = Arc::new(records.collect());
-            self.contents.devices = self
-                .space
-                .backends
-                .keys()
-                .map(|backend| backend.ifindex)
-                .collect();
+    /// Delivery records and egress interfaces.
+    fn collect_backends(&mut self) {
+        self.contents.backends = self.space.backends.records().clone();
+        if !self
+            .space
+            .backends
+            .devices()
+            .eq(self.contents.devices.iter().copied())
+        {
+            self.contents.devices = self.space.backends.devices().collect();
         }
     }
 }

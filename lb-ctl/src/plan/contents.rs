@@ -3,15 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use imbl::OrdMap;
 use lb_common::layout::{AddressKey, Backend, Member, Rule, RuleKey, Service, SteeringKey, Vip};
 
-/// The content of every map that the plan owns. Services are shared by `Arc`, so that what an event did not touch
-/// is recognised without a look inside.
+/// What the slots of an array map hold, by their numbers; copies share it.
+pub type Numbered<V> = OrdMap<u32, V>;
+
+/// The content of every map that the plan owns. What is large is shared between copies, so that a copy costs nothing,
+/// and what an event did not touch is recognised without a look inside.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Contents {
-    pub services: BTreeMap<u32, Arc<ServiceContents>>,
+    pub services: Numbered<Arc<ServiceContents>>,
     pub rules: Arc<RuleContents>,
-    pub backends: Arc<BTreeMap<u32, Backend>>,
+    pub backends: Numbered<Backend>,
     /// Interfaces that packets may leave by.
     pub devices: BTreeSet<u32>,
     /// Client prefix and its length to zone; IPv4 as it is in [`AddressKey`], 96 bits longer. Zone 0 is none.
@@ -22,7 +26,7 @@ pub struct Contents {
 pub type ZonePrefix = (AddressKey, u32);
 
 /// A service's record, its members and its selection tables.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceContents {
     pub record: Service,
     pub members: BTreeMap<u32, Member>,

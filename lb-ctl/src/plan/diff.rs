@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 use lb_common::layout::{AddressKey, Backend, Member, Pool, Pools, Rule, RuleKey, Service, SteeringKey, Vip};
 
 use super::contents::{Contents, ServiceContents};
@@ -42,33 +44,32 @@ pub fn diff(actual: &Contents, desired: &Contents) -> Vec<Operation> {
             .copied()
             .map(Operation::PutDevice),
     );
-    put_changed(
-        &actual.backends,
-        &desired.backends,
-        &mut operations,
-        Operation::PutBackend,
-    );
+    let backends = Changes::between(&actual.backends, &desired.backends);
+    let put = |(number, backend): (&u32, &Backend)| Operation::PutBackend(*number, *backend);
+    operations.extend(backends.put.into_iter().map(put));
     // A service that loses its last rule serves until the rule leads elsewhere.
-    let led_to = services_led_to(desired);
-    let (in_use, left): (Vec<_>, Vec<_>) = changed_services(actual, desired)
-        .into_iter()
-        .partition(|(number, _)| led_to.contains(number));
+    let services = Changes::between(&actual.services, &desired.services);
+    let (in_use, left): (Vec<_>, Vec<_>) = match Arc::ptr_eq(&actual.rules, &desired.rules) {
+        true => (services.put.clone(), Vec::new()),
+        false => {
+            let led_to = services_led_to(desired);
+            services
+                .put
+                .iter()
+                .partition(|(number, _)| led_to.contains(number))
+        }
+    };
     for (number, service) in in_use {
-        put_service(number, actual.services.get(&number), service, &mut operations);
+        put_service(*number, actual.services.get(number), service, &mut operations);
     }
     // Words first: what a new zone's number finds is right already, and what an old one's found is the service's own.
     put_zones(actual, desired, &mut operations);
     diff_rules(actual, desired, &mut operations);
     for (number, service) in left {
-        put_service(number, actual.services.get(&number), service, &mut operations);
+        put_service(*number, actual.services.get(number), service, &mut operations);
     }
-    clear_services(actual, desired, &mut operations);
-    clear_missing(
-        &actual.backends,
-        &desired.backends,
-        &mut operations,
-        Operation::ClearBackend,
-    );
+    clear_services(actual, &services, &mut operations);
+    operations.extend(backends.gone.into_iter().copied().map(Operation::ClearBackend));
     operations.extend(
         actual
             .devices
@@ -79,19 +80,24 @@ pub fn diff(actual: &Contents, desired: &Contents) -> Vec<Operation> {
     operations
 }
 
-fn changed_services<'a>(actual: &Contents, desired: &'a Contents) -> Vec<(u32, &'a Arc<ServiceContents>)> {
-    let is_same = |number: &u32, service: &Arc<ServiceContents>| {
-        actual
-            .services
-            .get(number)
-            .is_some_and(|actual| Arc::ptr_eq(actual, service))
-    };
-    desired
-        .services
-        .iter()
-        .filter(|(number, service)| !is_same(number, service))
-        .map(|(number, service)| (*number, service))
-        .collect()
+/// What differs between two maps; what they share is not looked at.
+struct Changes<'a, V> {
+    put: Vec<(&'a u32, &'a V)>,
+    gone: Vec<&'a u32>,
+}
+
+impl<'a, V: PartialEq> Changes<'a, V> {
+    fn between(actual: &'a OrdMap<u32, V>, desired: &'a OrdMap<u32, V>) -> Self {
+        let (mut put, mut gone) = (Vec::new(), Vec::new());
+        for item in actual.diff(desired) {
+            match item {
+                DiffItem::Add(number, value) => put.push((number, value)),
+                DiffItem::Update { new, .. } => put.push(new),
+                DiffItem::Remove(number, _) => gone.push(number),
+            }
+        }
+        Self { put, gone }
+    }
 }
 
 fn services_led_to(contents: &Contents) -> BTreeSet<u32> {
@@ -188,6 +194,9 @@ fn put_zone_selections(actual: &ServiceContents, desired: &ServiceContents, oper
 
 fn put_zones(actual: &Contents, desired: &Contents, operations: &mut Vec<Operation>) {
     let (actual, desired) = (&actual.zones, &desired.zones);
+    if Arc::ptr_eq(actual, desired) {
+        return;
+    }
     put_changed(actual, desired, operations, |(key, bits), zone| {
         Operation::PutZone(key, bits, zone)
     });
@@ -208,21 +217,29 @@ fn loses(old: &Member, new: &Member) -> bool {
 }
 
 /// Services and members that should not be there. A member may have gone to another service by its number.
-fn clear_services(actual: &Contents, desired: &Contents, operations: &mut Vec<Operation>) {
-    let taken: BTreeSet<u32> = changed_services(actual, desired)
-        .into_iter()
+fn clear_services(
+    actual: &Contents,
+    changes: &Changes<'_, Arc<ServiceContents>>,
+    operations: &mut Vec<Operation>,
+) {
+    let put = changes.put.iter();
+    let taken: BTreeSet<u32> = put
+        .clone()
         .flat_map(|(_, service)| service.members.keys().copied())
         .collect();
-    for (number, service) in &actual.services {
-        let desired = desired.services.get(number);
-        if desired.is_some_and(|desired| Arc::ptr_eq(service, desired)) {
-            continue;
-        }
-        if desired.is_none() {
-            operations.push(Operation::ClearService(*number));
-        }
-        let gone = service.members.keys().filter(|member| !taken.contains(member));
-        operations.extend(gone.copied().map(Operation::ClearMember));
+    let clear_members = |number: &u32| {
+        let held = actual.services.get(number).into_iter();
+        let gone = held
+            .flat_map(|service| service.members.keys())
+            .filter(|member| !taken.contains(member));
+        gone.copied().map(Operation::ClearMember).collect::<Vec<_>>()
+    };
+    for (number, _) in put {
+        operations.extend(clear_members(number));
+    }
+    for number in &changes.gone {
+        operations.push(Operation::ClearService(**number));
+        operations.extend(clear_members(number));
     }
 }
 

@@ -4,6 +4,7 @@
 //! active pool depend on history; [`diff::diff`] says what to change in the maps. A health change, a moved neighbour
 //! and a new file all take this road.
 
+mod backends;
 mod compile;
 pub mod contents;
 mod delivery;
@@ -24,6 +25,6 @@ mod zones;
 
 pub use compile::{Inputs, Limits, Plan, PlanError, Scope, compile};
 pub use members::{EndpointId, MemberPlan, MemberStatus};
-pub use saved::SavedPlan;
+pub use saved::{SavedCommon, SavedMembers, SavedPlan, SavedService};
 pub use service::{IpFamily, ServiceKey, ServicePlan, address_of, families_in_use};
 pub use zones::ZonePrefixes;

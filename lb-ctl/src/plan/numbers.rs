@@ -2,40 +2,63 @@
 
 use std::collections::BTreeSet;
 
-/// Numbers in use.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+use imbl::OrdSet;
+
+/// Numbers in use. A copy costs nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Numbers {
-    used: BTreeSet<u32>,
-    /// Every number below is in use.
-    first_free: u32,
+    /// Free ones below `next`.
+    free: OrdSet<u32>,
+    /// From here on all are free; the one before is not.
+    next: u32,
+}
+
+const FIRST: u32 = 1;
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Self {
+            free: OrdSet::new(),
+            next: FIRST,
+        }
+    }
 }
 
 impl Numbers {
     pub(super) fn with_used(used: BTreeSet<u32>) -> Self {
-        Self { used, first_free: 1 }
+        let mut numbers = Self::default();
+        used.into_iter().for_each(|number| numbers.reserve(number));
+        numbers
     }
 
     /// The lowest free number that is less than `limit`.
     pub(super) fn take(&mut self, limit: u32) -> Option<u32> {
-        let mut number = self.first_free.max(1);
-        while self.used.contains(&number) {
-            number += 1;
-        }
+        let number = self.free.get_min().copied().unwrap_or(self.next);
         if number >= limit {
             return None;
         }
-        self.used.insert(number);
-        self.first_free = number + 1;
+        self.reserve(number);
         Some(number)
     }
 
     pub(super) fn reserve(&mut self, number: u32) {
-        self.used.insert(number);
+        if number < self.next {
+            self.free.remove(&number);
+            return;
+        }
+        self.free.extend(self.next..number);
+        self.next = number + 1;
     }
 
     pub(super) fn release(&mut self, number: u32) {
-        self.used.remove(&number);
-        self.first_free = self.first_free.min(number);
+        if !(FIRST..self.next).contains(&number) {
+            return;
+        }
+        self.free.insert(number);
+        while self.free.get_max().is_some_and(|last| *last == self.next - 1) {
+            self.next -= 1;
+            self.free.remove(&self.next);
+        }
     }
 }
 
@@ -52,5 +75,18 @@ mod tests {
         assert_eq!(numbers.take(5), None);
         numbers.release(2);
         assert_eq!(numbers.take(5), Some(2));
+    }
+
+    #[test]
+    fn the_same_numbers_in_use_are_equal_whatever_their_history() {
+        let mut numbers = Numbers::default();
+        let taken: Vec<u32> = (0..9).filter_map(|_| numbers.take(100)).collect();
+        for number in taken.iter().rev().filter(|number| **number != 4) {
+            numbers.release(*number);
+        }
+        numbers.release(77);
+        assert_eq!(numbers, Numbers::with_used(BTreeSet::from([4])));
+        numbers.release(4);
+        assert_eq!(numbers, Numbers::default());
     }
 }

@@ -1,8 +1,9 @@
 //! Forwarding rules to the keys that packets are looked up by (semantics §2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use imbl::OrdMap;
 use ipnet::IpNet;
 use lb_common::layout::{AddressKey, Rule, RuleKey, SteeringKey, Vip, ipv4_key, ipv6_vip_key};
 use lb_common::policy::RuleProtocol;
@@ -15,9 +16,10 @@ use crate::model::{Config, ForwardingRule, Ports, ResourcePath};
 pub(super) fn compile(
     config: &Config,
     number: impl Fn(&ServiceKey) -> Option<u32>,
-    steering: &BTreeMap<ResourcePath, u32>,
+    steering: &OrdMap<ResourcePath, u32>,
 ) -> RuleContents {
     let mut contents = RuleContents::default();
+    let bases = bases(config);
     for rule in config.rules.values() {
         let key = ServiceKey {
             service: rule.service.clone(),
@@ -34,7 +36,7 @@ pub(super) fn compile(
                 },
                 &mut contents,
             );
-        } else if let Some(set) = base_of(config, rule).and_then(|base| steering.get(&base.path)) {
+        } else if let Some(set) = bases.get(&claim(rule)).and_then(|base| steering.get(&base.path)) {
             for range in &rule.source_ranges {
                 let (source, bits) = prefix(range);
                 contents.steering.insert(
@@ -53,23 +55,33 @@ pub(super) fn compile(
     contents
 }
 
-/// The base rule of a steering rule: the same address, protocol and ports, and no ranges.
-fn base_of<'a>(config: &'a Config, rule: &ForwardingRule) -> Option<&'a ForwardingRule> {
-    config.rules.values().find(|base| {
-        base.source_ranges.is_empty()
-            && vip_key(base.vip.address) == vip_key(rule.vip.address)
-            && base.protocol == rule.protocol
-            && base.ports == rule.ports
-    })
+/// What a base rule and its steering rules have in common: address, protocol and ports.
+type Claim<'a> = (AddressKey, u8, &'a Ports);
+
+fn claim(rule: &ForwardingRule) -> Claim<'_> {
+    (vip_key(rule.vip.address), rule.protocol as u8, &rule.ports)
+}
+
+/// The rules without ranges, by what they claim; built only where some rule steers.
+fn bases(config: &Config) -> BTreeMap<Claim<'_>, &ForwardingRule> {
+    let steers = config.rules.values().any(|rule| !rule.source_ranges.is_empty());
+    let bases = config
+        .rules
+        .values()
+        .filter(|rule| steers && rule.source_ranges.is_empty());
+    bases.map(|rule| (claim(rule), rule)).collect()
 }
 
 /// Base rules that have steering rules.
-pub(super) fn steered(config: &Config) -> impl Iterator<Item = &ResourcePath> {
+pub(super) fn steered(config: &Config) -> BTreeSet<&ResourcePath> {
+    let bases = bases(config);
     let rules = config
         .rules
         .values()
         .filter(|rule| !rule.source_ranges.is_empty());
-    rules.filter_map(|rule| Some(&base_of(config, rule)?.path))
+    rules
+        .filter_map(|rule| Some(&bases.get(&claim(rule))?.path))
+        .collect()
 }
 
 fn add_base(rule: &ForwardingRule, value: Rule, contents: &mut RuleContents) {

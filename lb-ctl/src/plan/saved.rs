@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lb_common::layout::{Pool, ZoneTables};
 use serde::{Deserialize, Serialize};
 
+use super::backends::Backends;
 use super::compile::{Plan, RemovedService, Space};
 use super::contents::{Contents, ServiceContents};
 use super::members::{EndedMember, EndpointId, MemberPlan, MemberStatus};
@@ -19,33 +20,44 @@ use crate::model::ResourcePath;
 /// Numbers, drains and pools. Seconds count from boot, and numbers mean something only to the maps that they were made
 /// for: whoever keeps this keeps it with both, and before the plan is applied. A newer history than the maps' is
 /// taken up whole; an older one does not know which numbers have changed hands since.
+///
+/// It comes in parts, so that a change is kept by what it changed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SavedPlan {
+    pub common: SavedCommon,
+    pub services: Vec<(ServiceKey, SavedService)>,
+    /// Of the service of the same key.
+    pub members: Vec<(ServiceKey, SavedMembers)>,
+}
+
+/// What belongs to no service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct SavedPlan {
-    services: Vec<SavedService>,
+pub struct SavedCommon {
     removed: Vec<SavedRemoved>,
     steering: BTreeMap<ResourcePath, u32>,
-    #[serde(default)]
     zones: BTreeMap<String, u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct SavedService {
-    key: ServiceKey,
+pub struct SavedService {
     number: u32,
-    members: Vec<SavedMember>,
-    ended: Vec<EndedMember>,
     failover_active: bool,
     failover_deadline: u32,
     idle_seconds: u32,
     longer_idle_until: u32,
     table: Option<Region>,
-    #[serde(default)]
     zone_words: Option<Region>,
     /// By zone number.
-    #[serde(default)]
     zone_tables: BTreeMap<u32, Region>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SavedMembers {
+    members: Vec<SavedMember>,
+    ended: Vec<EndedMember>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,37 +76,70 @@ struct SavedRemoved {
     free_at: u32,
 }
 
+impl ServicePlan {
+    pub fn save(&self) -> SavedService {
+        let zone_tables = self.zones.tables.iter();
+        SavedService {
+            number: self.number,
+            failover_active: self.active == Pool::Failover,
+            failover_deadline: self.failover_deadline,
+            idle_seconds: self.idle_seconds,
+            longer_idle_until: self.longer_idle_until,
+            table: self.table.as_ref().map(|table| table.region),
+            zone_words: self.zones.words,
+            zone_tables: zone_tables.map(|(zone, table)| (*zone, table.region)).collect(),
+        }
+    }
+
+    pub fn save_members(&self) -> SavedMembers {
+        SavedMembers {
+            members: self.members.iter().map(SavedMember::of).collect(),
+            ended: self.ended.clone(),
+        }
+    }
+}
+
 impl Plan {
     pub fn save(&self) -> SavedPlan {
-        let services = self.services.iter().map(|(key, service)| SavedService {
-            key: key.clone(),
-            number: service.number,
-            members: service.members.iter().map(SavedMember::of).collect(),
-            ended: service.ended.clone(),
-            failover_active: service.active == Pool::Failover,
-            failover_deadline: service.failover_deadline,
-            idle_seconds: service.idle_seconds,
-            longer_idle_until: service.longer_idle_until,
-            table: service.table.as_ref().map(|table| table.region),
-            zone_words: service.zones.words,
-            zone_tables: service
-                .zones
-                .tables
-                .iter()
-                .map(|(zone, table)| (*zone, table.region))
+        let services = self.services.iter();
+        let members = services.clone();
+        SavedPlan {
+            common: self.save_common(),
+            services: services
+                .map(|(key, service)| (key.clone(), service.save()))
                 .collect(),
-        });
+            members: members
+                .map(|(key, service)| (key.clone(), service.save_members()))
+                .collect(),
+        }
+    }
+
+    pub fn save_common(&self) -> SavedCommon {
         let removed = self.removed.iter().map(|service| SavedRemoved {
             number: service.number,
             members: service.members.clone(),
             free_at: service.free_at,
         });
-        SavedPlan {
-            services: services.collect(),
+        SavedCommon {
             removed: removed.collect(),
-            steering: self.steering.clone(),
+            steering: self
+                .steering
+                .iter()
+                .map(|(rule, set)| (rule.clone(), *set))
+                .collect(),
             zones: (*self.space.zone_numbers).clone(),
         }
+    }
+
+    /// Whether [`Plan::save_common`] is that of `other`, without making either where nothing was removed.
+    pub fn has_common_of(&self, other: &Self) -> bool {
+        let same_removed = self.removed.len() == other.removed.len()
+            && self
+                .removed
+                .iter()
+                .zip(&other.removed)
+                .all(|(one, other)| Arc::ptr_eq(one, other));
+        same_removed && self.steering == other.steering && self.space.zone_numbers == other.space.zone_numbers
     }
 
     /// Takes up the history of an earlier run and what the maps hold now. The result says what is known; the first
@@ -103,43 +148,43 @@ impl Plan {
     /// What the maps hold and the history does not know is ended by that compilation: without any history every
     /// service gets new numbers, and every tracked flow is selected anew at its next packet.
     pub fn adopt(saved: SavedPlan, actual: &Contents) -> Self {
-        let mut space = Space::default();
-        space.services = Numbers::with_used(saved.service_numbers());
-        space.members = Numbers::with_used(saved.member_numbers());
-        space.steering = Numbers::with_used(saved.steering.values().copied().collect());
-        space.free_zones = Numbers::with_used(saved.zones.values().copied().collect());
-        space.zone_numbers = Arc::new(saved.zones);
-        space.adopt_backends(&actual.backends);
+        let space = Space {
+            services: Numbers::with_used(saved.service_numbers()),
+            members: Numbers::with_used(saved.member_numbers()),
+            steering: Numbers::with_used(saved.common.steering.values().copied().collect()),
+            free_zones: Numbers::with_used(saved.common.zones.values().copied().collect()),
+            zone_numbers: Arc::new(saved.common.zones),
+            backends: Backends::adopt(&actual.backends),
+            ..Space::default()
+        };
         let mut plan = Plan {
-            steering: saved.steering,
+            steering: saved.common.steering.into_iter().collect(),
             space,
             ..Plan::default()
         };
-        for service in saved.services {
+        let mut members: BTreeMap<ServiceKey, SavedMembers> = saved.members.into_iter().collect();
+        for (key, service) in saved.services {
             let held = actual.services.get(&service.number);
-            let (key, service) = service.into_plan(held);
+            let members = members.remove(&key).unwrap_or_default();
+            let service = service.into_plan(members, held);
             for table in service.table.iter().chain(service.zones.tables.values()) {
                 plan.space.regions.mark(table.region);
             }
             if let Some(words) = service.zones.words {
                 plan.space.zone_words.mark(words);
             }
-            plan.contents
-                .services
-                .insert(service.number, service.contents.clone());
+            plan.put_contents(service.number, service.contents.clone(), 0);
             plan.services.insert(key, Arc::new(service));
         }
-        for service in saved.removed {
+        for service in saved.common.removed {
             let record = actual
                 .services
                 .get(&service.number)
                 .map(|held| held.record)
                 .unwrap_or_default();
             let removed = RemovedService::new(service.number, record, service.members, service.free_at);
-            plan.contents
-                .services
-                .insert(removed.number, removed.contents.clone());
-            plan.removed.push(removed);
+            plan.put_contents(removed.number, removed.contents.clone(), 0);
+            plan.removed.push(Arc::new(removed));
         }
         plan.reserve_unclaimed(actual);
         plan
@@ -148,27 +193,17 @@ impl Plan {
 
 impl SavedPlan {
     fn service_numbers(&self) -> BTreeSet<u32> {
-        let removed = self.removed.iter().map(|service| service.number);
-        self.services
-            .iter()
-            .map(|service| service.number)
-            .chain(removed)
-            .collect()
+        let removed = self.common.removed.iter().map(|service| service.number);
+        let services = self.services.iter().map(|(_, service)| service.number);
+        services.chain(removed).collect()
     }
 
     fn member_numbers(&self) -> BTreeSet<u32> {
-        let mut numbers = BTreeSet::new();
-        for service in &self.services {
-            numbers.extend(service.members.iter().map(|member| member.number));
-            numbers.extend(service.ended.iter().map(|member| member.number));
-        }
-        numbers.extend(
-            self.removed
-                .iter()
-                .flat_map(|service| &service.members)
-                .map(|member| member.number),
-        );
-        numbers
+        let removed = self.common.removed.iter().flat_map(|service| &service.members);
+        let ended = self.members.iter().flat_map(|(_, service)| &service.ended);
+        let ended = removed.chain(ended).map(|member| member.number);
+        let members = self.members.iter().flat_map(|(_, service)| &service.members);
+        members.map(|member| member.number).chain(ended).collect()
     }
 }
 
@@ -183,7 +218,7 @@ impl SavedMember {
 }
 
 impl SavedService {
-    fn into_plan(self, held: Option<&Arc<ServiceContents>>) -> (ServiceKey, ServicePlan) {
+    fn into_plan(self, members: SavedMembers, held: Option<&Arc<ServiceContents>>) -> ServicePlan {
         let contents = held.cloned().unwrap_or_default();
         let table = self
             .table
@@ -213,10 +248,10 @@ impl SavedService {
             };
             (member.id, plan)
         };
-        let plan = ServicePlan {
+        let mut plan = ServicePlan {
             number: self.number,
-            members: self.members.into_iter().map(member).collect(),
-            ended: self.ended,
+            members: members.members.into_iter().map(member).collect(),
+            ended: members.ended,
             active: if self.failover_active {
                 Pool::Failover
             } else {
@@ -228,8 +263,10 @@ impl SavedService {
             contents,
             idle_seconds: self.idle_seconds,
             longer_idle_until: self.longer_idle_until,
+            deadline: None,
         };
-        (self.key, plan)
+        plan.deadline = plan.next_deadline();
+        plan
     }
 }
 

@@ -43,6 +43,41 @@ impl Recipe {
         self.candidates.is_empty()
     }
 
+    /// The table, made of that of another recipe where only what differs costs anything.
+    fn build_from(&self, before: &Table) -> Arc<[u32]> {
+        match &before.recipe {
+            Some(recipe) if self.is_akin(recipe) => self.updated(recipe, &before.slots),
+            _ => self.build(),
+        }
+    }
+
+    /// Maglev tables depend on all candidates in every slot.
+    fn is_akin(&self, before: &Self) -> bool {
+        !self.is_maglev
+            && !before.is_maglev
+            && self.size == before.size
+            && rendezvous::are_equal(&self.candidates) == rendezvous::are_equal(&before.candidates)
+    }
+
+    fn updated(&self, before: &Self, slots: &[u32]) -> Arc<[u32]> {
+        let weighs = !rendezvous::are_equal(&self.candidates);
+        let is_same = |one: &Candidate, other: &Candidate| {
+            one.member == other.member && (!weighs || one.weight == other.weight)
+        };
+        let stays = |candidate: &Candidate, others: &[Candidate]| {
+            let found = others.binary_search_by_key(&candidate.identity, |other| other.identity);
+            found.is_ok_and(|position| is_same(candidate, &others[position]))
+        };
+        let (staying, added): (Vec<Candidate>, Vec<Candidate>) = self
+            .candidates
+            .iter()
+            .partition(|candidate| stays(candidate, &before.candidates));
+        let holders = Holders::new(staying);
+        let mut table = slots.to_vec();
+        rendezvous::update(&mut table, &self.candidates, &added, |member| holders.get(member));
+        table.into()
+    }
+
     pub(super) fn build(&self) -> Arc<[u32]> {
         let mut table = vec![0; self.size as usize];
         if self.is_maglev {
@@ -55,8 +90,34 @@ impl Recipe {
     }
 }
 
+/// Candidates by their members, which lie close together.
+struct Holders {
+    first: u32,
+    candidates: Vec<Option<Candidate>>,
+}
+
+impl Holders {
+    fn new(candidates: Vec<Candidate>) -> Self {
+        let members = || candidates.iter().map(|candidate| candidate.member);
+        let (first, last) = (members().min().unwrap_or(0), members().max().unwrap_or(0));
+        let mut places = vec![None; (last - first) as usize + 1];
+        for candidate in candidates {
+            places[(candidate.member - first) as usize] = Some(candidate);
+        }
+        Self {
+            first,
+            candidates: places,
+        }
+    }
+
+    fn get(&self, member: u32) -> Option<Candidate> {
+        let place = member.checked_sub(self.first)?;
+        *self.candidates.get(place as usize)?
+    }
+}
+
 /// A table and its place in the array of all tables.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Table {
     pub(super) region: Region,
     pub(super) slots: Arc<[u32]>,
@@ -108,7 +169,10 @@ impl Shelf<'_> {
         {
             return Ok(present);
         }
-        let slots = recipe.build();
+        let slots = match &present {
+            Some(table) => recipe.build_from(table),
+            None => recipe.build(),
+        };
         let recipe = Some(recipe);
         if let Some(table) = present.as_ref().filter(|table| table.slots == slots) {
             return Ok(Some(Table {
@@ -144,4 +208,56 @@ pub(super) fn identity(seed: u128, endpoint: &EndpointId) -> u64 {
     let instance = endpoint.instance.as_deref().unwrap_or_default();
     let name = format!("{}\0{}\0{instance}", endpoint.group, endpoint.address);
     lb_common::hash::identity(seed, name.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Few identities, so that some stay and some do not; two of the same identity don't occur.
+    fn any_candidates(weights: std::ops::Range<u32>) -> impl Strategy<Value = Vec<Candidate>> {
+        let of_identity = (weights, 1..4u32);
+        proptest::collection::btree_map(0..12u64, of_identity, 1..10).prop_map(|candidates| {
+            let candidate = |(identity, (weight, generation)): (u64, (u32, u32))| Candidate {
+                identity: lb_common::hash::identity(1, &identity.to_be_bytes()),
+                weight,
+                member: 100 * generation + identity as u32,
+            };
+            candidates.into_iter().map(candidate).collect()
+        })
+    }
+
+    fn assert_updates(before: Vec<Candidate>, after: Vec<Candidate>) {
+        let recipe = |candidates| Recipe::new(LocalityPolicy::WeightedRendezvous, 10, candidates);
+        let (before, after) = (recipe(before), recipe(after));
+        let region = Region {
+            offset: 0,
+            size: before.size,
+        };
+        let table = Table {
+            region,
+            slots: before.build(),
+            recipe: Some(before),
+        };
+        assert!(after.build_from(&table) == after.build());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+
+        #[test]
+        fn an_updated_table_is_the_one_that_is_built(
+            before in any_candidates(1..4),
+            after in any_candidates(1..4),
+        ) {
+            assert_updates(before, after);
+        }
+
+        #[test]
+        fn so_it_is_with_equal_weights(before in any_candidates(5..6), after in any_candidates(7..8)) {
+            assert_updates(before, after);
+        }
+    }
 }

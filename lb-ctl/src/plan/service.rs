@@ -66,6 +66,16 @@ pub fn families_in_use(config: &Config, service: &ResourcePath) -> BTreeSet<IpFa
     rules.map(|rule| IpFamily::of(rule.vip.address)).collect()
 }
 
+/// The same of all services.
+pub(super) fn keys_in_use(config: &Config) -> BTreeSet<ServiceKey> {
+    let keys = config.rules.values().map(|rule| ServiceKey {
+        service: rule.service.clone(),
+        family: IpFamily::of(rule.vip.address),
+    });
+    keys.filter(|key| config.services.contains_key(&key.service))
+        .collect()
+}
+
 /// The address by which a family's packets reach an endpoint: its own family's, or the other one's, by encapsulation
 /// or on the same segment.
 pub fn address_of(endpoint: &Endpoint, family: IpFamily) -> IpAddr {
@@ -78,7 +88,7 @@ pub fn address_of(endpoint: &Endpoint, family: IpFamily) -> IpAddr {
 }
 
 /// A service as it is planned, and what its next plan needs to know of it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServicePlan {
     pub number: u32,
     pub members: Members,
@@ -92,6 +102,8 @@ pub struct ServicePlan {
     pub(super) idle_seconds: u32,
     /// The first second at which no entry is left that was made under a longer idle timeout.
     pub(super) longer_idle_until: u32,
+    /// The first second at which time alone changes the plan.
+    pub(super) deadline: Option<u32>,
 }
 
 /// "600 s, as the API says": how long a failover drain lasts.
@@ -111,6 +123,7 @@ impl ServicePlan {
             contents: Arc::default(),
             idle_seconds: 0,
             longer_idle_until: 0,
+            deadline: None,
         }
     }
 
@@ -162,6 +175,8 @@ pub(super) fn compile(
     flip(service, previous, &eligible, &mut next, now);
     select(inputs, key, service, &eligible, &mut next, space, now)?;
     next.contents = contents(inputs, service, &eligible, &next, space, previous);
+    describe_delivery(inputs, &mut next);
+    next.deadline = next.next_deadline();
     Ok(next)
 }
 
@@ -509,7 +524,7 @@ fn delivery_record(inputs: &Inputs<'_>, endpoint: &EndpointId) -> Result<lb_comm
 }
 
 /// Delivery of every member for the tools: its mode, or why there is none.
-pub(super) fn describe_delivery(inputs: &Inputs<'_>, next: &mut ServicePlan) {
+fn describe_delivery(inputs: &Inputs<'_>, next: &mut ServicePlan) {
     for (id, member) in &mut next.members {
         match delivery_record(inputs, id) {
             Ok(record) => (member.delivery, member.unresolved) = (delivery::name(Some(&record)), None),

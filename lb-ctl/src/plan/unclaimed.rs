@@ -13,6 +13,7 @@ use super::compile::{Plan, RemovedService};
 use super::contents::{Contents, ServiceContents};
 use super::members::EndedMember;
 use super::regions::Region;
+use super::service::ServicePlan;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Unclaimed {
@@ -80,19 +81,31 @@ impl Plan {
         for (number, held) in services {
             let strangers = members.remove(&number).unwrap_or_default();
             let removed = ended_service(number, held.record, &strangers, now);
-            self.contents.services.insert(number, removed.contents.clone());
-            self.removed.push(removed);
+            self.put_contents(number, removed.contents.clone(), now);
+            self.removed.push(Arc::new(removed));
         }
-        for service in self.services.values_mut() {
-            for member in members.remove(&service.number).unwrap_or_default() {
-                let ended = service.end(member, now);
-                Arc::make_mut(service).ended.push(ended);
+        for service in self.services.clone().values() {
+            let strangers = members.remove(&service.number).unwrap_or_default();
+            if !strangers.is_empty() {
+                self.end_strangers(service.number, &strangers, now);
             }
         }
         let regions = std::mem::take(&mut self.unclaimed.regions);
         self.space.retire(regions, now);
         let words = std::mem::take(&mut self.unclaimed.zone_words);
         self.space.retire_zone_words(words, now);
+    }
+
+    /// Members of a service that its history does not know.
+    fn end_strangers(&mut self, service: u32, strangers: &[u32], now: u32) {
+        let found = self.services.iter().find(|(_, plan)| plan.number == service);
+        let Some((key, plan)) = found.map(|(key, plan)| (key.clone(), plan.clone())) else {
+            return;
+        };
+        let mut next = ServicePlan::clone(&plan);
+        next.ended
+            .extend(strangers.iter().map(|member| plan.end(*member, now)));
+        self.services.insert(key, Arc::new(next));
     }
 
     fn known_members(&self) -> BTreeSet<u32> {

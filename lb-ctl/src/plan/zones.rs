@@ -19,7 +19,7 @@ use crate::model::{BackendService, ResourcePath};
 pub type ZonePrefixes = BTreeMap<String, BTreeSet<IpNet>>;
 
 /// The zones of one service.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ZonePlan {
     /// Where its selection words are, one for each zone number.
     pub(super) words: Option<Region>,

@@ -61,10 +61,7 @@ impl Resources {
     ) -> Result<Applied, Vec<Fault>> {
         let mut report = Report::default();
         let mut drafts = new_drafts(documents, scope, &mut report);
-        let sources: BTreeMap<ResourcePath, String> = drafts
-            .iter()
-            .map(|(path, draft)| (path.clone(), draft.source().to_owned()))
-            .collect();
+        let sources = sources_of(&drafts);
         let named: BTreeSet<ResourcePath> = sources.keys().cloned().collect();
         self.keep_members(&mut drafts);
         if mode != Mode::Prune {
@@ -175,6 +172,18 @@ impl Resources {
         };
         paths.into_iter().filter_map(change).collect()
     }
+}
+
+/// The resources that documents define, and where, whether or not they are right.
+pub fn sources(documents: &[Document], scope: &Scope) -> BTreeMap<ResourcePath, String> {
+    sources_of(&new_drafts(documents, scope, &mut Report::default()))
+}
+
+fn sources_of(drafts: &Drafts) -> BTreeMap<ResourcePath, String> {
+    let sources = drafts.iter();
+    sources
+        .map(|(path, draft)| (path.clone(), draft.source().to_owned()))
+        .collect()
 }
 
 fn new_drafts(documents: &[Document], scope: &Scope, report: &mut Report) -> Drafts {

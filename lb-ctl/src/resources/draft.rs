@@ -171,6 +171,9 @@ impl Draft {
 
     /// A member of an entry of `list`, when it is not at fault.
     pub(super) fn member<'a>(&self, (at, item): &(String, &'a Value), name: &str) -> Option<&'a Value> {
+        if self.faulty.is_empty() {
+            return item.get(name);
+        }
         let field = format!("{at}.{name}");
         if self.is_faulty(&field) {
             None
@@ -181,6 +184,9 @@ impl Draft {
 
     /// Whether the field, or what holds it, has been reported.
     pub(super) fn is_faulty(&self, field: &str) -> bool {
+        if self.faulty.is_empty() {
+            return false;
+        }
         let ends = field
             .match_indices(['.', '['])
             .map(|(end, _)| end)

@@ -28,7 +28,7 @@ mod unsupported;
 mod tests;
 
 pub(crate) use apply::sorted;
-pub use apply::{Applied, Change, ChangeKind, Mode};
+pub use apply::{Applied, Change, ChangeKind, Mode, sources};
 pub(crate) use change::fixed_fields;
 pub use config::validate;
 pub use document::{Document, parse, read};
@@ -41,4 +41,4 @@ pub(crate) use schema::is_name as is_resource_name;
 pub use schema::{FieldShape, field_shape};
 pub(crate) use set::probe_field;
 pub use set::{Resource, Resources};
-pub use store::{FileStore, MemoryStore, ResourceStore, StoreError};
+pub use store::{Changes, DatabaseStore, MemoryStore, Owners, ResourceStore, StoreError, Stored};

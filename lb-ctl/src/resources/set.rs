@@ -1,6 +1,6 @@
 //! The resources as they are kept and shown: what the API's `get` answers, and a group's members beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -190,6 +190,16 @@ impl Resources {
         };
         resource.iam_policy = Some(policy);
         Ok(next)
+    }
+
+    /// The resources without these, whether or not the rest needs them.
+    pub fn without(&self, paths: &BTreeSet<ResourcePath>) -> Self {
+        let rest = self.all.iter().filter(|(path, _)| !paths.contains(*path));
+        Self {
+            all: rest
+                .map(|(path, resource)| (path.clone(), resource.clone()))
+                .collect(),
+        }
     }
 
     /// The resources without one that nothing needs.

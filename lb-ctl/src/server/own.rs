@@ -19,7 +19,7 @@ use crate::control::place::canonical;
 use crate::control::wire::ApplyRequest;
 use crate::control::{ApplyReport, ControlError, ResourceMap};
 use crate::model::ResourcePath;
-use crate::views::{EndpointHealth, FlowCount, FlowList, Stats, Status};
+use crate::views::{EndpointHealth, FlowCount, FlowList, Stats, Status, Verification};
 
 /// Rows of a flow list when no limit is given, and the most that one may ask for.
 const DEFAULT_FLOWS: usize = 1000;
@@ -31,6 +31,7 @@ type RawQuery = Result<UrlQuery<Vec<(String, String)>>, QueryRejection>;
 pub(super) fn routes() -> Router<Arc<ApiState>> {
     Router::new()
         .route("/lb/v1/status", or_405(get(status)))
+        .route("/lb/v1/verify", or_405(get(verify)))
         .route("/lb/v1/stats", or_405(get(stats)))
         .route("/lb/v1/flows", or_405(get(flows)))
         .route("/lb/v1/flows/count", or_405(get(flow_count)))
@@ -48,6 +49,11 @@ fn or_405(methods: MethodRouter<Arc<ApiState>>) -> MethodRouter<Arc<ApiState>> {
 async fn status(State(state): Shared, query: RawQuery) -> ApiResult<Json<Status>> {
     take(query, &[])?;
     Ok(Json(state.control.status().await?))
+}
+
+async fn verify(State(state): Shared, query: RawQuery) -> ApiResult<Json<Verification>> {
+    take(query, &[])?;
+    Ok(Json(state.control.verify().await?))
 }
 
 async fn stats(State(state): Shared, query: RawQuery) -> ApiResult<Json<Stats>> {

@@ -40,6 +40,7 @@ pub struct FlagDefaults {
     pub token_file: Option<PathBuf>,
     pub xdp_mode: Option<XdpMode>,
     pub flow_slots: Option<u64>,
+    pub table_slots: Option<u32>,
     pub place: DefaultPlace,
     pub announce: Option<bool>,
     pub pin_dir: Option<PathBuf>,

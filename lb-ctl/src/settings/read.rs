@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 use super::walk::{Faults, Walk, path_of};
 use super::{FileSettings, FlagDefaults, GUE_PORT};
-use crate::cli::{DefaultPlace, XdpMode, flow_slots};
+use crate::cli::{DefaultPlace, XdpMode, flow_slots, table_slots};
 use crate::plan::ZonePrefixes;
 use crate::resources::{Fault, FaultKind, is_resource_name};
 
@@ -25,6 +25,7 @@ const KEYS: &[&str] = &[
     "token-file",
     "xdp-mode",
     "flow-slots",
+    "table-slots",
     "project",
     "region",
     "zone",
@@ -89,6 +90,7 @@ fn read(table: &Table, faults: &mut Faults<'_>) -> FileSettings {
             token_file: walk.parsed("token-file"),
             xdp_mode: xdp_mode(&mut walk),
             flow_slots: walk.integer("flow-slots", |n| flow_slots(&n.to_string())),
+            table_slots: walk.integer("table-slots", |n| table_slots(&n.to_string())),
             place: DefaultPlace {
                 project: walk.text("project"),
                 region: walk.text("region"),

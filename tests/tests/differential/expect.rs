@@ -1,7 +1,7 @@
 //! What a packet must come to: the decision on ordinary memory, then delivery (semantics §9) written anew, with
 //! headers and checksums by etherparse where it can make them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use etherparse::checksum::Sum16BitWords;
 use etherparse::icmpv4::DestUnreachableHeader;
@@ -15,6 +15,7 @@ use lb_common::layout::{Backend, DeliveryMode};
 use lb_common::parse::{self, Family, Network};
 use lb_common::testing::MemoryTables;
 use lb_common::verdict::{Action, Reason, Verdict};
+use lb_ctl::plan::contents::Numbered;
 
 use super::world::INGRESS;
 
@@ -47,7 +48,7 @@ impl Outcome {
 }
 
 pub(crate) struct Surroundings<'a> {
-    pub(crate) backends: &'a BTreeMap<u32, Backend>,
+    pub(crate) backends: &'a Numbered<Backend>,
     pub(crate) devices: &'a BTreeSet<u32>,
 }
 

@@ -87,10 +87,9 @@ impl World {
         let sources = sources(random);
         let mut contents = Contents {
             devices: devices.iter().copied().collect(),
-            backends: (1..=24)
+            backends: (1..=24u32)
                 .map(|number| (number, backend(random, devices)))
-                .collect::<BTreeMap<_, _>>()
-                .into(),
+                .collect(),
             ..Contents::default()
         };
         let numbers: Vec<u32> = (1..SIZES.services).filter(|_| random.chance(60)).collect();
@@ -116,22 +115,23 @@ impl World {
     /// Something happens to the services: health, next hops, draining, pools.
     pub(crate) fn change(&mut self, random: &mut Random) {
         let now = self.now;
-        for (number, service) in &mut self.contents.services {
+        for (number, service) in &self.contents.services.clone() {
             if random.chance(50) {
                 continue;
             }
-            let service = Arc::make_mut(service);
+            let mut service = ServiceContents::clone(service);
             for member in service.members.values_mut() {
                 if random.chance(40) {
                     *member = random_member(random, *number, now);
                 }
             }
             service.record.pools = pools(random, now);
+            self.contents.services.insert(*number, Arc::new(service));
         }
         let number = random.between(1, 24) as u32;
         let devices: Vec<u32> = self.contents.devices.iter().copied().collect();
         let replaced = backend(random, &devices);
-        Arc::make_mut(&mut self.contents.backends).insert(number, replaced);
+        self.contents.backends.insert(number, replaced);
     }
 
     /// The same state in ordinary memory. Buckets are those of the world's start.

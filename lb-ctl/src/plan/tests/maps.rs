@@ -70,7 +70,7 @@ impl FakeMaps {
         Contents {
             services: services
                 .into_iter()
-                .map(|(number, service)| (number, service.into()))
+                .map(|(number, service)| (number, Arc::new(service)))
                 .collect(),
             rules: RuleContents {
                 rules: self.tables.rules.clone(),

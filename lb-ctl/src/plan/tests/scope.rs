@@ -38,4 +38,22 @@ proptest! {
             plan = part;
         }
     }
+
+    #[test]
+    fn what_is_due_is_all_that_time_changes(steps in proptest::collection::vec(any_event(), 0..16)) {
+        let mut life = Life::new();
+        let mut plan = life.world.compile(&Plan::default());
+        for event in &steps {
+            life.on(event);
+            plan = life.world.compile(&plan);
+        }
+        while let Some(deadline) = plan.next_deadline() {
+            prop_assert!(deadline > life.world.now);
+            life.world.now = deadline;
+            let all = life.world.compile(&plan);
+            let due = compile(&life.world.inputs(), &plan, Scope::Due, deadline).expect("it fits");
+            prop_assert_eq!(&due, &all);
+            plan = due;
+        }
+    }
 }

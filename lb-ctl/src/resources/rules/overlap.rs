@@ -24,8 +24,36 @@ pub(super) fn check(drafts: &Drafts, report: &mut Report) {
     let rules = drafts.values().filter(|draft| draft.kind == Kind::ForwardingRule);
     let claims: Vec<(&Draft, Claim)> = rules.filter_map(|rule| Some((rule, claim(rule)?))).collect();
     let (steering, base): (Vec<_>, Vec<_>) = claims.into_iter().partition(|(rule, _)| is_steering(rule));
-    for (i, first) in base.iter().enumerate() {
-        for second in base[i + 1..].iter().filter(|second| collide(&first.1, &second.1)) {
+    let mut neighbours: BTreeMap<(IpAddr, u8), Vec<&(&Draft, Claim)>> = BTreeMap::new();
+    for rule in &base {
+        neighbours.entry(rule.1.place()).or_default().push(rule);
+    }
+    for rules in neighbours.values() {
+        overlaps(rules, report);
+    }
+    for (rule, claim) in &steering {
+        let mut bases = neighbours.get(&claim.place()).into_iter().flatten();
+        if !bases.any(|(_, other)| other == claim) && !may_be_base(drafts) {
+            let why = "no forwarding rule with the same address, protocol and ports and without sourceIpRanges exists";
+            report.invalid(rule, "sourceIpRanges", why);
+        }
+    }
+    shared_prefixes(&steering, report);
+}
+
+impl Claim {
+    /// Rules of different places have no packet in common.
+    fn place(&self) -> (IpAddr, u8) {
+        (self.address, self.protocol as u8)
+    }
+}
+
+fn overlaps(rules: &[&(&Draft, Claim)], report: &mut Report) {
+    for (i, first) in rules.iter().enumerate() {
+        for second in rules[i + 1..]
+            .iter()
+            .filter(|second| collide(&first.1, &second.1))
+        {
             let (blamed, other) = blame(first.0, second.0);
             let field = colliding_field(blamed);
             report.invalid(
@@ -35,13 +63,6 @@ pub(super) fn check(drafts: &Drafts, report: &mut Report) {
             );
         }
     }
-    for (rule, claim) in &steering {
-        if !base.iter().any(|(_, other)| other == claim) && !may_be_base(drafts) {
-            let why = "no forwarding rule with the same address, protocol and ports and without sourceIpRanges exists";
-            report.invalid(rule, "sourceIpRanges", why);
-        }
-    }
-    shared_prefixes(&steering, report);
 }
 
 /// Whether some rule without source ranges has a fault that keeps us from knowing what it owns.

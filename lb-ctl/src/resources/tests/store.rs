@@ -1,42 +1,131 @@
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
 use super::*;
-use crate::resources::{FileStore, Kind, MemoryStore, ResourceStore, StoreError};
+use crate::resources::{
+    Changes, DatabaseStore, Kind, MemoryStore, Owners, ResourceStore, StoreError, Stored,
+};
+
+fn internal_set() -> Resources {
+    apply(&internal()).unwrap().resources
+}
+
+fn owners_of(resources: &Resources, file: &str) -> Owners {
+    let paths = resources.iter().map(|(path, _)| path.clone());
+    paths.map(|path| (path, file.to_owned())).collect()
+}
+
+/// Brings a store from what it holds to `next`.
+fn keep(store: &dyn ResourceStore, next: &Stored) {
+    let held = store.load().unwrap();
+    let changes = Changes::between((&held.resources, &held.owners), (&next.resources, &next.owners));
+    store.commit(&changes).unwrap();
+}
+
+fn assert_keeps(store: &dyn ResourceStore) {
+    assert_eq!(store.load().unwrap(), Stored::default());
+    let resources = internal_set();
+    let first = resources.iter().next().map(|(path, _)| path.clone()).unwrap();
+    let whole = Stored {
+        owners: owners_of(&resources, "/etc/lb.json"),
+        resources,
+    };
+    keep(store, &whole);
+    assert_eq!(store.load().unwrap(), whole);
+    let mut less = Stored {
+        resources: whole.resources.without(&BTreeSet::from([first.clone()])),
+        owners: whole.owners.clone(),
+    };
+    less.owners.remove(&first);
+    keep(store, &less);
+    assert_eq!(store.load().unwrap(), less);
+}
 
 #[test]
-fn what_is_saved_is_loaded() {
+fn what_is_kept_is_loaded() {
+    assert_keeps(&MemoryStore::default());
     let directory = tempfile::tempdir().unwrap();
     let nested = directory.path().join("state/lb");
-    let resources = apply(&internal()).unwrap().resources;
-    let store = FileStore::open(&nested).unwrap();
-    assert!(store.load().unwrap().is_empty());
-    store.save(&resources).unwrap();
+    let store = DatabaseStore::open(&nested).unwrap();
+    assert_keeps(&store);
+    let kept = store.load().unwrap();
     drop(store);
-    let store = FileStore::open(&nested).unwrap();
-    assert_eq!(store.load().unwrap(), resources);
-    store.save(&Resources::default()).unwrap();
-    assert!(store.load().unwrap().is_empty());
-    assert!(!nested.join("resources.json.new").exists());
+    assert_eq!(DatabaseStore::open(&nested).unwrap().load().unwrap(), kept);
+}
 
-    let memory = MemoryStore::default();
-    memory.save(&resources).unwrap();
-    assert_eq!(memory.load().unwrap(), resources);
+#[test]
+fn changes_are_what_differs() {
+    let before = internal_set();
+    let mut after = before.clone();
+    let nobody = Owners::new();
+    assert!(Changes::between((&before, &nobody), (&after, &nobody)).is_empty());
+    let mut paths = before.iter().map(|(path, _)| path.clone());
+    let (gone, changed) = (paths.next().unwrap(), paths.next().unwrap());
+    after.all.remove(&gone);
+    let resource = after.all.get_mut(&changed).unwrap();
+    resource.value.insert("description".into(), "another".into());
+    let changes = Changes::between((&before, &nobody), (&after, &nobody));
+    assert_eq!(
+        changes.resources,
+        [(&gone, None), (&changed, after.get(&changed))]
+    );
 }
 
 #[test]
 fn a_directory_has_one_owner() {
     let directory = tempfile::tempdir().unwrap();
-    let first = FileStore::open(directory.path()).unwrap();
-    let second = FileStore::open(directory.path()).unwrap_err();
+    let first = DatabaseStore::open(directory.path()).unwrap();
+    let second = DatabaseStore::open(directory.path()).unwrap_err();
     assert!(matches!(second, StoreError::InUse(_)));
     assert!(second.to_string().contains("in use by another lb-ctl run"));
     drop(first);
-    FileStore::open(directory.path()).unwrap();
+    DatabaseStore::open(directory.path()).unwrap();
 }
 
 #[test]
-fn a_damaged_file_is_named_and_left_alone() {
+fn a_damaged_database_is_named_and_left_alone() {
+    for damaged in ["", "not a database", &"longer than any header. ".repeat(1000)] {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("resources.redb");
+        fs::write(&file, damaged).unwrap();
+        let error = DatabaseStore::open(directory.path()).unwrap_err();
+        assert!(error.to_string().contains("resources.redb is damaged"), "{error}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), damaged);
+    }
+}
+
+#[test]
+fn a_database_that_was_being_made_is_made_anew() {
     let directory = tempfile::tempdir().unwrap();
-    let store = FileStore::open(directory.path()).unwrap();
-    let file = directory.path().join("resources.json");
+    fs::write(directory.path().join("resources.redb.new"), "half of it").unwrap();
+    let store = DatabaseStore::open(directory.path()).unwrap();
+    assert_keeps(&store);
+}
+
+fn write_old(directory: &Path, text: &str) {
+    fs::write(directory.join("resources.json"), text).unwrap();
+}
+
+#[test]
+fn the_file_of_an_older_version_is_taken_over_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let resources = internal_set();
+    let old = json!({"formatVersion": 1, "resources": &resources});
+    write_old(directory.path(), &old.to_string());
+    let store = DatabaseStore::open(directory.path()).unwrap();
+    assert_eq!(store.load().unwrap().resources, resources);
+    assert!(!directory.path().join("resources.json").exists());
+    assert!(directory.path().join("resources.json.imported").exists());
+    drop(store);
+    write_old(directory.path(), "of no interest any more");
+    let store = DatabaseStore::open(directory.path()).unwrap();
+    assert_eq!(store.load().unwrap().resources, resources);
+}
+
+#[test]
+fn a_damaged_file_of_an_older_version_is_named_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
     for damaged in [
         "",
         "{",
@@ -44,28 +133,16 @@ fn a_damaged_file_is_named_and_left_alone() {
         r#"{"formatVersion": 1}"#,
         r#"{"formatVersion": 1, "resources": {"x": {"kind": "y"}}}"#,
     ] {
-        std::fs::write(&file, damaged).unwrap();
-        let error = store.load().unwrap_err();
+        write_old(directory.path(), damaged);
+        let error = DatabaseStore::open(directory.path()).unwrap_err();
         assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
         assert!(error.to_string().contains("resources.json is damaged"));
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), damaged);
+        let left = fs::read_to_string(directory.path().join("resources.json")).unwrap();
+        assert_eq!(left, damaged);
     }
-    std::fs::write(&file, r#"{"formatVersion": 2}"#).unwrap();
-    assert!(store.load().unwrap_err().to_string().contains("format version 2"));
-}
-
-#[test]
-fn a_failed_write_keeps_the_file() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = FileStore::open(directory.path()).unwrap();
-    let resources = apply(&internal()).unwrap().resources;
-    store.save(&resources).unwrap();
-    std::fs::create_dir(directory.path().join("resources.json.new")).unwrap();
-    assert!(matches!(
-        store.save(&Resources::default()),
-        Err(StoreError::Io { .. })
-    ));
-    assert_eq!(store.load().unwrap(), resources);
+    write_old(directory.path(), r#"{"formatVersion": 2}"#);
+    let error = DatabaseStore::open(directory.path()).unwrap_err();
+    assert!(error.to_string().contains("format version 2"), "{error}");
 }
 
 #[test]
@@ -91,9 +168,13 @@ fn a_policy_lives_and_dies_with_its_resource() {
     let front = Scope::default().path(Kind::ForwardingRule, "front");
     let policy = json!({"bindings": [{"role": "roles/viewer", "members": ["allUsers"]}]});
     let with = resources.with_iam_policy(&front, policy.clone()).unwrap();
-    let store = FileStore::open(directory.path()).unwrap();
-    store.save(&with).unwrap();
-    let loaded = store.load().unwrap();
+    let store = DatabaseStore::open(directory.path()).unwrap();
+    let stored = Stored {
+        resources: with.clone(),
+        ..Stored::default()
+    };
+    keep(&store, &stored);
+    let loaded = store.load().unwrap().resources;
     assert_eq!(loaded, with);
     assert_ne!(loaded, resources);
     let kept = |resources: &Resources| resources.get(&front).unwrap().iam_policy.clone();

@@ -1,0 +1,57 @@
+//! From inputs to maps: compile, keep the history, diff, apply.
+
+use anyhow::Context as _;
+
+use super::Controller;
+use crate::dataplane;
+use crate::model::Config;
+use crate::plan::diff::diff;
+use crate::plan::{Inputs, Plan, PlanError, Scope as PlanScope, compile};
+
+impl Controller {
+    pub(super) fn plan_for(&self, config: &Config, scope: PlanScope<'_>) -> Result<Plan, PlanError> {
+        let inputs = Inputs {
+            config,
+            health: &self.health,
+            next_hops: &self.next_hops,
+            zones: &self.settings.zones,
+            gue_port: self.settings.gue_port,
+            seed: self.settings.seed,
+            limits: self.settings.limits,
+        };
+        compile(&inputs, &self.plan, scope, dataplane::now())
+    }
+
+    /// History first: a number that the maps hold is never forgotten.
+    pub(super) fn install(&mut self, plan: Plan) -> anyhow::Result<()> {
+        self.history.save_plan(&plan, self.program.maps.incarnation())?;
+        let operations = diff(&self.actual, &plan.contents);
+        if !operations.is_empty() {
+            tracing::debug!("{} map operations", operations.len());
+        }
+        self.plan = plan;
+        match self.program.maps.apply(&operations) {
+            Ok(()) => self.actual = self.plan.contents.clone(),
+            Err(error) => {
+                // The next difference starts from what is really there.
+                self.actual = self
+                    .program
+                    .maps
+                    .read()
+                    .context("reading the maps back after a failure")?;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn recompile(&mut self, scope: PlanScope<'_>) {
+        let result = match self.plan_for(&self.config, scope) {
+            Ok(plan) => self.install(plan),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = result {
+            tracing::error!("the data plane stays as it was: {error:#}");
+        }
+    }
+}
