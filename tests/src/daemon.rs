@@ -346,11 +346,6 @@ impl<'lab> Daemon<'lab> {
         self.directory.join("bpf")
     }
 
-    /// The directory of the daemon's own files.
-    pub fn directory(&self) -> &Path {
-        &self.directory
-    }
-
     fn log_path(&self) -> PathBuf {
         self.directory.join("daemon.log")
     }

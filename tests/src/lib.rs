@@ -7,8 +7,6 @@
 mod api;
 pub mod balanced;
 pub mod bench;
-#[path = "bench/control.rs"]
-pub mod bench_control;
 pub mod capture;
 mod cleanup;
 pub mod clients;

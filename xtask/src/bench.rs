@@ -15,7 +15,7 @@ pub(crate) struct Options {
     /// A smaller run, to see that everything works
     #[arg(long, global = true)]
     quick: bool,
-    /// Only rows whose title contains this
+    /// Only rows of packets whose title contains this
     #[arg(long, global = true, value_name = "TEXT", default_value = "")]
     filter: String,
     /// Also write the results to this file, as JSON
@@ -23,16 +23,19 @@ pub(crate) struct Options {
     json: Option<PathBuf>,
 }
 
-#[derive(clap::Subcommand, Clone, Copy)]
+#[derive(clap::Subcommand, Clone, Copy, PartialEq)]
 enum Part {
     /// What each kind of packet costs, by test runs of the loaded program
     Packet,
+    /// What changes of the configuration and of health cost, up to 100,000 endpoints
+    Control,
 }
 
 impl Part {
     fn name(self) -> &'static str {
         match self {
             Self::Packet => "packet",
+            Self::Control => "control",
         }
     }
 }
@@ -64,13 +67,18 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 
 /// That the benchmark works, on a debug build that is already there. What it measures is not looked at.
 pub(crate) fn check(objects: &Objects) -> Result<()> {
-    sh::run(command(objects, "debug", Part::Packet)?.arg("--quick"))
+    for part in [Part::Packet, Part::Control] {
+        sh::run(command(objects, "debug", part)?.arg("--quick"))?;
+    }
+    Ok(())
 }
 
 fn command(objects: &Objects, profile: &str, part: Part) -> Result<Command> {
     let mut bench = sh::command(sh::target_dir()?.join(profile).join("lb-bench"));
     objects.announce(&mut bench);
-    build::compared(&mut bench)?;
+    if part == Part::Packet {
+        build::compared(&mut bench)?;
+    }
     bench.arg(part.name());
     Ok(bench)
 }

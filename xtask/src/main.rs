@@ -45,7 +45,7 @@ enum Command {
     Demo(demo::Options),
     /// Install the clients of the Compute API that `test` uses
     Clients,
-    /// Measure: what packets cost (root)
+    /// Measure: what packets and changes cost (root)
     Bench(bench::Options),
     /// Render the documents that come from tests
     Docs,

@@ -19,7 +19,12 @@ use lb_ctl::plan::{Inputs, Limits, Plan, Scope as PlanScope, ZonePrefixes, compi
 use lb_ctl::resources::{
     Changes, DatabaseStore, Document, Mode, Owners, ResourceStore as _, Resources, Scope,
 };
+use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use serde_json::{Value, json};
+
+use super::Extent;
+use super::progress::Progress;
+use super::report::{Machine, Report, Row};
 
 /// One thing that was measured.
 #[derive(Clone, Debug)]
@@ -71,18 +76,68 @@ const SEED: u128 = 0x0c0f_fee0_0000_0000_0000_0000_0000_0002;
 const FLIPS: u32 = 101;
 const BUILDS: u32 = 21;
 
-/// Every case; `quick` is enough to see that all of it works.
-pub fn run(quick: bool) -> Vec<Case> {
+impl Serialize for Case {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Case", 7)?;
+        fields.serialize_field("name", &self.name)?;
+        fields.serialize_field("services", &self.services)?;
+        fields.serialize_field("endpoints", &self.endpoints)?;
+        fields.serialize_field("runs", &self.times.len())?;
+        fields.serialize_field("median_ms", &milliseconds(self.median()))?;
+        fields.serialize_field("worst_ms", &milliseconds(self.worst()))?;
+        fields.serialize_field("processor_ms", &milliseconds(self.median_processor()))?;
+        fields.end()
+    }
+}
+
+impl Row for Case {
+    const HEADER: &'static [&'static str] = &[
+        "CASE",
+        "SERVICES",
+        "ENDPOINTS",
+        "RUNS",
+        "MEDIAN MS",
+        "WORST MS",
+        "PROCESSOR MS",
+    ];
+
+    fn row(&self) -> Vec<String> {
+        let number = |time: Duration| format!("{:.3}", milliseconds(time));
+        vec![
+            self.name.clone(),
+            self.services.to_string(),
+            self.endpoints.to_string(),
+            self.times.len().to_string(),
+            number(self.median()),
+            number(self.worst()),
+            number(self.median_processor()),
+        ]
+    }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// Every case; a quick run is enough to see that all of it works.
+pub(super) fn run(extent: Extent, progress: &mut Progress) -> anyhow::Result<Report<Case>> {
+    let quick = extent == Extent::Quick;
     let shapes: &[Shape] = match quick {
         true => &[(50, 20)],
         false => &[(1, 100), (100, 100), (1000, 100), (10_000, 10)],
     };
     let mut cases = Vec::new();
     for shape in shapes {
+        progress.say(&format!("{} services of {} endpoints", shape.0, shape.1));
         cases.extend(World::new(*shape).measure());
     }
+    progress.say("selection tables");
     cases.extend(tables(if quick { 50 } else { 1000 }));
-    cases
+    Ok(Report {
+        part: "control",
+        machine: Machine::read()?,
+        cases,
+    })
 }
 
 /// What one run took.
@@ -477,26 +532,4 @@ fn tables(backends: u32) -> Vec<Case> {
     });
     let returns = Case::new("rendezvous, one backend more", shape, returns.collect());
     vec![maglev, rendezvous, updates, returns]
-}
-
-/// A table for people.
-pub fn render(cases: &[Case]) -> String {
-    let mut text = format!(
-        "{:<38} {:>8} {:>9} {:>5} {:>10} {:>10} {:>12}\n",
-        "case", "services", "endpoints", "runs", "median ms", "worst ms", "processor ms"
-    );
-    for case in cases {
-        let ms = |time: Duration| time.as_secs_f64() * 1e3;
-        text += &format!(
-            "{:<38} {:>8} {:>9} {:>5} {:>10.3} {:>10.3} {:>12.3}\n",
-            case.name,
-            case.services,
-            case.endpoints,
-            case.times.len(),
-            ms(case.median()),
-            ms(case.worst()),
-            ms(case.median_processor())
-        );
-    }
-    text
 }

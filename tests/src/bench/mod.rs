@@ -5,6 +5,7 @@
 
 mod check;
 mod clock;
+pub mod control;
 pub mod generator;
 mod machine;
 mod packet;
@@ -31,6 +32,11 @@ pub enum Extent {
 }
 
 /// What the data plane costs a packet, by test runs of the loaded program (root). Only rows whose title contains `filter`.
-pub fn packet(extent: Extent, filter: &str) -> Result<Report> {
+pub fn packet(extent: Extent, filter: &str) -> Result<Report<report::Case>> {
     packet::run(extent, filter, &mut Progress::default())
+}
+
+/// What changes cost the control plane, from documents to the kernel's maps (root).
+pub fn control(extent: Extent) -> Result<Report<control::Case>> {
+    control::run(extent, &mut Progress::default())
 }

@@ -35,7 +35,7 @@ struct Pace {
 }
 
 /// Measures the rows whose title contains `filter`.
-pub(super) fn run(extent: Extent, filter: &str, progress: &mut Progress) -> Result<Report> {
+pub(super) fn run(extent: Extent, filter: &str, progress: &mut Progress) -> Result<Report<Case>> {
     enter_namespace();
     let cpu = clock::pin()?;
     progress.say(&format!("measuring on CPU {cpu}"));

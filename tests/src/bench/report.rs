@@ -8,10 +8,17 @@ use serde::Serialize;
 pub use super::machine::Machine;
 
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct Report<C> {
     pub part: &'static str,
     pub machine: Machine,
-    pub cases: Vec<Case>,
+    pub cases: Vec<C>,
+}
+
+/// What a part measures, as a row of its table.
+pub trait Row: Serialize {
+    const HEADER: &'static [&'static str];
+
+    fn row(&self) -> Vec<String>;
 }
 
 /// One row: what a packet costs, in nanoseconds of CPU time, without what making it costs.
@@ -44,22 +51,7 @@ pub struct Case {
     pub lru_ratio: Option<f64>,
 }
 
-const HEADER: [&str; 12] = [
-    "CASE",
-    "DELIVERY",
-    "PROTOCOL",
-    "FLOWS",
-    "SLOTS",
-    "NET NS",
-    "MIN",
-    "MAX",
-    "EXPECTED",
-    "NO TUPLES",
-    "LRU NS",
-    "LRU RATIO",
-];
-
-impl Report {
+impl<C: Row> Report<C> {
     pub fn render(&self, out: &mut dyn Write) -> io::Result<()> {
         let Machine {
             kernel,
@@ -77,7 +69,7 @@ impl Report {
             out,
             "{kind} of {cpus} CPUs ({cpu}), {memory_mib} MiB, Linux {kernel}\n"
         )?;
-        render_table(out, &HEADER, self.cases.iter().map(Case::row))
+        render_table(out, C::HEADER, self.cases.iter().map(Row::row))
     }
 
     pub fn render_json(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -85,7 +77,22 @@ impl Report {
     }
 }
 
-impl Case {
+impl Row for Case {
+    const HEADER: &'static [&'static str] = &[
+        "CASE",
+        "DELIVERY",
+        "PROTOCOL",
+        "FLOWS",
+        "SLOTS",
+        "NET NS",
+        "MIN",
+        "MAX",
+        "EXPECTED",
+        "NO TUPLES",
+        "LRU NS",
+        "LRU RATIO",
+    ];
+
     fn row(&self) -> Vec<String> {
         let number = |value: f64| format!("{value:.1}");
         let optional = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), number);
@@ -113,7 +120,7 @@ mod tests {
 
     use super::*;
 
-    fn report() -> Report {
+    fn report() -> Report<Case> {
         let case = Case {
             name: "one flow".to_owned(),
             delivery: "ipip",

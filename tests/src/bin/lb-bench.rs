@@ -1,4 +1,4 @@
-//! The benchmark: `lb-bench packet`. `cargo xtask bench` builds what it needs and starts it.
+//! The benchmark: `lb-bench packet`, `lb-bench control`. `cargo xtask bench` builds what it needs and starts it.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
+use lb_tests::bench::report::{Report, Row};
 use lb_tests::bench::{self, Extent};
 
 #[derive(Parser)]
@@ -15,7 +16,7 @@ struct Arguments {
     /// A smaller run, to see that everything works
     #[arg(long, global = true)]
     quick: bool,
-    /// Only rows whose title contains this
+    /// Only rows of packets whose title contains this
     #[arg(long, global = true, value_name = "TEXT", default_value = "")]
     filter: String,
     /// Also write the results to this file, as JSON
@@ -27,6 +28,8 @@ struct Arguments {
 enum Part {
     /// What each kind of packet costs
     Packet,
+    /// What changes of the configuration and of health cost
+    Control,
 }
 
 fn main() -> Result<()> {
@@ -36,13 +39,17 @@ fn main() -> Result<()> {
     } else {
         Extent::Full
     };
-    let report = match arguments.part {
-        Part::Packet => bench::packet(extent, &arguments.filter)?,
-    };
+    match arguments.part {
+        Part::Packet => tell(&bench::packet(extent, &arguments.filter)?, arguments.json),
+        Part::Control => tell(&bench::control(extent)?, arguments.json),
+    }
+}
+
+fn tell(report: &Report<impl Row>, json: Option<PathBuf>) -> Result<()> {
     let mut out = lb_ctl::output::stdout();
     report.render(&mut out)?;
     out.flush().context("writing the table")?;
-    if let Some(path) = arguments.json {
+    if let Some(path) = json {
         let naming = || format!("writing {}", path.display());
         let mut file = BufWriter::new(File::create(&path).with_context(naming)?);
         report.render_json(&mut file).with_context(naming)?;

@@ -22,7 +22,7 @@ pub(super) enum HealthChecks {
     #[command(subcommand)]
     Update(update::Update),
     #[command(flatten)]
-    Common(resource::Verb<RegionalOrGlobal>),
+    Common(Box<resource::Verb<RegionalOrGlobal>>),
 }
 
 pub(super) async fn run(verb: &HealthChecks, streams: &mut Streams<'_>) -> Result<(), Failure> {
