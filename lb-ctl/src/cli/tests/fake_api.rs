@@ -157,7 +157,7 @@ async fn answer(State(asked): State<Arc<Mutex<Asked>>>, method: Method, uri: Uri
 fn status() -> Value {
     json!({
         "version": "1", "layoutVersion": 1, "pid": 1, "uptimeSec": 1, "stateDir": "", "interfaces": [],
-        "resources": {}, "endpoints": 0, "healthyEndpoints": 0, "flowSlots": 1, "warnings": [],
+        "resources": {}, "endpoints": 0, "healthyEndpoints": 0, "flowSlots": 1, "config": {"files": {}}, "warnings": [],
         "defaultPlace": {"project": "acme", "region": "r1", "zone": "r1-a"},
     })
 }
