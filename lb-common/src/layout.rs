@@ -23,6 +23,7 @@ pub mod map {
     pub const SERVICES: &str = "LB_SERVICES";
     pub const MEMBERS: &str = "LB_MEMBERS";
     pub const BACKENDS: &str = "LB_BACKENDS";
+    pub const PROBES: &str = "LB_PROBES";
     pub const TABLES: &str = "LB_TABLES";
     pub const FLOWS: &str = "LB_FLOWS";
     pub const TUPLES: &str = "LB_TUPLES";
@@ -45,6 +46,7 @@ pub mod map {
         SERVICES,
         MEMBERS,
         BACKENDS,
+        PROBES,
         TABLES,
         FLOWS,
         TUPLES,
@@ -64,6 +66,8 @@ pub mod size {
     pub const SERVICES: u32 = 1 << 15;
     pub const MEMBERS: u32 = 1 << 17;
     pub const BACKENDS: u32 = 1 << 17;
+    /// Ways on which health probes are delivered; the value is a delivery record's number, 0 is none.
+    pub const PROBES: u32 = 1 << 17;
     pub const TABLE_SLOTS: u32 = 1 << 23;
     pub const FLOW_SLOTS: u32 = 1 << 22;
     /// Prefixes of client zones.

@@ -14,8 +14,8 @@ use crate::config_files::{ConfigFiles, FileWatcher, judge};
 use crate::control::ControlError;
 use crate::controller::{Controller, History, Parts, Settings, kept_seed};
 use crate::dataplane::{self, LoadOptions, PinDirectory, Program, Sizes, XdpMode};
-use crate::net::{Link, Links};
-use crate::plan::Limits;
+use crate::net::{Link, Links, ProbeDevice};
+use crate::plan::{Limits, ProbeDestination};
 use crate::resources::{DatabaseStore, ResourceStore as _, Scope};
 use crate::server::{Server, ServerConfig, TokenFile};
 use crate::settings::FileSettings;
@@ -32,7 +32,22 @@ pub fn run(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
     runtime.block_on(serve(args, file))
 }
 
+/// However it ends, nothing stays of the way that probes leave by.
 async fn serve(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
+    let mut probe_device = None;
+    let served = serve_with(args, file, &mut probe_device).await;
+    if let Some(device) = probe_device {
+        let removed = device.remove().await;
+        removed.unwrap_or_else(|error| tracing::warn!("removing the way that probes leave by: {error}"));
+    }
+    served
+}
+
+async fn serve_with(
+    args: RunArgs,
+    file: FileSettings,
+    probe_device: &mut Option<Arc<ProbeDevice>>,
+) -> anyhow::Result<()> {
     let scope = args.place.scope(&Scope::default());
     let store = DatabaseStore::open(&args.state_dir)?;
     let stored = store.load()?;
@@ -66,12 +81,19 @@ async fn serve(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
     program.forward_logs()?;
     let tokens = args.token_file.as_deref().map(TokenFile::open).transpose()?;
     let server = Server::bind(&args.listen, tokens)?;
+    // Not before it is known that no other daemon serves here: the device is that one's.
+    *probe_device = make_probe_device(&file).await?;
+    if probe_device.is_some() {
+        program.attach_probe(ProbeDevice::NAME).context(NO_VIP_PROBES)?;
+    }
     let settings = Settings {
         scope,
         seed,
         limits: Limits::from(&sizes),
         zones: file.zones,
         gue_port: file.gue_port,
+        probe_destination: file.probe_destination,
+        probe_mark: file.probe_mark,
         interfaces: links.iter().map(|link| (link.name.clone(), link.index)).collect(),
         announce: !args.no_announce,
         state_dir: args.state_dir.clone(),
@@ -87,6 +109,7 @@ async fn serve(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
         from_files,
         files_changed: files_changed.clone(),
         program,
+        probe_device: probe_device.clone(),
         history,
     };
     let (mut controller, handle, events) = Controller::start(parts).await?;
@@ -108,6 +131,23 @@ async fn serve(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
         tracing::info!("stopped");
     }
     Ok(())
+}
+
+const NO_VIP_PROBES: &str = "endpoints can't be probed at VIPs (`probe-destination = \"own-address\"` in the settings \
+    file has them probed at their own addresses, which proves less)";
+
+async fn make_probe_device(file: &FileSettings) -> anyhow::Result<Option<Arc<ProbeDevice>>> {
+    match file.probe_destination {
+        ProbeDestination::Vip => {
+            let made = ProbeDevice::create(file.probe_mark).await;
+            Ok(Some(Arc::new(made.context(NO_VIP_PROBES)?)))
+        }
+        ProbeDestination::OwnAddress => {
+            // An earlier run may have probed VIPs, and been killed.
+            ProbeDevice::remove_leftovers().await?;
+            Ok(None)
+        }
+    }
 }
 
 /// From before the files are read, so that no change is missed.
@@ -191,8 +231,9 @@ async fn wait_for_signal() -> anyhow::Result<()> {
 }
 
 /// Detaches what a daemon that runs no more has left pinned.
-pub fn detach_offline(pin_dir: &Path) -> anyhow::Result<()> {
+pub async fn detach_offline(pin_dir: &Path) -> anyhow::Result<()> {
     let interfaces = dataplane::detach_offline(pin_dir)?;
+    ProbeDevice::remove_leftovers().await?;
     if interfaces.is_empty() {
         bail!("nothing is attached: {} holds no pinned link", pin_dir.display());
     }

@@ -142,7 +142,10 @@ pub struct Group {
 }
 
 /// The annotation `lb/delivery`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Delivery {
     #[default]
     Auto,

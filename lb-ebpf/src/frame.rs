@@ -1,6 +1,6 @@
 //! The only file that makes references into packet memory.
 
-use aya_ebpf::programs::XdpContext;
+use aya_ebpf::programs::{TcContext, XdpContext};
 use lb_common::opaque::hide;
 use lb_common::wire::Packet;
 
@@ -18,6 +18,15 @@ const REACH: usize = 0x7fff;
 impl Frame {
     #[inline(always)]
     pub(crate) fn of(ctx: &XdpContext) -> Self {
+        Self {
+            start: ctx.data(),
+            end: ctx.data_end(),
+        }
+    }
+
+    /// The same of a socket buffer: what lies in its linear part, which holds all headers.
+    #[inline(always)]
+    pub(crate) fn of_skb(ctx: &TcContext) -> Self {
         Self {
             start: ctx.data(),
             end: ctx.data_end(),

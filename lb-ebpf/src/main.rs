@@ -1,4 +1,5 @@
-//! The XDP program: calls the decision, turns the outcome into an action, counts it; nothing else.
+//! The kernel programs. `lb`, at XDP: calls the decision, turns the outcome into an action, counts it; nothing else.
+//! `lb_probe`, at the probe device's egress: delivers health probes.
 #![no_std]
 #![no_main]
 #![allow(
@@ -14,10 +15,11 @@ mod kernel;
 #[cfg(feature = "lru")]
 mod lru;
 mod maps;
+mod probe;
 
 use aya_ebpf::bindings::xdp_action;
-use aya_ebpf::macros::xdp;
-use aya_ebpf::programs::XdpContext;
+use aya_ebpf::macros::{classifier, xdp};
+use aya_ebpf::programs::{TcContext, XdpContext};
 use lb_common::decide::decide_with;
 use lb_common::parse::{self, Network};
 use lb_common::verdict::{Action, Reason, Verdict};
@@ -40,6 +42,11 @@ fn lb(ctx: XdpContext) -> u32 {
     maps::count(&verdict, length);
     emit::report(&ctx, &verdict);
     action
+}
+
+#[classifier]
+fn lb_probe(ctx: TcContext) -> i32 {
+    probe::deliver(&ctx)
 }
 
 #[inline(always)]

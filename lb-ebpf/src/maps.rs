@@ -33,6 +33,8 @@ pub(crate) static LB_MEMBERS: Array<Member> = Array::with_max_entries(size::MEMB
 #[map]
 static LB_BACKENDS: Array<Backend> = Array::with_max_entries(size::BACKENDS, BPF_F_MMAPABLE);
 #[map]
+static LB_PROBES: Array<u64> = Array::with_max_entries(size::PROBES, BPF_F_MMAPABLE);
+#[map]
 pub(crate) static LB_TABLES: Array<u64> = Array::with_max_entries(size::TABLE_SLOTS / 2, BPF_F_MMAPABLE);
 #[map]
 pub(crate) static LB_FLOWS: Array<KernelBucket> =
@@ -189,6 +191,12 @@ pub(crate) fn zone(client: &AddressKey) -> u32 {
 #[inline(always)]
 pub(crate) fn backend(number: u32) -> Option<&'static Backend> {
     LB_BACKENDS.get(number)
+}
+
+/// How the probes of this number are delivered; nothing while they can't be.
+#[inline(always)]
+pub(crate) fn probe(number: u32) -> Option<&'static Backend> {
+    backend(*LB_PROBES.get(number)? as u32)
 }
 
 /// Counts the outcome, per CPU, so without atomics.

@@ -122,6 +122,7 @@ fn targets(load: Load, port: u16) -> BTreeMap<TargetId, Arc<HealthCheck>> {
         .map(|address| TargetId {
             check: path.clone(),
             address: IpAddr::V4(address.into()),
+            via: None,
         })
         .map(|target| (target, Arc::clone(&check)))
         .collect()

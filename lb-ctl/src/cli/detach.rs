@@ -34,7 +34,7 @@ pub(super) async fn run(args: &DetachArgs, streams: &mut Streams<'_>) -> Result<
                 streams.err,
                 "No daemon answers ({reason}): detaching what is pinned."
             )?;
-            crate::daemon::detach_offline(&args.pin_dir)?;
+            crate::daemon::detach_offline(&args.pin_dir).await?;
         }
         Err(error) => return Err(error.into()),
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Controller;
 use crate::control::{ApplyOptions, ApplyReport, ControlError, resource_map};
 use crate::model::{Config, ResourcePath};
-use crate::plan::{PlanError, Scope as PlanScope};
+use crate::plan::{Plan, PlanError, Scope as PlanScope};
 use crate::resources::{Applied, ChangeKind, Changes, Document, Fault, FaultKind, Owners, Resources};
 
 impl Controller {
@@ -122,18 +122,31 @@ impl Controller {
         owners: Owners,
         config: Config,
     ) -> Result<(), ControlError> {
-        let plan = self
-            .plan_for(&config, PlanScope::All)
-            .map_err(|error| does_not_fit(&error))?;
-        self.keep(&resources, &owners)?;
+        let heirs = self.pass_health_on(&config);
+        let plan = self.plan_and_save(&resources, &owners, &config);
+        let plan = plan.inspect_err(|_| heirs.iter().for_each(|heir| drop(self.health.remove(heir))))?;
         self.resources = resources;
         self.owners = owners;
         self.config = config;
         self.published
             .send_replace(Arc::new(resource_map(&self.resources)));
         let installed = self.install(plan);
+        let inherited = heirs.iter().map(|heir| (heir, self.health.get(heir)));
+        self.history.save_health(inherited);
         self.follow_endpoints();
         installed.map_err(|error| ControlError::Internal(format!("{error:#}")))
+    }
+
+    fn plan_and_save(
+        &mut self,
+        resources: &Resources,
+        owners: &Owners,
+        config: &Config,
+    ) -> Result<Plan, ControlError> {
+        let plan = self.plan_for(config, PlanScope::All);
+        let plan = plan.map_err(|error| does_not_fit(&error))?;
+        self.keep(resources, owners)?;
+        Ok(plan)
     }
 }
 

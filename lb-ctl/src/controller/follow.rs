@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::Controller;
 use super::index::{self, Index};
 use crate::config_files::FromFiles;
-use crate::health::{HealthEvent, TargetId};
-use crate::model::ResourcePath;
+use crate::health::{self, HealthEvent, TargetId};
+use crate::model::{Config, ResourcePath};
 use crate::net::{NextHop, NextHops};
 use crate::plan::Scope as PlanScope;
 
@@ -20,7 +20,11 @@ impl Controller {
     /// The first plan: stored resources and the files, with the network looked at first, so that a restart does not
     /// find its endpoints unresolved.
     pub(super) async fn load(&mut self, from_files: FromFiles) -> anyhow::Result<()> {
-        self.index = Index::new(&from_files.applied.config, &self.plan);
+        self.index = Index::new(
+            &from_files.applied.config,
+            &self.plan,
+            self.settings.probe_destination,
+        );
         self.watch_endpoints();
         self.wait_for_next_hops().await;
         self.adopt_files(from_files).map_err(anyhow::Error::new)?;
@@ -37,9 +41,22 @@ impl Controller {
         }
     }
 
+    /// Endpoints that `config` has probed in another way keep their health until such probes contradict it. Returns the
+    /// targets that have it now.
+    pub(super) fn pass_health_on(&mut self, config: &Config) -> Vec<TargetId> {
+        let next = Index::new(config, &self.plan, self.settings.probe_destination);
+        let leaving = self.health.iter();
+        let leaving = leaving.filter(|(target, _)| !next.targets.contains_key(target));
+        let is_new = |target: &&TargetId| !self.health.contains_key(target);
+        let heirs = health::heirs(leaving, next.targets.keys().filter(is_new));
+        let added = heirs.keys().cloned().collect();
+        self.health.extend(heirs);
+        added
+    }
+
     /// Probes and watches whom the configuration and the plan name now.
     pub(super) fn follow_endpoints(&mut self) {
-        self.index = Index::new(&self.config, &self.plan);
+        self.index = Index::new(&self.config, &self.plan, self.settings.probe_destination);
         let gone: Vec<TargetId> = self
             .health
             .keys()

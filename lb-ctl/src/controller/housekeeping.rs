@@ -41,13 +41,19 @@ impl Controller {
         }
     }
 
-    pub(super) fn detach(&mut self) -> Result<(), ControlError> {
+    pub(super) async fn detach(&mut self) -> Result<(), ControlError> {
         if !self.attached {
             return Err(ControlError::NotAttached);
         }
         crate::dataplane::detach_offline(&self.settings.pin_dir)
             .map_err(|error| ControlError::Internal(format!("{error:#}")))?;
         self.attached = false;
+        // Probes on paths that are gone are told from those that fail.
+        self.probe_paths.send_replace(None);
+        if let Some(device) = &self.probe_device {
+            let removed = device.remove().await;
+            removed.map_err(|error| ControlError::Internal(error.to_string()))?;
+        }
         tracing::info!("detached; no packet is forwarded any more");
         Ok(())
     }

@@ -5,8 +5,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::health::TargetId;
-use crate::model::{BackendService, Config, Endpoint, Group, HealthCheck, ResourcePath};
-use crate::plan::{IpFamily, MemberStatus, Plan, address_of, families_in_use};
+use crate::model::{BackendService, Config, Delivery, Endpoint, Group, HealthCheck, ResourcePath};
+use crate::plan::{
+    IpFamily, MemberStatus, Plan, ProbeDestination, ProbedVips, Probing, ServiceKey, address_of,
+    families_in_use,
+};
 
 /// From what events name to the services that depend on it.
 #[derive(Debug, Default)]
@@ -17,28 +20,28 @@ pub(super) struct Index {
 
 impl Index {
     /// Draining endpoints are probed and delivered to as attached ones are, though no group names them any more.
-    pub(super) fn new(config: &Config, plan: &Plan) -> Self {
+    pub(super) fn new(config: &Config, plan: &Plan, destination: ProbeDestination) -> Self {
         let mut index = Self::default();
+        let vips = ProbedVips::of(config, destination);
         let families = Families::of(config);
         for service in config.services.values() {
-            let attached =
-                endpoints(config, service, families.probed(service)).map(|(_, _, address)| address);
-            for address in attached.chain(draining(plan, &service.path)) {
-                index
-                    .addresses
-                    .entry(address)
-                    .or_default()
-                    .insert(service.path.clone());
-                if let Some(check) = &service.health_check {
-                    let target = TargetId {
-                        check: check.clone(),
-                        address,
-                    };
+            for family in families.probed(service) {
+                let probing = Probing::of(&vips, service, family);
+                let attached = endpoints(config, service)
+                    .map(|(group, endpoint)| (address_of(endpoint, family), group.delivery));
+                for (address, delivery) in attached.chain(draining(config, plan, &service.path, family)) {
                     index
-                        .targets
-                        .entry(target)
+                        .addresses
+                        .entry(address)
                         .or_default()
                         .insert(service.path.clone());
+                    if let Some(probing) = probing {
+                        index
+                            .targets
+                            .entry(probing.target(address, delivery))
+                            .or_default()
+                            .insert(service.path.clone());
+                    }
                 }
             }
         }
@@ -46,14 +49,24 @@ impl Index {
     }
 }
 
-/// The addresses of the endpoints that have left a service and still serve its connections.
-fn draining(plan: &Plan, service: &ResourcePath) -> impl Iterator<Item = IpAddr> {
-    let plans = plan.keys_of(service).into_iter();
-    plans
-        .filter_map(|key| plan.services.get(&key))
-        .flat_map(|plan| &plan.members)
+/// The endpoints that have left a service and still serve its connections.
+fn draining<'a>(
+    config: &'a Config,
+    plan: &'a Plan,
+    service: &ResourcePath,
+    family: IpFamily,
+) -> impl Iterator<Item = (IpAddr, Delivery)> + use<'a> {
+    let key = ServiceKey {
+        service: service.clone(),
+        family,
+    };
+    let members = plan.services.get(&key).into_iter().flat_map(|plan| &plan.members);
+    members
         .filter(|(_, member)| matches!(member.status, MemberStatus::Draining(_)))
-        .map(|(id, _)| id.address)
+        .map(|(id, _)| {
+            let group = config.groups.get(&id.group);
+            (id.address, group.map_or(Delivery::Auto, |group| group.delivery))
+        })
 }
 
 /// The families that services are reached in.
@@ -88,39 +101,29 @@ fn or_any(families: BTreeSet<IpFamily>) -> BTreeSet<IpFamily> {
     }
 }
 
-/// Every (group, endpoint, address) of a service in these families.
+/// Every (group, endpoint) of a service.
 pub(super) fn endpoints<'a>(
     config: &'a Config,
     service: &'a BackendService,
-    families: BTreeSet<IpFamily>,
-) -> impl Iterator<Item = (&'a Group, &'a Endpoint, IpAddr)> {
+) -> impl Iterator<Item = (&'a Group, &'a Endpoint)> {
     let groups = service
         .backends
         .iter()
         .filter_map(|backend| config.groups.get(&backend.group));
-    groups.flat_map(move |group| {
-        let families = families.clone();
-        group.endpoints.iter().flat_map(move |endpoint| {
-            let addresses: BTreeSet<IpAddr> = families
-                .iter()
-                .map(|family| address_of(endpoint, *family))
-                .collect();
-            addresses
-                .into_iter()
-                .map(move |address| (group, endpoint, address))
-        })
-    })
+    groups.flat_map(|group| group.endpoints.iter().map(move |endpoint| (group, endpoint)))
 }
 
 /// Every address of an endpoint.
 pub(super) fn addresses(config: &Config) -> BTreeSet<IpAddr> {
     let families = Families::of(config);
     let services = config.services.values();
-    services
-        .flat_map(|service| {
-            endpoints(config, service, families.probed(service)).map(|(_, _, address)| address)
-        })
-        .collect()
+    let mut addresses = BTreeSet::new();
+    for service in services {
+        for family in families.probed(service) {
+            addresses.extend(endpoints(config, service).map(|(_, endpoint)| address_of(endpoint, family)));
+        }
+    }
+    addresses
 }
 
 pub(super) fn health_targets(config: &Config, index: &Index) -> BTreeMap<TargetId, Arc<HealthCheck>> {

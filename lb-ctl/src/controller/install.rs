@@ -1,5 +1,7 @@
 //! From inputs to maps: compile, keep the history, diff, apply.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 
 use super::Controller;
@@ -16,6 +18,7 @@ impl Controller {
             next_hops: &self.next_hops,
             zones: &self.settings.zones,
             gue_port: self.settings.gue_port,
+            probe_destination: self.settings.probe_destination,
             seed: self.settings.seed,
             limits: self.settings.limits,
         };
@@ -42,7 +45,19 @@ impl Controller {
                 return Err(error);
             }
         }
+        self.publish_probe_paths();
         Ok(())
+    }
+
+    /// Not before the maps hold the records of the paths.
+    fn publish_probe_paths(&self) {
+        self.probe_paths.send_if_modified(|paths| match paths {
+            Some(paths) if !Arc::ptr_eq(paths, self.plan.probe_paths()) => {
+                paths.clone_from(self.plan.probe_paths());
+                true
+            }
+            _ => false,
+        });
     }
 
     pub(super) fn recompile(&mut self, scope: PlanScope<'_>) {

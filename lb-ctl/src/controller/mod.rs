@@ -33,11 +33,11 @@ use self::index::Index;
 use crate::config_files::{ConfigFiles, FromFiles};
 use crate::control::ResourceMap;
 use crate::dataplane::{self, Program};
-use crate::health::{HealthChecker, HealthEvent, HealthState, TargetId};
+use crate::health::{EndpointProber, HealthChecker, HealthEvent, HealthState, ProbePaths, TargetId};
 use crate::model::Config;
-use crate::net::{Links, NetWatcher, NextHops};
+use crate::net::{Links, Mark, NetWatcher, NextHops, ProbeDevice};
 use crate::plan::contents::Contents;
-use crate::plan::{Limits, Plan, ZonePrefixes};
+use crate::plan::{Limits, Plan, ProbeDestination, ZonePrefixes};
 use crate::resources::{Document, Owners, ResourceStore, Resources, Scope, Stored};
 
 /// What the daemon was told at its start.
@@ -51,6 +51,8 @@ pub struct Settings {
     pub zones: ZonePrefixes,
     /// UDP port of `gue` delivery.
     pub gue_port: u16,
+    pub probe_destination: ProbeDestination,
+    pub probe_mark: Mark,
     /// Names and indices of the interfaces that packets arrive on.
     pub interfaces: Vec<(String, u32)>,
     pub announce: bool,
@@ -72,7 +74,9 @@ pub struct Controller {
     owners: Owners,
     files: Files,
     published: watch::Sender<Arc<ResourceMap>>,
-    checker: HealthChecker,
+    checker: HealthChecker<EndpointProber>,
+    probe_paths: watch::Sender<Option<Arc<ProbePaths>>>,
+    probe_device: Option<Arc<ProbeDevice>>,
     health: BTreeMap<TargetId, HealthState>,
     watcher: NetWatcher,
     next_hops: Arc<NextHops>,
@@ -109,6 +113,8 @@ pub struct Parts {
     /// Wakes the controller when the files may have changed.
     pub files_changed: Arc<Notify>,
     pub program: Program,
+    /// Where probes for VIPs leave, unless endpoints are probed at their own addresses.
+    pub probe_device: Option<Arc<ProbeDevice>>,
     pub history: History,
 }
 
@@ -124,12 +130,15 @@ impl Controller {
             from_files,
             files_changed,
             program,
+            probe_device,
             mut history,
         } = parts;
         let actual = program.maps.read().context("reading the maps back")?;
         let plan = history.adopt(program.maps.incarnation(), &actual);
         let health = history.health();
-        let (checker, health_events) = HealthChecker::new(health.clone());
+        let (probe_paths, paths) = watch::channel(Some(Arc::default()));
+        let prober = EndpointProber::new(settings.probe_mark.value, paths);
+        let (checker, health_events) = HealthChecker::with_prober(prober, health.clone());
         let watcher = NetWatcher::new().context("watching routes and neighbours")?;
         let (requests_in, requests) = mpsc::channel(64);
         let (published, snapshot) = watch::channel(Arc::default());
@@ -144,6 +153,8 @@ impl Controller {
             published,
             health,
             checker,
+            probe_paths,
+            probe_device,
             next_hops: Arc::default(),
             watcher,
             index: Index::default(),
@@ -245,7 +256,7 @@ impl Controller {
                 let _ = reply.send(Ok(self.flow_count()));
             }
             Request::Detach(reply) => {
-                let _ = reply.send(self.detach());
+                let _ = reply.send(self.detach().await);
             }
         }
     }

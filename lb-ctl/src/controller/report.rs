@@ -11,10 +11,9 @@ use lb_common::policy::Tuple;
 use super::{Controller, index};
 use crate::control::ControlError;
 use crate::dataplane::{self, FlowEntry};
-use crate::health::TargetId;
-use crate::model::{BackendService, Probe, ResourcePath};
+use crate::model::{BackendService, Endpoint, Group, ResourcePath};
 use crate::net::Links;
-use crate::plan::{EndpointId, MemberPlan, MemberStatus, ServiceKey, ServicePlan};
+use crate::plan::{EndpointId, MemberPlan, MemberStatus, ServiceKey, ServicePlan, address_of};
 use crate::resources::Kind;
 use crate::views;
 
@@ -290,38 +289,48 @@ impl Controller {
             .services
             .get(service)
             .ok_or_else(|| ControlError::not_found(service))?;
-        let families = index::probed_families(&self.config, service);
-        let endpoints = index::endpoints(&self.config, service, families);
-        let of_group = endpoints.filter(|(of, _, _)| group.is_none_or(|group| of.path == *group));
-        let health = of_group.map(|(group, endpoint, address)| {
-            let check = service.health_check.clone();
-            let state = check
-                .clone()
-                .and_then(|check| self.checker.state(&TargetId { check, address }));
+        let is_asked_for = |of: &Group| group.is_none_or(|group| of.path == *group);
+        let endpoints = index::endpoints(&self.config, service).filter(|(of, _)| is_asked_for(of));
+        let rows = endpoints.map(|(group, endpoint)| self.health_rows(service, group, endpoint));
+        Ok(rows.flat_map(BTreeMap::into_values).collect())
+    }
+
+    /// One for each address of the endpoint. One that is probed in both families at the same address is healthy if it
+    /// is in both.
+    fn health_rows(
+        &self,
+        service: &BackendService,
+        group: &Group,
+        endpoint: &Endpoint,
+    ) -> BTreeMap<IpAddr, views::EndpointHealth> {
+        let mut rows: BTreeMap<IpAddr, views::EndpointHealth> = BTreeMap::new();
+        for family in index::probed_families(&self.config, service) {
+            let address = address_of(endpoint, family);
+            let probing = self.plan.probing(service, family);
+            let target = probing.map(|probing| probing.target(address, group.delivery));
+            let state = target.as_ref().and_then(|target| self.checker.state(target));
             let state = state.as_ref();
-            views::EndpointHealth {
+            let weighted = state.filter(|_| service.locality.is_weighted());
+            let row = views::EndpointHealth {
                 group: group.path.clone(),
                 instance: endpoint.instance.clone(),
                 ip_address: address,
                 port: self.probe_port(service),
-                healthy: check.is_none() || state.is_some_and(|state| state.healthy),
-                weight: state
-                    .filter(|_| service.locality.is_weighted())
-                    .map(|state| state.weight.value),
-                weight_error: state
-                    .filter(|_| service.locality.is_weighted())
-                    .and_then(|state| Some(state.weight.error?.as_str().to_owned())),
+                healthy: probing.is_none() || state.is_some_and(|state| state.healthy),
+                weight: weighted.map(|state| state.weight.value),
+                weight_error: weighted.and_then(|state| Some(state.weight.error?.as_str().to_owned())),
                 detail: state.and_then(|state| state.detail.clone()),
+            };
+            if rows.get(&address).is_none_or(|other| other.healthy) {
+                rows.insert(address, row);
             }
-        });
-        Ok(health.collect())
+        }
+        rows
     }
 
     fn probe_port(&self, service: &BackendService) -> Option<u16> {
         let check = self.config.health_checks.get(service.health_check.as_ref()?)?;
-        Some(match &check.probe {
-            Probe::Tcp { port, .. } | Probe::Http { port, .. } | Probe::Grpc { port, .. } => *port,
-        })
+        Some(check.probe.port())
     }
 }
 

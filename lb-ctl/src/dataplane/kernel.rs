@@ -19,7 +19,7 @@ use super::flows::FlowTable;
 use super::fragments::FragmentMemory;
 use super::load::Sizes;
 use super::mapped::MappedArray;
-use crate::plan::contents::{Contents, RuleContents, ServiceContents, ZonePrefix};
+use crate::plan::contents::{Contents, Numbered, RuleContents, ServiceContents, ZonePrefix};
 use crate::plan::diff::Operation;
 
 /// Handles on every map. Keys and values cross as bytes: their layouts are checked by zerocopy, and aya's own
@@ -35,6 +35,7 @@ pub struct MapSet {
     services: MappedArray,
     members: MappedArray,
     backends: MappedArray,
+    probes: MappedArray,
     tables: MappedArray,
     zone_tables: MappedArray,
     vip_filter: MappedArray,
@@ -79,6 +80,7 @@ impl MapSet {
             services: array(source, map::SERVICES, sizes.services, size_of::<Service>())?,
             members: array(source, map::MEMBERS, sizes.members, size_of::<Member>())?,
             backends: array(source, map::BACKENDS, sizes.backends, size_of::<Backend>())?,
+            probes: array(source, map::PROBES, sizes.members, 8)?,
             tables: array(source, map::TABLES, sizes.table_slots / 2, 8)?,
             zone_tables: array(source, map::ZONE_TABLES, sizes.zone_tables, 8)?,
             vip_filter: array(source, map::VIP_FILTER, size::VIP_FILTER, 8)?,
@@ -151,6 +153,8 @@ impl MapSet {
                 let words: [u64; 8] = transmute!(*backend);
                 self.backends.store(*number as usize, &words);
             }
+            Operation::PutProbe(path, record) => self.probes.store(*path as usize, &[u64::from(*record)]),
+            Operation::ClearProbe(path) => self.probes.store(*path as usize, &[0]),
             Operation::ClearBackend(number) => self.backends.store(*number as usize, &[0; 8]),
             Operation::WriteTable(offset, slots) => self.write_table(*offset, slots),
             Operation::PutMember(number, member) => {
@@ -243,6 +247,7 @@ impl MapSet {
                 .collect(),
             rules: Arc::new(self.read_rules()?),
             backends: self.read_backends(),
+            probes: self.read_probes(),
             devices: self.devices.keys().collect::<Result<BTreeSet<_>, _>>()?,
             zones: Arc::new(self.read_zones()?),
         })
@@ -316,6 +321,13 @@ impl MapSet {
         (1..self.backends.len())
             .map(|number| (number as u32, transmute!(self.backends.load::<8>(number))))
             .filter(|(_, backend): &(u32, Backend)| backend.mode != 0)
+            .collect()
+    }
+
+    fn read_probes(&self) -> Numbered<u32> {
+        (1..self.probes.len())
+            .map(|path| (path as u32, self.probes.load::<1>(path)[0] as u32))
+            .filter(|(_, record)| *record != 0)
             .collect()
     }
 

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use aya::maps::{Map, MapData};
-use aya::programs::Xdp;
+use aya::programs::{SchedClassifier, TcAttachType, Xdp, tc};
+use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_log::EbpfLogger;
 use lb_common::hash::HashKeys;
@@ -69,7 +70,7 @@ impl Default for Sizes {
 }
 
 impl Sizes {
-    fn entries(&self) -> [(&'static str, u32); 9] {
+    fn entries(&self) -> [(&'static str, u32); 10] {
         [
             (map::FLOWS, self.flow_slots / BUCKET_SLOTS),
             (map::TUPLES, self.flow_slots),
@@ -78,6 +79,7 @@ impl Sizes {
             (map::MEMBERS, self.members),
             (map::MEMBER_STATS, self.members),
             (map::BACKENDS, self.backends),
+            (map::PROBES, self.members),
             (map::ZONE_TABLES, self.zone_tables),
             (map::ZONES, self.zone_prefixes),
         ]
@@ -120,16 +122,13 @@ pub enum LoadError {
 
 /// The loaded program and its maps.
 pub struct Program {
-    held: Held,
+    ebpf: Ebpf,
+    /// What an earlier run left, if it is this one's to the last bit: it need not be verified again.
+    pinned: Option<Box<Xdp>>,
     pub(super) identity: u64,
+    /// Why the program that delivers probes could not be loaded: nothing that packets of clients need.
+    no_probes: Option<anyhow::Error>,
     pub maps: MapSet,
-}
-
-/// Where the program is from.
-enum Held {
-    Object(Box<Ebpf>),
-    /// An earlier run's, which is this one's to the last bit.
-    Pinned(Box<Xdp>),
 }
 
 impl Program {
@@ -151,9 +150,6 @@ impl Program {
         let identity = identity(object, options);
         if let Some(pins) = pins {
             check_pinned_sizes(pins.maps(), &entries)?;
-            if let Some(program) = Self::adopt_pinned(identity, options, pins) {
-                return Ok(program);
-            }
         }
         let keys = HashKeys::from_seed(options.seed);
         let mut key_words = [0u32; 24];
@@ -184,10 +180,16 @@ impl Program {
         let mut ebpf = loader
             .load(object)
             .map_err(|error| LoadError::Refused(Box::new(error)))?;
-        // The program first: loading it needs the maps' descriptors, which `MapSet` partly gives up.
-        xdp(&mut ebpf)
-            .load()
-            .map_err(|error| LoadError::Verifier(Box::new(error)))?;
+        // The programs first: loading them needs the maps' descriptors, which `MapSet` partly gives up.
+        let pinned = pins.and_then(|pins| adopt_pinned(identity, pins));
+        if pinned.is_none() {
+            xdp(&mut ebpf)
+                .load()
+                .map_err(|error| LoadError::Verifier(Box::new(error)))?;
+        }
+        let no_probes = probe(&mut ebpf)
+            .and_then(|program| program.load().map_err(Into::into))
+            .err();
         let mut take = |name: &'static str| {
             let map = ebpf
                 .take_map(name)
@@ -196,50 +198,34 @@ impl Program {
         };
         let maps = MapSet::new(&mut take, &options.sizes).map_err(LoadError::Other)?;
         Ok(Self {
-            held: Held::Object(Box::new(ebpf)),
+            ebpf,
+            pinned,
             identity,
+            no_probes,
             maps,
         })
     }
 
-    /// The program that an earlier run left pinned, if it is the same one on the same maps: it need not be verified
-    /// again.
-    fn adopt_pinned(identity: u64, options: &LoadOptions, pins: &PinDirectory) -> Option<Self> {
-        let path = pins.program(identity);
-        if !path.exists() {
-            return None;
+    pub fn xdp(&mut self) -> &mut Xdp {
+        match &mut self.pinned {
+            Some(pinned) => pinned,
+            None => xdp(&mut self.ebpf),
         }
-        let adopt = || -> anyhow::Result<Option<Self>> {
-            let xdp = Xdp::from_pin(&path, aya_obj::programs::XdpAttachType::Interface)?;
-            let used = xdp.info()?.map_ids()?.unwrap_or_default();
-            let mut open = |name: &'static str| {
-                MapData::from_pin(pins.maps().join(name)).with_context(|| format!("opening the map {name}"))
-            };
-            for name in map::ALL {
-                if !used.contains(&open(name)?.info()?.id()) {
-                    return Ok(None);
-                }
-            }
-            Ok(Some(Self {
-                held: Held::Pinned(Box::new(xdp)),
-                identity,
-                maps: MapSet::new(&mut open, &options.sizes)?,
-            }))
-        };
-        adopt().unwrap_or_else(|error| {
-            tracing::warn!(
-                "{} can't be taken up, so the program is loaded anew: {error:#}",
-                path.display()
-            );
-            None
-        })
     }
 
-    pub fn xdp(&mut self) -> &mut Xdp {
-        match &mut self.held {
-            Held::Object(ebpf) => xdp(ebpf),
-            Held::Pinned(xdp) => xdp,
+    /// Has what the host sends by `interface` delivered to endpoints, as long as `self` lives.
+    pub fn attach_probe(&mut self, interface: &str) -> anyhow::Result<()> {
+        if let Some(error) = self.no_probes.take() {
+            return Err(error.context("loading the program that delivers probes"));
         }
+        if KernelVersion::current().is_ok_and(|version| version < KernelVersion::new(6, 6, 0)) {
+            // Before there were links, programs were attached to a queueing discipline.
+            tc::qdisc_add_clsact(interface)
+                .with_context(|| format!("adding the queueing discipline clsact to {interface}"))?;
+        }
+        let attached = probe(&mut self.ebpf)?.attach(interface, TcAttachType::Egress);
+        attached.with_context(|| format!("attaching to the egress of {interface}"))?;
+        Ok(())
     }
 
     /// Instructions that the verifier looked at, over all paths.
@@ -249,9 +235,9 @@ impl Program {
 
     /// Passes the program's log records on to the daemon's log, for as long as the runtime lives.
     pub fn forward_logs(&mut self) -> anyhow::Result<()> {
-        let logger = match &mut self.held {
-            Held::Object(ebpf) => EbpfLogger::init(ebpf),
-            Held::Pinned(xdp) => EbpfLogger::init_from_id(xdp.info()?.id()),
+        let logger = match &self.pinned {
+            Some(pinned) => EbpfLogger::init_from_id(pinned.info()?.id()),
+            None => EbpfLogger::init(&mut self.ebpf),
         };
         let logger = logger.context("reading the program's log")?;
         // SAFETY: the logger's descriptor is its map's for as long as it lives.
@@ -265,6 +251,34 @@ impl Program {
         });
         Ok(())
     }
+}
+
+/// The program that an earlier run left pinned, if it is the same one on the same maps: it need not be verified again.
+fn adopt_pinned(identity: u64, pins: &PinDirectory) -> Option<Box<Xdp>> {
+    let path = pins.program(identity);
+    if !path.exists() {
+        return None;
+    }
+    let adopt = || -> anyhow::Result<Option<Box<Xdp>>> {
+        let xdp = Xdp::from_pin(&path, aya_obj::programs::XdpAttachType::Interface)?;
+        let used = xdp.info()?.map_ids()?.unwrap_or_default();
+        // Probes are not that program's.
+        for name in map::ALL.iter().filter(|name| **name != map::PROBES) {
+            let held = MapData::from_pin(pins.maps().join(name));
+            let held = held.with_context(|| format!("opening the map {name}"))?;
+            if !used.contains(&held.info()?.id()) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Box::new(xdp)))
+    };
+    adopt().unwrap_or_else(|error| {
+        tracing::warn!(
+            "{} can't be taken up, so the program is loaded anew: {error:#}",
+            path.display()
+        );
+        None
+    })
 }
 
 /// The same for the same program with the same constants: keyed, so that it tells nothing of the seed.
@@ -285,6 +299,12 @@ fn identity(object: &[u8], options: &LoadOptions) -> u64 {
 fn xdp(ebpf: &mut Ebpf) -> &mut Xdp {
     let program = ebpf.program_mut("lb").expect("the object has the program `lb`");
     program.try_into().expect("`lb` is an XDP program")
+}
+
+fn probe(ebpf: &mut Ebpf) -> anyhow::Result<&mut SchedClassifier> {
+    let program = ebpf.program_mut("lb_probe");
+    let program = program.context("the object has no program `lb_probe`")?;
+    Ok(program.try_into()?)
 }
 
 fn check_pinned_sizes(directory: &Path, entries: &[(&'static str, u32)]) -> Result<(), LoadError> {

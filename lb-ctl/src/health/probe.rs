@@ -5,6 +5,7 @@
 //! keeps a probe, or a descriptor, beyond the timeout.
 
 mod connect;
+mod delivered;
 mod error;
 mod grpc;
 mod http;
@@ -17,23 +18,25 @@ mod weight;
 mod tests;
 
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit};
 use tokio::sync::Semaphore;
 
 pub use self::connect::Destination;
+pub use self::delivered::Delivered;
 use self::error::ProbeError;
 pub use self::http::BODY_LIMIT;
 pub use self::weight::WEIGHT_HEADER;
+use super::TargetId;
 use super::machine::{ProbeResult, WeightReport};
 use crate::model::{HealthCheck, Probe};
 
 /// Makes probes. The scheduler's only way to the outside.
 pub trait Prober: Send + Sync + 'static {
-    /// Probes `address` once, within the check's timeout.
-    fn probe(&self, address: IpAddr, check: &HealthCheck) -> impl Future<Output = ProbeResult> + Send;
+    /// Probes `target` once, within the check's timeout.
+    fn probe(&self, target: &TargetId, check: &HealthCheck) -> impl Future<Output = ProbeResult> + Send;
 
     /// How many probes may be in flight at once; the others wait for their turn.
     fn concurrency(&self) -> usize {
@@ -41,15 +44,13 @@ pub trait Prober: Send + Sync + 'static {
     }
 }
 
-/// Probes over the host's own sockets, in the network namespace of the runtime's threads.
+/// Probes endpoints at their own addresses, over the host's own sockets, in the network namespace of the runtime's threads.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SocketProber;
 
 impl Prober for SocketProber {
-    async fn probe(&self, address: IpAddr, check: &HealthCheck) -> ProbeResult {
-        let destination = Destination {
-            address: SocketAddr::new(address, check.probe.port()),
-        };
+    async fn probe(&self, target: &TargetId, check: &HealthCheck) -> ProbeResult {
+        let destination = SocketAddr::new(target.address, check.probe.port()).into();
         let timeout = Duration::from_secs(check.timeout_sec.into());
         probe(&destination, &check.probe, timeout).await
     }
@@ -70,10 +71,7 @@ impl Prober for SocketProber {
 pub async fn probe(destination: &Destination, probe: &Probe, timeout: Duration) -> ProbeResult {
     let mut progress = Progress {
         step: Step::Connect,
-        weight: match probe {
-            Probe::Http { .. } => WeightReport::Unavailable,
-            Probe::Tcp { .. } | Probe::Grpc { .. } => WeightReport::NotCarried,
-        },
+        weight: without_reply(probe),
     };
     let outcome = tokio::time::timeout(timeout, talk(destination, probe, &mut progress)).await;
     let weight = progress.weight;
@@ -81,6 +79,14 @@ pub async fn probe(destination: &Destination, probe: &Probe, timeout: Duration) 
         Ok(()) => ProbeResult::Success { weight },
         Err(ProbeError::Endpoint(reason)) => ProbeResult::Failure { reason, weight },
         Err(ProbeError::Host(reason)) => ProbeResult::Inconclusive { reason },
+    }
+}
+
+/// The weight that no reply brings.
+pub(super) fn without_reply(probe: &Probe) -> WeightReport {
+    match probe {
+        Probe::Http { .. } => WeightReport::Unavailable,
+        Probe::Tcp { .. } | Probe::Grpc { .. } => WeightReport::NotCarried,
     }
 }
 

@@ -21,15 +21,21 @@ use tokio::task::AbortHandle;
 
 pub use self::pace::PaceReport;
 use self::target::{First, Order, Outlet, Shared};
+use super::heirs;
 use super::machine::{HealthState, Machine};
+use super::path::Via;
 use super::probe::{Prober, SocketProber};
 use crate::model::{HealthCheck, ResourcePath};
 
-/// What is probed: an address under a health check.
+/// What is probed: an endpoint's address under a health check, at a VIP or at the address itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TargetId {
     pub check: ResourcePath,
+    /// The endpoint's own.
     pub address: IpAddr,
+    /// Absent: the endpoint is probed at its own address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Via>,
 }
 
 /// Health or weight of `target` changed to `state`.
@@ -75,15 +81,15 @@ impl Drop for Running {
 }
 
 impl HealthChecker {
-    /// A checker that probes over the network. Targets of the first [`Self::set_targets`] that are in `seed` start
-    /// from there, without an event; all others start from [`HealthState::initial`].
+    /// As [`Self::with_prober`], for endpoints that are probed at their own addresses.
     pub fn new(seed: BTreeMap<TargetId, HealthState>) -> (Self, mpsc::UnboundedReceiver<HealthEvent>) {
         Self::with_prober(SocketProber, seed)
     }
 }
 
 impl<P: Prober> HealthChecker<P> {
-    /// As [`HealthChecker::new`], with probes of the caller's.
+    /// Targets of the first [`Self::set_targets`] that are in `seed` start from there, without an event; all others
+    /// start from [`HealthState::initial`].
     pub fn with_prober(
         prober: P,
         seed: BTreeMap<TargetId, HealthState>,
@@ -107,11 +113,13 @@ impl<P: Prober> HealthChecker<P> {
     }
 
     /// Makes `desired` the set of probed targets. A target that stays keeps its state and its pace; one whose check
-    /// changed keeps its health and is probed anew soon; one that left is forgotten. Needs a tokio runtime.
+    /// changed keeps its health and is probed anew soon; one that left is forgotten, but for what its
+    /// [heirs](super::heirs) take over, which they tell in an event. Needs a tokio runtime.
     pub fn set_targets(&mut self, desired: BTreeMap<TargetId, Arc<HealthCheck>>) {
+        let mut seed = std::mem::take(&mut self.seed);
+        let heirs = self.bequeath(&desired, &seed);
         self.targets.retain(|target, _| desired.contains_key(target));
         lock(&self.states).retain(|target, _| desired.contains_key(target));
-        let mut seed = std::mem::take(&mut self.seed);
         let count = self.count_new(&desired);
         for (target, check) in desired {
             let interval = Duration::from_secs(check.check_interval_sec.into());
@@ -134,11 +142,30 @@ impl<P: Prober> HealthChecker<P> {
                     order.first = First::InTurn;
                     state
                 }
-                None => HealthState::initial(),
+                None => heirs.get(&target).cloned().unwrap_or_else(HealthState::initial),
             };
             let running = self.start(target.clone(), order, state);
             self.targets.insert(target, running);
         }
+        for (target, state) in heirs {
+            // Without a reader there is nobody to tell.
+            let _ = self.events.send(HealthEvent { target, state });
+        }
+    }
+
+    /// What targets that are new take over from those that leave, or that an earlier run had.
+    fn bequeath(
+        &self,
+        desired: &BTreeMap<TargetId, Arc<HealthCheck>>,
+        seed: &BTreeMap<TargetId, HealthState>,
+    ) -> BTreeMap<TargetId, HealthState> {
+        let states = lock(&self.states);
+        let known = states.iter().map(|(target, known)| (target, &known.state));
+        let leaving = known
+            .chain(seed)
+            .filter(|(target, _)| !desired.contains_key(target));
+        let is_new = |target: &&TargetId| !self.targets.contains_key(target) && !seed.contains_key(target);
+        heirs(leaving, desired.keys().filter(is_new))
     }
 
     /// Targets that are about to be probed out of turn.

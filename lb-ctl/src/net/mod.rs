@@ -5,9 +5,11 @@
 
 pub mod announce;
 pub mod links;
+mod mark;
 mod neighbours;
 mod netlink;
 mod next_hop;
+mod probe_device;
 mod route;
 #[cfg(test)]
 mod testing;
@@ -17,7 +19,9 @@ use std::io;
 
 pub use announce::{Announcer, VipRange};
 pub use links::{Link, Links, XdpAttachment, XdpMode};
+pub use mark::Mark;
 pub use next_hop::{MacAddr, NextHop, NextHops};
+pub use probe_device::ProbeDevice;
 pub use watcher::NetWatcher;
 
 /// What can go wrong here; each displays as one clause of a sentence.
@@ -25,6 +29,8 @@ pub use watcher::NetWatcher;
 pub enum NetError {
     #[error("there is no interface named {name}")]
     InterfaceMissing { name: String },
+    #[error("the name {name} is taken by a device of somebody else; rename that one")]
+    Taken { name: String },
     #[error("can't {doing}: {source}")]
     Io { doing: String, source: io::Error },
     #[error("can't {doing}: the kernel's answer made no sense: {answer}")]

@@ -17,7 +17,7 @@ use netlink_packet_route::route::{RouteAttribute, RouteMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use rtnetlink::sys::AsyncSocket;
-use rtnetlink::{Handle, MulticastGroup};
+use rtnetlink::{Handle, LinkHandle, MulticastGroup, RouteHandle, RuleHandle};
 use tokio::task::AbortHandle;
 
 use super::NetError;
@@ -48,6 +48,18 @@ impl Netlink {
             handle,
             task: tokio::spawn(connection).abort_handle(),
         })
+    }
+
+    pub(super) fn links_handle(&self) -> LinkHandle {
+        self.handle.link()
+    }
+
+    pub(super) fn routes_handle(&self) -> RouteHandle {
+        self.handle.route()
+    }
+
+    pub(super) fn rules_handle(&self) -> RuleHandle {
+        self.handle.rule()
     }
 
     pub(super) async fn links(&self) -> Result<Vec<LinkMessage>, NetError> {
@@ -131,7 +143,7 @@ fn family(address: IpAddr) -> AddressFamily {
     }
 }
 
-async fn collect<T>(
+pub(super) async fn collect<T>(
     doing: &str,
     replies: impl Stream<Item = Result<T, rtnetlink::Error>>,
 ) -> Result<Vec<T>, NetError> {
@@ -139,7 +151,10 @@ async fn collect<T>(
     in_time(doing, all).await
 }
 
-async fn in_time<T>(doing: &str, work: impl Future<Output = Result<T, NetError>>) -> Result<T, NetError> {
+pub(super) async fn in_time<T>(
+    doing: &str,
+    work: impl Future<Output = Result<T, NetError>>,
+) -> Result<T, NetError> {
     tokio::time::timeout(TIMEOUT, work)
         .await
         .unwrap_or_else(|_elapsed| {
@@ -149,7 +164,7 @@ async fn in_time<T>(doing: &str, work: impl Future<Output = Result<T, NetError>>
         })
 }
 
-fn refused(doing: &str, error: rtnetlink::Error) -> NetError {
+pub(super) fn refused(doing: &str, error: rtnetlink::Error) -> NetError {
     match error {
         rtnetlink::Error::NetlinkError(error) => NetError::io(doing, error.to_io()),
         rtnetlink::Error::RequestFailed => {

@@ -39,6 +39,17 @@ impl Namespace {
         ip(&arguments);
     }
 
+    /// As [`Self::ip`], and what it printed.
+    pub(super) fn ip_output(&self, words: &str) -> String {
+        let mut arguments = vec!["-n", &self.name];
+        arguments.extend(words.split_whitespace());
+        let output = Command::new("ip").args(&arguments).output();
+        let output = output.expect("iproute2 is installed");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "ip {words}: {errors}");
+        String::from_utf8(output.stdout).expect("ip prints text")
+    }
+
     /// As [`Self::ip`], with a command a line.
     pub(super) fn ip_batch(&self, lines: &str) {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");

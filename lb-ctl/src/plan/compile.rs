@@ -11,14 +11,15 @@ use super::backends::Backends;
 use super::contents::{Contents, RuleContents, ServiceContents};
 use super::members::{EndedMember, EndpointId};
 use super::numbers::Numbers;
+use super::probes::{ProbeDestination, Probes, Probing};
 use super::regions::{Region, Regions};
 use super::service::{self, GRACE_SEC, IpFamily, ServiceKey, ServicePlan};
 use super::unclaimed::Unclaimed;
 use super::zones::ZonePrefixes;
 use super::{delivery, rules};
 use crate::dataplane::Sizes;
-use crate::health::{HealthState, TargetId};
-use crate::model::{Config, Delivery, ResourcePath};
+use crate::health::{HealthState, ProbePaths, TargetId};
+use crate::model::{BackendService, Config, Delivery, ResourcePath};
 use crate::net::NextHops;
 
 /// What a plan is derived from.
@@ -31,6 +32,7 @@ pub struct Inputs<'a> {
     pub zones: &'a ZonePrefixes,
     /// UDP port of `gue` delivery.
     pub gue_port: u16,
+    pub probe_destination: ProbeDestination,
     pub seed: u128,
     pub limits: Limits,
 }
@@ -104,6 +106,7 @@ pub struct Plan {
     pub(super) removed: Vec<Arc<RemovedService>>,
     pub(super) steering: OrdMap<ResourcePath, u32>,
     pub(super) space: Space,
+    pub(super) probes: Probes,
     pub(super) unclaimed: Unclaimed,
 }
 
@@ -197,11 +200,23 @@ pub fn compile(inputs: &Inputs<'_>, previous: &Plan, scope: Scope<'_>, now: u32)
             }
         }
     }
+    plan.probes.forget_unused();
+    plan.contents.probes = plan.probes.records.clone();
     plan.collect_backends();
     Ok(plan)
 }
 
 impl Plan {
+    /// The ways on which probes for VIPs are delivered.
+    pub fn probe_paths(&self) -> &Arc<ProbePaths> {
+        &self.probes.paths
+    }
+
+    /// How the endpoints of a service are probed, as long as the configuration is the plan's.
+    pub fn probing<'a>(&self, service: &'a BackendService, family: IpFamily) -> Option<Probing<'a>> {
+        Probing::of(&self.probes.vips, service, family)
+    }
+
     /// The first second at which time alone changes the plan.
     pub fn next_deadline(&self) -> Option<u32> {
         let services = self.services.values().filter_map(|service| service.deadline);
@@ -235,6 +250,7 @@ impl Plan {
 
     fn compile_all(&mut self, inputs: &Inputs<'_>, now: u32) -> Result<(), PlanError> {
         let in_use = service::keys_in_use(inputs.config);
+        self.probes.follow_vips(inputs);
         self.end_unclaimed(now);
         self.release_removed(now);
         self.remove_services(&in_use, now);
@@ -256,7 +272,9 @@ impl Plan {
             Some(previous) => previous.clone(),
             None => Arc::new(ServicePlan::new(self.new_service_number(inputs)?)),
         };
-        let next = service::compile(inputs, key, service, &previous, &mut self.space, now)?;
+        let probing = Probing::of(&self.probes.vips, service, key.family);
+        let next = service::compile(inputs, key, service, probing, &previous, &mut self.space, now)?;
+        self.probes.follow(inputs, key, &next);
         self.put_contents(next.number, next.contents.clone(), now);
         self.services.insert(key.clone(), Arc::new(next));
         Ok(())
@@ -298,6 +316,7 @@ impl Plan {
             let Some(service) = self.services.remove(&key) else {
                 continue;
             };
+            self.probes.leave(&key);
             let removed = RemovedService::of(&service, now);
             self.space
                 .retire(service.table.as_ref().map(|table| table.region), now);

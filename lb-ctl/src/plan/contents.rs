@@ -16,6 +16,8 @@ pub struct Contents {
     pub services: Numbered<Arc<ServiceContents>>,
     pub rules: Arc<RuleContents>,
     pub backends: Numbered<Backend>,
+    /// From the number of a probe path to that of its delivery record.
+    pub probes: Numbered<u32>,
     /// Interfaces that packets may leave by.
     pub devices: BTreeSet<u32>,
     /// Client prefix and its length to zone; IPv4 as it is in [`AddressKey`], 96 bits longer. Zone 0 is none.

@@ -14,6 +14,7 @@ use super::contents::{Contents, ServiceContents};
 pub enum Operation {
     PutDevice(u32),
     PutBackend(u32, Backend),
+    PutProbe(u32, u32),
     WriteTable(u32, Arc<[u32]>),
     PutMember(u32, Member),
     /// The selection of one zone's clients, at its place in the zone-table array.
@@ -29,6 +30,7 @@ pub enum Operation {
     DeleteSteering(SteeringKey, u32),
     ClearService(u32),
     ClearMember(u32),
+    ClearProbe(u32),
     ClearBackend(u32),
     DeleteDevice(u32),
 }
@@ -47,6 +49,9 @@ pub fn diff(actual: &Contents, desired: &Contents) -> Vec<Operation> {
     let backends = Changes::between(&actual.backends, &desired.backends);
     let put = |(number, backend): (&u32, &Backend)| Operation::PutBackend(*number, *backend);
     operations.extend(backends.put.into_iter().map(put));
+    let probes = Changes::between(&actual.probes, &desired.probes);
+    let put = |(path, record): (&u32, &u32)| Operation::PutProbe(*path, *record);
+    operations.extend(probes.put.into_iter().map(put));
     // A service that loses its last rule serves until the rule leads elsewhere.
     let services = Changes::between(&actual.services, &desired.services);
     let (in_use, left): (Vec<_>, Vec<_>) = match Arc::ptr_eq(&actual.rules, &desired.rules) {
@@ -69,6 +74,7 @@ pub fn diff(actual: &Contents, desired: &Contents) -> Vec<Operation> {
         put_service(*number, actual.services.get(number), service, &mut operations);
     }
     clear_services(actual, &services, &mut operations);
+    operations.extend(probes.gone.into_iter().copied().map(Operation::ClearProbe));
     operations.extend(backends.gone.into_iter().copied().map(Operation::ClearBackend));
     operations.extend(
         actual

@@ -12,6 +12,7 @@ pub mod diff;
 mod eligible;
 mod members;
 mod numbers;
+mod probes;
 mod regions;
 mod rules;
 mod saved;
@@ -25,6 +26,7 @@ mod zones;
 
 pub use compile::{Inputs, Limits, Plan, PlanError, Scope, compile};
 pub use members::{EndpointId, MemberPlan, MemberStatus};
+pub use probes::{ProbeDestination, ProbedVips, Probing};
 pub use saved::{SavedCommon, SavedMembers, SavedPlan, SavedService};
 pub use service::{IpFamily, ServiceKey, ServicePlan, address_of, families_in_use};
 pub use zones::ZonePrefixes;

@@ -16,10 +16,11 @@ use super::contents::ServiceContents;
 use super::delivery;
 use super::eligible::{Eligible, Endpoint as Judged, eligible};
 use super::members::{Departure, EndedMember, EndpointId, MemberPlan, MemberStatus, Members, departure};
+use super::probes::Probing;
 use super::selection::{Recipe, Shelf, Table, identity};
 use super::zonal::{configured, refine};
 use super::zones::ZonePlan;
-use crate::health::{HealthState, TargetId, WeightError};
+use crate::health::{HealthState, WeightError};
 use crate::model::{Backend, BackendService, Config, Endpoint, ResourcePath};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -156,6 +157,7 @@ pub(super) fn compile(
     inputs: &Inputs<'_>,
     key: &ServiceKey,
     service: &BackendService,
+    probing: Option<Probing<'_>>,
     previous: &ServicePlan,
     space: &mut Space,
     now: u32,
@@ -170,7 +172,7 @@ pub(super) fn compile(
     depart(inputs.config, key, service, previous, &mut next, now);
     release_ended(&mut next, space, now);
     attach(inputs, key, service, previous, &mut next, space, now)?;
-    judge(inputs, service, &mut next);
+    judge(inputs, service, probing, &mut next);
     let eligible = eligible(&judged(&next), service.failover.as_ref());
     flip(service, previous, &eligible, &mut next, now);
     select(inputs, key, service, &eligible, &mut next, space, now)?;
@@ -293,29 +295,38 @@ fn attach(
 }
 
 /// Health, weight and delivery of every member, draining ones included.
-fn judge(inputs: &Inputs<'_>, service: &BackendService, next: &mut ServicePlan) {
-    let equal_weight = !service.locality.is_weighted() || any_weight_is_unusable(inputs, service, next);
+fn judge(
+    inputs: &Inputs<'_>,
+    service: &BackendService,
+    probing: Option<Probing<'_>>,
+    next: &mut ServicePlan,
+) {
+    let equal_weight = !service.locality.is_weighted() || any_weight_is_unusable(inputs, probing, next);
     for (id, member) in &mut next.members {
-        let state = health(inputs, service, id.address);
+        let state = health(inputs, probing, id);
         member.healthy = service.health_check.is_none() || state.is_some_and(|state| state.healthy);
         let weight = state.map_or(1, |state| state.weight.value);
         member.weight = if equal_weight { None } else { Some(weight) };
     }
 }
 
-fn health<'a>(inputs: &Inputs<'a>, service: &BackendService, address: IpAddr) -> Option<&'a HealthState> {
-    let check = service.health_check.clone()?;
-    inputs.health.get(&TargetId { check, address })
+fn health<'a>(
+    inputs: &Inputs<'a>,
+    probing: Option<Probing<'_>>,
+    endpoint: &EndpointId,
+) -> Option<&'a HealthState> {
+    let target = probing?.target(endpoint.address, inputs.delivery_of(endpoint));
+    inputs.health.get(&target)
 }
 
 /// A processed reply with a missing or invalid weight, from any attached endpoint, makes the service equal-weight.
-fn any_weight_is_unusable(inputs: &Inputs<'_>, service: &BackendService, next: &ServicePlan) -> bool {
+fn any_weight_is_unusable(inputs: &Inputs<'_>, probing: Option<Probing<'_>>, next: &ServicePlan) -> bool {
     let attached = next
         .members
         .iter()
         .filter(|(_, member)| member.status == MemberStatus::Attached);
     attached
-        .filter_map(|(id, _)| health(inputs, service, id.address))
+        .filter_map(|(id, _)| health(inputs, probing, id))
         .any(|state| {
             matches!(
                 state.weight.error,

@@ -6,6 +6,7 @@ mod end_to_end;
 mod events;
 mod lifecycle;
 mod maps;
+mod probes;
 mod rules;
 mod scope;
 mod tables;

@@ -12,7 +12,8 @@ mod walk;
 use std::path::PathBuf;
 
 use crate::cli::{DefaultPlace, HashSeed, XdpMode};
-use crate::plan::ZonePrefixes;
+use crate::net::Mark;
+use crate::plan::{ProbeDestination, ZonePrefixes};
 use crate::server::ListenAddress;
 
 /// Port of Generic UDP Encapsulation at IANA.
@@ -27,6 +28,10 @@ pub struct FileSettings {
     pub answer_echo: bool,
     /// `gue-port`: UDP destination port of `gue` delivery, 1..=65535. Default 6080.
     pub gue_port: u16,
+    /// `probe-destination`: where health checks probe endpoints. Default `vip`.
+    pub probe_destination: ProbeDestination,
+    /// `probe-mark`: the firewall mark of probes for VIPs. Default 0x3062.
+    pub probe_mark: Mark,
     pub flags: FlagDefaults,
 }
 
@@ -53,6 +58,8 @@ impl Default for FileSettings {
             zones: ZonePrefixes::new(),
             answer_echo: false,
             gue_port: GUE_PORT,
+            probe_destination: ProbeDestination::default(),
+            probe_mark: Mark::DEFAULT,
             flags: FlagDefaults::default(),
         }
     }

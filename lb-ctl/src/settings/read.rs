@@ -11,13 +11,15 @@ use toml::{Table, Value};
 use super::walk::{Faults, Walk, path_of};
 use super::{FileSettings, FlagDefaults, GUE_PORT};
 use crate::cli::{DefaultPlace, XdpMode, flow_slots, table_slots};
-use crate::plan::ZonePrefixes;
+use crate::plan::{ProbeDestination, ZonePrefixes};
 use crate::resources::{Fault, FaultKind, is_resource_name};
 
 const KEYS: &[&str] = &[
     "zones",
     "answer-echo",
     "gue-port",
+    "probe-destination",
+    "probe-mark",
     "interfaces",
     "config",
     "state-dir",
@@ -82,6 +84,10 @@ fn read(table: &Table, faults: &mut Faults<'_>) -> FileSettings {
         zones,
         answer_echo: walk.boolean("answer-echo").unwrap_or(false),
         gue_port: walk.integer("gue-port", port).unwrap_or(GUE_PORT),
+        probe_destination: walk
+            .choice("probe-destination", PROBE_DESTINATIONS)
+            .unwrap_or_default(),
+        probe_mark: walk.parsed("probe-mark").unwrap_or_default(),
         flags: FlagDefaults {
             interfaces: walk.list("interfaces"),
             config: walk.list("config"),
@@ -102,6 +108,11 @@ fn read(table: &Table, faults: &mut Faults<'_>) -> FileSettings {
         },
     }
 }
+
+const PROBE_DESTINATIONS: &[(&str, ProbeDestination)] = &[
+    ("vip", ProbeDestination::Vip),
+    ("own-address", ProbeDestination::OwnAddress),
+];
 
 fn port(number: i64) -> Result<u16, String> {
     let port = u16::try_from(number).ok().filter(|port| *port > 0);

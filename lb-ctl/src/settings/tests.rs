@@ -22,6 +22,8 @@ fn an_empty_file_is_the_defaults() {
     assert_eq!(settings, FileSettings::default());
     assert!(!settings.answer_echo);
     assert_eq!(settings.gue_port, 6080);
+    assert_eq!(settings.probe_destination, ProbeDestination::Vip);
+    assert_eq!(settings.probe_mark.to_string(), "0x3062");
 }
 
 #[test]
@@ -30,6 +32,8 @@ fn everything_can_be_set() {
         r#"
         answer-echo = true
         gue-port = 7000
+        probe-destination = "own-address"
+        probe-mark = "0x20/0xf0"
         interfaces = ["eth0", "eth1"]
         config = "/etc/lb"
         state-dir = "/srv/lb"
@@ -51,6 +55,11 @@ fn everything_can_be_set() {
     );
     assert!(settings.answer_echo);
     assert_eq!(settings.gue_port, 7000);
+    assert_eq!(settings.probe_destination, ProbeDestination::OwnAddress);
+    assert_eq!(
+        (settings.probe_mark.value, settings.probe_mark.mask),
+        (0x20, 0xf0)
+    );
     let prefixes =
         |zone: &str| -> Vec<String> { settings.zones[zone].iter().map(ToString::to_string).collect() };
     assert_eq!(prefixes("europe-west4-a"), ["10.1.0.0/16", "2001:db8:1::/48"]);
@@ -75,6 +84,8 @@ fn every_fault_is_told_with_its_key() {
         r#"
         answer-ehco = true
         gue-port = 0
+        probe-destination = "host"
+        probe-mark = "0x30/0xf"
         xdp-mode = "fast"
         flow-slots = 4095
         announce = "yes"
@@ -93,6 +104,8 @@ fn every_fault_is_told_with_its_key() {
     let expected = [
         "lb.toml: answer-ehco: is no setting (did you mean answer-echo?)",
         "lb.toml: gue-port: '0': must be a port, 1 to 65535",
+        "lb.toml: probe-destination: 'host': must be vip or own-address",
+        "lb.toml: probe-mark: '0x30/0xf': has bits set outside its mask",
         "lb.toml: xdp-mode: 'fast': must be auto, native or generic",
         "lb.toml: flow-slots: '4095': must be a power of two; the next is 4096",
         "lb.toml: announce: 'yes': expected true or false",

@@ -74,6 +74,18 @@ impl Walk<'_, '_> {
         text(self.faults, key, value)
     }
 
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.text(key)?;
+        let found = choices.iter().find(|(word, _)| *word == text);
+        if found.is_none() {
+            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+            let reason = format!("must be {}", words.join(" or "));
+            self.faults.invalid(key, &Value::String(text), reason);
+        }
+        found.map(|(_, choice)| *choice)
+    }
+
     /// An integer, as `check` judges it.
     pub(super) fn integer<T>(&mut self, key: &str, check: impl Fn(i64) -> Result<T, String>) -> Option<T> {
         let value = self.table.get(key)?;

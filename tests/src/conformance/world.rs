@@ -13,7 +13,7 @@ use lb_common::verdict::Action;
 use lb_ctl::health::{HealthState, TargetId, Weight};
 use lb_ctl::model::{Config, ResourcePath};
 use lb_ctl::net::{NextHop, NextHops};
-use lb_ctl::plan::{Inputs, Limits, Plan, Scope, ZonePrefixes, compile};
+use lb_ctl::plan::{Inputs, Limits, Plan, ProbeDestination, Scope, ZonePrefixes, compile};
 use lb_ctl::resources;
 use serde_json::Value;
 
@@ -124,6 +124,7 @@ impl<'a> World<'a> {
             next_hops: &self.next_hops,
             zones: &self.zones,
             gue_port: lb_ctl::settings::GUE_PORT,
+            probe_destination: ProbeDestination::OwnAddress,
             seed: SEED,
             limits: Limits::from(&self.bench.sizes),
         };
@@ -261,6 +262,7 @@ fn targets(states: &BTreeMap<char, State>) -> BTreeMap<TargetId, HealthState> {
             let target = TargetId {
                 check: check.clone(),
                 address: address(*name, is_ipv6),
+                via: None,
             };
             let state = HealthState {
                 healthy: *healthy,

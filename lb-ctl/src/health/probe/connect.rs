@@ -1,10 +1,12 @@
 //! How a probe reaches an endpoint: the one place that makes a connection.
 
+use std::io;
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
+use super::delivered::Delivered;
 use super::error::ProbeError;
 use super::tls::{self, Tls};
 use super::{Progress, Step};
@@ -14,6 +16,17 @@ use crate::model::ProxyHeader;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Destination {
     pub address: SocketAddr,
+    /// Set when the address is a VIP, which several endpoints own.
+    pub delivered: Option<Delivered>,
+}
+
+impl From<SocketAddr> for Destination {
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            address,
+            delivered: None,
+        }
+    }
 }
 
 /// A connection, with or without TLS.
@@ -44,19 +57,25 @@ pub(super) async fn open(
     Ok(Box::new(stream))
 }
 
-/// A connection that ends by RST when it is dropped. Orderly ends would leave a socket in TIME_WAIT for each probe, and
-/// thousands of endpoints behind one address use up this host's ports.
 async fn connect(destination: &Destination) -> Result<TcpStream, ProbeError> {
     let address = destination.address;
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()
-    } else {
-        TcpSocket::new_v6()
-    };
+    if let Some(delivered) = destination.delivered {
+        return Box::pin(delivered.connect(address)).await;
+    }
     let failed = |error| ProbeError::from_io("connect", &error);
-    let socket = socket.map_err(failed)?;
-    socket.set_zero_linger().map_err(failed)?;
+    let socket = new_socket(address).map_err(failed)?;
     socket.connect(address).await.map_err(failed)
+}
+
+/// Its connection ends by RST when it is dropped. Orderly ends would leave a socket in TIME_WAIT for each probe, and
+/// thousands of endpoints behind one address use up this host's ports.
+pub(super) fn new_socket(destination: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = match destination {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    socket.set_zero_linger()?;
+    Ok(socket)
 }
 
 pub(super) async fn send(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Result<(), ProbeError> {

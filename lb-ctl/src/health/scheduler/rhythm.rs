@@ -110,6 +110,7 @@ mod tests {
         let target = TargetId {
             check: ResourcePath::from_canonical("projects/p/regions/r/healthChecks/h"),
             address: std::net::IpAddr::from([192, 0, 2, last]),
+            via: None,
         };
         Rhythm::new(&target, INTERVAL)
     }

@@ -75,7 +75,7 @@ async fn probe_for_ever<P: Prober>(
             // The semaphore is never closed.
             let _turn = shared.turns.acquire().await;
             let _in_flight = shared.pace.start(due, clock.now(), interval);
-            shared.prober.probe(outlet.target.address, check).await
+            shared.prober.probe(&outlet.target, check).await
         };
         note_inconclusive(&outlet.target, &result);
         let changed = machine.on(result);

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::rhythm::SHORT_START;
 use super::*;
 use crate::health::machine::{ProbeResult, Weight, WeightReport};
-use crate::model::{Probe, ProxyHeader};
+use crate::model::{Delivery, Probe, ProxyHeader};
 
 /// A network of the test's: what it answers, and when it was asked.
 #[derive(Clone, Default)]
@@ -39,7 +39,8 @@ impl Fake {
 }
 
 impl Prober for Fake {
-    async fn probe(&self, address: IpAddr, _check: &HealthCheck) -> ProbeResult {
+    async fn probe(&self, target: &TargetId, _check: &HealthCheck) -> ProbeResult {
+        let address = target.address;
         self.0.asked.lock().unwrap().push((address, Instant::now()));
         let delay = *self.0.delay.lock().unwrap();
         tokio::time::sleep(delay).await;
@@ -61,6 +62,7 @@ fn target(address: IpAddr) -> TargetId {
     TargetId {
         check: ResourcePath::from_canonical("projects/p/regions/r/healthChecks/h"),
         address,
+        via: None,
     }
 }
 
@@ -272,6 +274,79 @@ async fn a_seed_spares_the_threshold() {
     );
 }
 
+fn at_vip(address: IpAddr, vip: u8) -> TargetId {
+    TargetId {
+        via: Some(Via {
+            vip: Ipv4Addr::new(203, 0, 113, vip).into(),
+            delivery: Delivery::Auto,
+        }),
+        ..target(address)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_vip_starts_with_the_health_at_the_one_before() {
+    let fake = Fake::default();
+    fake.set(A, true);
+    let (mut checker, mut events) = HealthChecker::with_prober(fake.clone(), BTreeMap::new());
+    let probed = |targets: &[TargetId]| targets.iter().map(|target| (target.clone(), check(5))).collect();
+    checker.set_targets(probed(&[at_vip(A, 1), at_vip(B, 1)]));
+    assert_eq!(next_health(&mut events, true).await.target, at_vip(A, 1));
+
+    checker.set_targets(probed(&[at_vip(A, 2), at_vip(B, 2)]));
+    assert!(checker.snapshot()[&at_vip(A, 2)].healthy);
+    assert!(!checker.snapshot()[&at_vip(B, 2)].healthy);
+    assert_eq!(next_health(&mut events, true).await.target, at_vip(A, 2));
+
+    checker.set_targets(probed(&[at_vip(A, 2), at_vip(A, 3)]));
+    assert!(
+        !checker.snapshot()[&at_vip(A, 3)].healthy,
+        "one VIP says nothing about another beside it"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_seed_of_an_endpoint_that_was_probed_elsewhere_is_taken_over() {
+    let seed = BTreeMap::from([(target(A), healthy(5)), (at_vip(B, 1), healthy(5))]);
+    let (mut checker, mut events) = HealthChecker::with_prober(Fake::default(), seed);
+    checker.set_targets(BTreeMap::from([(at_vip(A, 1), check(5)), (target(B), check(5))]));
+    assert!(checker.snapshot().values().all(|state| state.healthy));
+    let told = [
+        events.recv().await.unwrap().target,
+        events.recv().await.unwrap().target,
+    ];
+    assert_eq!(told, [at_vip(A, 1), target(B)]);
+}
+
+#[test]
+fn of_several_legacies_the_unhealthy_one_counts() {
+    let leaving = [(at_vip(A, 1), true), (at_vip(A, 2), false), (at_vip(A, 3), true)];
+    let leaving = leaving.map(|(target, is_healthy)| {
+        let state = HealthState {
+            healthy: is_healthy,
+            ..healthy(1)
+        };
+        (target, state)
+    });
+    let new = [target(A), target(B)];
+    let heirs = heirs(leaving.iter().map(|(target, state)| (target, state)), new.iter());
+    let health: Vec<_> = heirs
+        .iter()
+        .map(|(target, state)| (target, state.healthy))
+        .collect();
+    assert_eq!(health, [(&target(A), false)], "and B has nothing to take over");
+}
+
+#[test]
+fn a_target_is_kept_as_it_is_and_as_it_was_before_there_were_vips() {
+    for target in [target(A), at_vip(A, 1)] {
+        let text = serde_json::to_string(&target).unwrap();
+        assert_eq!(serde_json::from_str::<TargetId>(&text).unwrap(), target, "{text}");
+    }
+    let before = r#"{"check":"projects/p/regions/r/healthChecks/h","address":"192.0.2.1"}"#;
+    assert_eq!(serde_json::from_str::<TargetId>(before).unwrap(), target(A));
+}
+
 #[tokio::test(start_paused = true)]
 async fn dropping_the_checker_ends_the_probes() {
     let fake = Fake::default();
@@ -337,8 +412,8 @@ async fn what_an_earlier_run_knew_is_probed_in_turn() {
 struct Narrow(Fake);
 
 impl Prober for Narrow {
-    async fn probe(&self, address: IpAddr, check: &HealthCheck) -> ProbeResult {
-        self.0.probe(address, check).await
+    async fn probe(&self, target: &TargetId, check: &HealthCheck) -> ProbeResult {
+        self.0.probe(target, check).await
     }
 
     fn concurrency(&self) -> usize {

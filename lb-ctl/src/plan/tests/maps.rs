@@ -18,6 +18,7 @@ use crate::plan::diff::{Operation, diff};
 pub(super) struct FakeMaps {
     pub(super) tables: MemoryTables,
     pub(super) backends: BTreeMap<u32, Backend>,
+    pub(super) probes: BTreeMap<u32, u32>,
     pub(super) devices: BTreeSet<u32>,
     pub(super) zones: BTreeMap<ZonePrefix, u32>,
     pub(super) zone_words: Vec<u64>,
@@ -30,6 +31,7 @@ impl FakeMaps {
         Self {
             tables,
             backends: BTreeMap::new(),
+            probes: BTreeMap::new(),
             devices: BTreeSet::new(),
             zones: BTreeMap::new(),
             // What no plan wrote is not to be relied upon.
@@ -79,6 +81,7 @@ impl FakeMaps {
             }
             .into(),
             backends: self.backends.clone().into(),
+            probes: self.probes.clone().into(),
             devices: self.devices.clone(),
             zones: self.zones.clone().into(),
         }
@@ -120,6 +123,11 @@ impl FakeMaps {
         match operation {
             Operation::PutDevice(device) => assert!(self.devices.insert(*device)),
             Operation::PutBackend(number, backend) => self.put_backend(*number, backend),
+            Operation::PutProbe(path, record) => {
+                assert!(self.backends.contains_key(record), "no delivery record {record}");
+                self.probes.insert(*path, *record);
+            }
+            Operation::ClearProbe(path) => assert!(self.probes.remove(path).is_some()),
             Operation::WriteTable(offset, slots) => self.write_table(*offset, slots),
             Operation::PutMember(number, member) => self.put_member(*number, member),
             Operation::PutService(number, service) => self.put_service(*number, service),
@@ -164,7 +172,8 @@ impl FakeMaps {
                     .members
                     .values()
                     .any(|member| member.backend() == *number);
-                assert!(!is_named, "backend {number} is named");
+                let is_probed = self.probes.values().any(|record| record == number);
+                assert!(!is_named && !is_probed, "backend {number} is named");
                 assert!(self.backends.remove(number).is_some());
             }
             Operation::DeleteDevice(device) => {

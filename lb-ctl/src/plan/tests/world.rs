@@ -11,7 +11,8 @@ use crate::model::{
 };
 use crate::net::{NextHop, NextHops};
 use crate::plan::{
-    Inputs, IpFamily, Limits, Plan, PlanError, Scope, ServiceKey, ServicePlan, ZonePrefixes, compile,
+    Inputs, IpFamily, Limits, Plan, PlanError, ProbeDestination, Scope, ServiceKey, ServicePlan,
+    ZonePrefixes, compile,
 };
 
 pub(super) const SEED: u128 = 0x0123_4567_89ab_cdef_1122_3344_5566_7788;
@@ -32,6 +33,7 @@ pub(super) struct World {
     pub(super) next_hops: NextHops,
     pub(super) zones: ZonePrefixes,
     pub(super) gue_port: u16,
+    pub(super) probe_destination: ProbeDestination,
     pub(super) seed: u128,
     pub(super) limits: Limits,
     pub(super) now: u32,
@@ -67,6 +69,7 @@ impl World {
             next_hops: NextHops::new(),
             zones: ZonePrefixes::new(),
             gue_port: 6080,
+            probe_destination: ProbeDestination::OwnAddress,
             seed: SEED,
             limits: LIMITS,
             now: 4003,
@@ -230,6 +233,7 @@ impl World {
             next_hops: &self.next_hops,
             zones: &self.zones,
             gue_port: self.gue_port,
+            probe_destination: self.probe_destination,
             seed: self.seed,
             limits: self.limits,
         }
@@ -263,6 +267,7 @@ pub(super) fn target(address: IpAddr) -> TargetId {
     TargetId {
         check: path("check"),
         address,
+        via: None,
     }
 }
 

@@ -42,7 +42,12 @@ async fn port_and_timeout_are_the_checks() {
         log: false,
         probe,
     };
-    let result = SocketProber.probe(address.ip(), &check).await;
+    let target = TargetId {
+        check: check.path.clone(),
+        address: address.ip(),
+        via: None,
+    };
+    let result = SocketProber.probe(&target, &check).await;
     assert_eq!(result, SUCCESS_WITHOUT_WEIGHT);
 }
 

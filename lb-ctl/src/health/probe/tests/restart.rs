@@ -68,6 +68,7 @@ async fn a_restart_resets_no_health() {
         let target = TargetId {
             check: check.path.clone(),
             address: address.ip(),
+            via: None,
         };
         targets.insert(target, check);
         endpoints.push(endpoint);

@@ -54,7 +54,7 @@ impl Endpoint {
             }
         });
         Self {
-            destination: Destination { address },
+            destination: address.into(),
             task: task.abort_handle(),
         }
     }
@@ -83,7 +83,7 @@ impl Endpoint {
 pub(super) async fn closed_port() -> Destination {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
-    Destination { address }
+    address.into()
 }
 
 /// Reads until it has seen `until`, sends `reply`, and returns what it was sent. With `hold` it keeps the connection

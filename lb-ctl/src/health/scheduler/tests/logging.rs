@@ -44,6 +44,7 @@ async fn changes_are_logged_when_the_check_asks_for_it() {
     let quiet = TargetId {
         check: ResourcePath::from_canonical("projects/p/regions/r/healthChecks/quiet"),
         address: B,
+        via: None,
     };
     checker.set_targets(BTreeMap::from([(target(A), logged), (quiet, check(1))]));
     fake.set(A, true);

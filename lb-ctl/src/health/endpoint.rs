@@ -1,0 +1,103 @@
+//! Probes endpoints over the host's sockets: at the VIP, on the path that leads to that endpoint, or at their own
+//! addresses.
+
+#[cfg(test)]
+mod tests;
+
+use std::future::pending;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::TargetId;
+use super::machine::ProbeResult;
+use super::path::{PathId, PathsReceiver, ProbePath, Via};
+use super::probe::{Delivered, Destination, Prober, SocketProber, probe, without_reply};
+use crate::model::HealthCheck;
+
+/// Probes in the network namespace of the runtime's threads.
+#[derive(Clone, Debug)]
+pub struct EndpointProber {
+    mark: u32,
+    paths: PathsReceiver,
+}
+
+impl EndpointProber {
+    /// `mark` is what leads the packets of a socket to the probe device, which delivers them on one of `paths`.
+    pub fn new(mark: u32, paths: PathsReceiver) -> Self {
+        Self { mark, paths }
+    }
+
+    /// Waits, as long as the probe may, for a path that is not known yet: at a start neighbours are still being asked.
+    async fn probe_vip(&self, endpoint: IpAddr, via: Via, check: &HealthCheck) -> ProbeResult {
+        let timeout = timeout_of(check);
+        let deadline = Instant::now() + timeout;
+        let path = match self.path((endpoint, via.delivery), deadline).await {
+            Ok(path) => path,
+            Err(reason) => {
+                return ProbeResult::Failure {
+                    reason: format!("{endpoint} can't be delivered to: {reason}"),
+                    weight: without_reply(&check.probe),
+                };
+            }
+        };
+        let left = deadline.duration_since(Instant::now());
+        let destination = Destination {
+            address: SocketAddr::new(via.vip, check.probe.port()),
+            delivered: Some(Delivered {
+                endpoint,
+                path,
+                mark: self.mark,
+                timeout: left,
+            }),
+        };
+        probe(&destination, &check.probe, left).await
+    }
+
+    async fn path(&self, id: PathId, deadline: Instant) -> Result<ProbePath, String> {
+        let mut paths = self.paths.clone();
+        let mut reason = "its next hop was not looked up yet".to_owned();
+        let known = async {
+            loop {
+                match paths
+                    .borrow_and_update()
+                    .as_ref()
+                    .and_then(|paths| paths.get(&id))
+                {
+                    Some(Ok(path)) => return *path,
+                    Some(Err(unresolved)) => reason.clone_from(unresolved),
+                    None => {}
+                }
+                if paths.changed().await.is_err() {
+                    pending::<()>().await;
+                }
+            }
+        };
+        let found = timeout_at(deadline, known).await;
+        found.map_err(|_elapsed| reason)
+    }
+}
+
+impl Prober for EndpointProber {
+    async fn probe(&self, target: &TargetId, check: &HealthCheck) -> ProbeResult {
+        let result = match target.via {
+            Some(via) => self.probe_vip(target.address, via, check).await,
+            None => SocketProber.probe(target, check).await,
+        };
+        // What fails because the paths were taken away says nothing about the endpoint.
+        if target.via.is_some() && self.paths.borrow().is_none() {
+            pending::<()>().await;
+        }
+        result
+    }
+
+    /// A probe that gets no answer looks at the endpoint's own address too.
+    fn concurrency(&self) -> usize {
+        SocketProber.concurrency() / 2
+    }
+}
+
+fn timeout_of(check: &HealthCheck) -> Duration {
+    Duration::from_secs(check.timeout_sec.into())
+}

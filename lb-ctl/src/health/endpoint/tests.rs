@@ -1,0 +1,147 @@
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::*;
+use crate::health::ProbePaths;
+use crate::health::machine::WeightReport;
+use crate::model::{Delivery, Probe, ProxyHeader, ResourcePath};
+
+/// Nobody is there: without a mark, packets to it go nowhere.
+const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 66, 66, 66));
+const ENDPOINT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+fn check(probe: Probe) -> HealthCheck {
+    HealthCheck {
+        path: ResourcePath::from_canonical("projects/p/regions/r/healthChecks/h"),
+        check_interval_sec: 5,
+        timeout_sec: 5,
+        healthy_threshold: 2,
+        unhealthy_threshold: 2,
+        log: false,
+        probe,
+    }
+}
+
+fn tcp(port: u16) -> Probe {
+    Probe::Tcp {
+        tls: false,
+        port,
+        proxy_header: ProxyHeader::None,
+        request: Vec::new(),
+        response: Vec::new(),
+    }
+}
+
+fn target() -> TargetId {
+    TargetId {
+        check: check(tcp(1)).path,
+        address: ENDPOINT,
+        via: Some(Via {
+            vip: VIP,
+            delivery: Delivery::Auto,
+        }),
+    }
+}
+
+type Publisher = watch::Sender<Option<Arc<ProbePaths>>>;
+
+fn prober() -> (EndpointProber, Publisher) {
+    let (publisher, paths) = watch::channel(Some(Arc::default()));
+    (EndpointProber::new(0x3062, paths), publisher)
+}
+
+fn publish(publisher: &Publisher, path: Result<ProbePath, String>) {
+    let paths = BTreeMap::from([((ENDPOINT, Delivery::Auto), path)]);
+    publisher.send_replace(Some(Arc::new(paths.into())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_next_hop_it_fails_at_the_end_of_its_time_and_says_why() {
+    let (prober, publisher) = prober();
+    for (published, expected) in [
+        (None, "not looked up yet"),
+        (Some("neighbour 10.0.0.1 does not answer"), "does not answer"),
+    ] {
+        if let Some(reason) = published {
+            publish(&publisher, Err(reason.to_owned()));
+        }
+        let start = Instant::now();
+        let result = prober.probe(&target(), &check(tcp(1))).await;
+        let ProbeResult::Failure { reason, weight } = result else {
+            panic!("{result:?}");
+        };
+        assert!(
+            reason.starts_with("127.0.0.1 can't be delivered to: ") && reason.contains(expected),
+            "{reason}"
+        );
+        assert_eq!(weight, WeightReport::NotCarried);
+        assert_eq!(start.elapsed().as_secs(), 5);
+    }
+    let http = Probe::Http {
+        version: crate::model::HttpVersion::Http,
+        port: 1,
+        proxy_header: ProxyHeader::None,
+        host: String::new(),
+        request_path: "/".to_owned(),
+        response: Vec::new(),
+    };
+    let result = prober.probe(&target(), &check(http)).await;
+    assert!(
+        matches!(
+            result,
+            ProbeResult::Failure {
+                weight: WeightReport::Unavailable,
+                ..
+            }
+        ),
+        "{result:?}"
+    );
+}
+
+/// The path has an address that is not the host's: what comes out shows that the connection was tried.
+#[tokio::test(start_paused = true)]
+async fn a_next_hop_that_is_found_in_time_is_used() {
+    let (prober, publisher) = prober();
+    let target = target();
+    let check = check(tcp(1));
+    let probing = prober.probe(&target, &check);
+    let finding = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let path = ProbePath {
+            number: 1,
+            mode: "l2",
+            ifindex: 1,
+            source: Some(Ipv4Addr::new(192, 0, 2, 99).into()),
+        };
+        publish(&publisher, Ok(path));
+    };
+    let start = Instant::now();
+    let (result, ()) = tokio::join!(probing, finding);
+    assert!(matches!(result, ProbeResult::Inconclusive { .. }), "{result:?}");
+    assert_eq!(start.elapsed().as_secs(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_probing_has_ended_nothing_is_told() {
+    let (prober, publisher) = prober();
+    publisher.send_replace(None);
+    let (target, check) = (target(), check(tcp(1)));
+    let told = tokio::time::timeout(Duration::from_secs(100), prober.probe(&target, &check)).await;
+    assert!(told.is_err(), "{told:?}");
+}
+
+#[tokio::test]
+async fn an_endpoint_without_a_vip_is_probed_at_its_own_address() {
+    let listener = tokio::net::TcpListener::bind((ENDPOINT, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (prober, _publisher) = prober();
+    let target = TargetId {
+        via: None,
+        ..target()
+    };
+    let result = prober.probe(&target, &check(tcp(port))).await;
+    assert!(matches!(result, ProbeResult::Success { .. }), "{result:?}");
+}
