@@ -388,6 +388,15 @@ impl Member {
         self.route as u32
     }
 
+    /// The same member, reached by another delivery record.
+    pub const fn with_backend(self, backend: u32) -> Self {
+        let deadline = self.route & !(u32::MAX as u64);
+        Self {
+            route: deadline | backend as u64,
+            ..self
+        }
+    }
+
     /// Attached, or draining and not yet at the end of it.
     #[inline(always)]
     pub const fn serves_entries(&self, now: u32) -> bool {

@@ -40,6 +40,19 @@ pub struct ServiceContents {
     pub zone_tables: BTreeMap<u32, Arc<[u32]>>,
 }
 
+impl ServiceContents {
+    /// Whether packets without an entry may go to `member`.
+    pub(super) fn names(&self, member: u32) -> bool {
+        let leader = self.record.leader();
+        let mut tables = self
+            .table
+            .iter()
+            .map(|(_, slots)| slots)
+            .chain(self.zone_tables.values());
+        leader.is_set() && leader.member() == member || tables.any(|slots| slots.contains(&member))
+    }
+}
+
 /// Everything that maps a packet to a service.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RuleContents {

@@ -150,6 +150,7 @@ fn put_service(
     let (after, before): (Vec<_>, Vec<_>) = changed
         .map(|(number, member)| (*number, *member))
         .partition(|(number, member)| actual.members.get(number).is_some_and(|old| loses(old, member)));
+    operations.extend(resolved_first(actual, desired, &after));
     operations.extend(
         before
             .into_iter()
@@ -165,6 +166,21 @@ fn put_service(
             .into_iter()
             .map(|(number, member)| Operation::PutMember(number, member)),
     );
+}
+
+/// A member may lose in a change that makes it reachable: one whose next hop was found, or one with a number that waited,
+/// for another pool. What names it next finds its delivery record, and the rest of it waits its turn.
+fn resolved_first(
+    actual: &ServiceContents,
+    desired: &ServiceContents,
+    losing: &[(u32, Member)],
+) -> Vec<Operation> {
+    let early = losing.iter().filter_map(|(number, member)| {
+        let old = actual.members.get(number)?;
+        let is_early = old.backend() == 0 && member.backend() != 0 && desired.names(*number);
+        is_early.then(|| Operation::PutMember(*number, old.with_backend(member.backend())))
+    });
+    early.collect()
 }
 
 fn write_tables(actual: &ServiceContents, desired: &ServiceContents, operations: &mut Vec<Operation>) {

@@ -1,13 +1,16 @@
 //! From one plan to the next, one operation at a time: no packet is lost between two states that would deliver it.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
-use lb_common::layout::{Pool, Pools};
+use lb_common::layout::{Member, Pool, Pools};
 use lb_common::verdict::{Action, Verdict};
 use proptest::prelude::*;
 
 use super::events::{Life, any_event};
 use super::maps::{FakeMaps, Kind, frame};
+use super::world::{World, ip, resolved};
+use crate::net::NextHop;
 use crate::plan::Plan;
 use crate::plan::contents::Contents;
 use crate::plan::diff::{Operation, diff};
@@ -109,6 +112,109 @@ fn nothing_changes_by_nothing() {
     assert_eq!(diff(&plan.contents, &plan.contents), []);
     let again = life.world.compile(&plan);
     assert_eq!(diff(&plan.contents, &again.contents), []);
+}
+
+/// From one state of the world to the next, with the web service's failover pool in `backup`.
+fn walk_with_backup(before: impl Fn(&mut World), pause: u32, after: impl Fn(&mut World)) -> Vec<Operation> {
+    let mut world = World::web(&["10.0.0.1"]);
+    world.group("backup", &["10.0.0.2", "10.0.0.3"]);
+    world.attach("web", "backup", true);
+    let mut maps = FakeMaps::new();
+    maps.tables.now = world.now;
+    let first = world.compile(&Plan::default());
+    maps.reach(&first.contents);
+    before(&mut world);
+    let plan = world.compile(&first);
+    maps.reach(&plan.contents);
+    world.now += pause;
+    maps.tables.now = world.now;
+    after(&mut world);
+    let next = world.compile(&plan);
+    let operations = diff(&maps.contents(), &next.contents);
+    walk(&mut maps, &next.contents, &sample());
+    operations
+}
+
+fn puts_of(operations: &[Operation], number: u32) -> Vec<Member> {
+    let put = operations.iter().filter_map(|operation| match operation {
+        Operation::PutMember(of, member) if *of == number => Some(*member),
+        _ => None,
+    });
+    put.collect()
+}
+
+fn lose_sight_of(world: &mut World, address: IpAddr) {
+    let reason = "waiting".to_owned();
+    world.next_hops.insert(address, NextHop::Unresolved { reason });
+}
+
+#[test]
+fn a_number_that_waited_is_reachable_before_a_table_of_another_pool_names_it() {
+    let operations = walk_with_backup(
+        |world| world.detach("web", "main"),
+        1000,
+        |world| world.group("backup", &["10.0.0.2", "10.0.0.3", "10.0.0.4"]),
+    );
+    let [early, late] = puts_of(&operations, 1)[..] else {
+        panic!("{operations:?}");
+    };
+    assert_eq!(early.backend(), late.backend());
+    assert!(!early.serves_entries(0) && late.serves_entries(0));
+}
+
+#[test]
+fn a_member_that_is_found_and_changes_pools_is_reachable_before_a_table_names_it() {
+    let two = ip("10.0.0.2");
+    let operations = walk_with_backup(
+        |world| lose_sight_of(world, two),
+        1,
+        |world| {
+            world.next_hops.insert(two, resolved(two, 2));
+            world.detach("web", "backup");
+            world.attach("web", "backup", false);
+        },
+    );
+    assert_eq!(puts_of(&operations, 2).len(), 2, "{operations:?}");
+}
+
+#[test]
+fn a_draining_member_that_comes_back_to_another_pool_drains_until_then() {
+    let two = ip("10.0.0.2");
+    let operations = walk_with_backup(
+        |world| {
+            lose_sight_of(world, two);
+            world.service("web").draining_timeout_sec = 100;
+            world.group("backup", &["10.0.0.3"]);
+        },
+        1,
+        |world| {
+            world.next_hops.insert(two, resolved(two, 2));
+            world.group("backup", &["10.0.0.2", "10.0.0.3"]);
+            world.detach("web", "backup");
+            world.attach("web", "backup", false);
+        },
+    );
+    let [early, late] = puts_of(&operations, 2)[..] else {
+        panic!("{operations:?}");
+    };
+    assert_eq!(early.backend(), late.backend());
+    let now = World::new().now;
+    let in_time = [now + 1, now + 1000].map(|second| early.serves_entries(second));
+    assert_eq!(in_time, [true, false]);
+}
+
+#[test]
+fn a_member_that_no_table_names_is_found_with_all_the_rest() {
+    let two = ip("10.0.0.2");
+    let operations = walk_with_backup(
+        |world| lose_sight_of(world, two),
+        1,
+        |world| {
+            world.next_hops.insert(two, resolved(two, 2));
+            world.health("10.0.0.2", false);
+        },
+    );
+    assert_eq!(puts_of(&operations, 2).len(), 1, "{operations:?}");
 }
 
 proptest! {
