@@ -15,7 +15,7 @@ use lb_ctl::model::{Config, ResourcePath};
 use lb_ctl::net::{NextHop, NextHops};
 use lb_ctl::plan::contents::Contents;
 use lb_ctl::plan::diff::diff;
-use lb_ctl::plan::{Inputs, Limits, Plan, Scope as PlanScope, ZonePrefixes, compile};
+use lb_ctl::plan::{Inputs, Limits, Plan, ProbeDestination, Scope as PlanScope, ZonePrefixes, compile};
 use lb_ctl::resources::{
     Changes, DatabaseStore, Document, Mode, Owners, ResourceStore as _, Resources, Scope,
 };
@@ -310,6 +310,7 @@ impl Installed {
             let target = TargetId {
                 check: check.clone(),
                 address: *address,
+                via: None,
             };
             (target, healthy.clone())
         });
@@ -331,6 +332,7 @@ impl Installed {
 
     fn compile(&self, scope: PlanScope<'_>) -> Plan {
         let inputs = Inputs {
+            probe_destination: ProbeDestination::OwnAddress,
             config: &self.config,
             health: &self.health,
             next_hops: &self.next_hops,

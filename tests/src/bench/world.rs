@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use lb_ctl::dataplane::Sizes;
 use lb_ctl::net::NextHop;
 use lb_ctl::plan::contents::Contents;
-use lb_ctl::plan::{Inputs, Limits, Plan, Scope, ZonePrefixes, compile};
+use lb_ctl::plan::{Inputs, Limits, Plan, ProbeDestination, Scope, ZonePrefixes, compile};
 use serde_json::{Value, json};
 
 use crate::conformance::bench::{INGRESS, SEED};
@@ -224,6 +224,7 @@ fn contents(documents: Vec<Value>, endpoints: u32, sizes: &Sizes) -> Result<Cont
         })
         .collect();
     let inputs = Inputs {
+        probe_destination: ProbeDestination::OwnAddress,
         config: &config,
         health: &BTreeMap::new(),
         next_hops: &next_hops,
