@@ -13,6 +13,7 @@ use crate::cli::{RunArgs, XdpMode as AskedMode};
 use crate::control::ControlError;
 use crate::controller::{Controller, History, Parts, Settings, kept_seed};
 use crate::dataplane::{self, LoadOptions, PinDirectory, Program, Sizes, XdpMode};
+use crate::flowlog::FlowLog;
 use crate::net::{Link, Links};
 use crate::plan::Limits;
 use crate::resources::{Document, FileStore, Mode, ResourceStore as _, Resources, Scope};
@@ -69,6 +70,9 @@ async fn serve(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
         pin_dir: args.pin_dir.clone(),
     };
     let history = History::open(&args.state_dir);
+    let (log, connections) = FlowLog::new(file.log_connections, program.maps.flows.clone(), seed)?;
+    let (stop, stopping) = watch::channel(false);
+    let logging = tokio::spawn(log.run(stopping.clone()));
     let parts = Parts {
         settings,
         store: Box::new(store),
@@ -76,11 +80,11 @@ async fn serve(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
         documents,
         program,
         history,
+        connections,
     };
     let (mut controller, handle, events) = Controller::start(parts).await?;
     attach(&mut controller, &links, args.xdp_mode, &pins)?;
 
-    let (stop, stopping) = watch::channel(false);
     let control = Arc::new(handle);
     let serving = tokio::spawn(server.serve(control, ServerConfig::default(), stopping.clone()));
     let deciding = tokio::spawn(controller.run(events, stopping));
@@ -89,6 +93,7 @@ async fn serve(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
     stop.send_replace(true);
     let attached = deciding.await.context("the controller failed")?;
     serving.await.context("the server failed")?;
+    logging.await.context("the connection log failed")?;
     if attached {
         tracing::info!("stopped; the data plane goes on forwarding (`lb-ctl detach` ends that)");
     } else {
@@ -104,12 +109,9 @@ fn documents(args: &RunArgs, resources: &Resources, scope: &Scope) -> anyhow::Re
         true => Vec::new(),
         false => crate::resources::read(&args.config).map_err(ControlError::Faults)?,
     };
-    let applied = resources
+    resources
         .apply(&documents, scope, Mode::Additive, jiff::Timestamp::now())
         .map_err(ControlError::Faults)?;
-    if !applied.unsupported.is_empty() {
-        return Err(ControlError::Faults(applied.unsupported).into());
-    }
     Ok(documents)
 }
 

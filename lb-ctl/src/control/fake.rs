@@ -261,6 +261,7 @@ impl Control for FakeControl {
             endpoints: 2,
             healthy_endpoints: 1,
             flow_slots: 4096,
+            connection_log: Default::default(),
             warnings: Vec::new(),
         }))
     }

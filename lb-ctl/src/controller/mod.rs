@@ -25,6 +25,7 @@ use self::handle::Request;
 use self::index::Index;
 use crate::control::{ApplyOptions, ApplyReport, ControlError, ResourceMap, resource_map};
 use crate::dataplane::{self, Program};
+use crate::flowlog::Publisher;
 use crate::health::{HealthChecker, HealthEvent, HealthState, TargetId};
 use crate::model::{Config, ResourcePath};
 use crate::net::{Links, NetWatcher, NextHops};
@@ -78,6 +79,7 @@ pub struct Controller {
     actual: Contents,
     history: History,
     announcements: Announcements,
+    connections: Publisher,
     links: Links,
     /// Warnings about claimed addresses that the log has.
     told: BTreeSet<String>,
@@ -99,6 +101,8 @@ pub struct Parts {
     pub documents: Vec<Document>,
     pub program: Program,
     pub history: History,
+    /// What the log of connections is told.
+    pub connections: Publisher,
 }
 
 impl Controller {
@@ -111,6 +115,7 @@ impl Controller {
             documents,
             program,
             mut history,
+            connections,
         } = parts;
         let actual = program.maps.read().context("reading the maps back")?;
         let plan = history.adopt(program.maps.incarnation(), &actual);
@@ -136,6 +141,7 @@ impl Controller {
             actual,
             history,
             announcements,
+            connections,
             links: Links::new().context("asking for addresses")?,
             told: BTreeSet::new(),
             attached: false,
@@ -283,14 +289,9 @@ impl Controller {
     /// The resources as they would be, or every fault of the documents.
     fn judge(&self, documents: &[Document], options: &ApplyOptions) -> Result<Applied, ControlError> {
         let scope = options.scope(&self.settings.scope);
-        let applied = self
+        Ok(self
             .resources
-            .apply(documents, &scope, options.mode(), jiff::Timestamp::now())?;
-        if applied.unsupported.is_empty() {
-            Ok(applied)
-        } else {
-            Err(applied.unsupported.into())
-        }
+            .apply(documents, &scope, options.mode(), jiff::Timestamp::now())?)
     }
 
     /// What a file of `--config` defines is changed in the file.
@@ -370,6 +371,7 @@ impl Controller {
             tracing::debug!("{} map operations", operations.len());
         }
         self.plan = plan;
+        self.connections.publish(&self.config, &self.plan);
         match self.program.maps.apply(&operations) {
             Ok(()) => self.actual = self.plan.contents.clone(),
             Err(error) => {

@@ -36,7 +36,8 @@ pub struct MapSet {
     backends: MappedArray,
     tables: MappedArray,
     zone_tables: MappedArray,
-    pub flows: FlowTable,
+    /// Shared with readers of its memory.
+    pub flows: Arc<FlowTable>,
     pub fragments: FragmentMemory,
     flows_map_id: u32,
 }
@@ -81,7 +82,7 @@ impl MapSet {
             backends: array(ebpf, map::BACKENDS, sizes.backends, size_of::<Backend>())?,
             tables: array(ebpf, map::TABLES, sizes.table_slots / 2, 8)?,
             zone_tables: array(ebpf, map::ZONE_TABLES, sizes.zone_tables, 8)?,
-            flows: FlowTable::new(flows, tuples),
+            flows: Arc::new(FlowTable::new(flows, tuples)),
             fragments: FragmentMemory::new(take(ebpf, map::FRAGMENTS)?)?,
             flows_map_id,
         })

@@ -206,6 +206,13 @@ fn status_is_a_page() {
         endpoints: 3,
         healthy_endpoints: 2,
         flow_slots: 4_194_304,
+        connection_log: ConnectionLogStatus {
+            destination: "/var/log/lb.jsonl".to_owned(),
+            services: 2,
+            connections: 12_345,
+            lines: 20_000,
+            dropped: 7,
+        },
         warnings: vec!["no route to 10.0.0.9".to_owned()],
     };
     assert_eq!(
@@ -217,6 +224,7 @@ fn status_is_a_page() {
          resources:       1 backendServices, 2 forwardingRules\n\
          endpoints:       2 of 3 healthy\n\
          flow slots:      4.19M\n\
+         connection log:  2 services to /var/log/lb.jsonl, 12.3k connections, 20.0k lines, 7 dropped\n\
          \n\
          INTERFACE  INDEX  XDP_MODE  PROGRAM_ID\n\
          eth0       2      native    17\n\

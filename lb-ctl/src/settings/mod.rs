@@ -12,6 +12,7 @@ mod walk;
 use std::path::PathBuf;
 
 use crate::cli::{DefaultPlace, HashSeed, XdpMode};
+use crate::flowlog::Destination;
 use crate::plan::ZonePrefixes;
 use crate::server::ListenAddress;
 
@@ -27,6 +28,8 @@ pub struct FileSettings {
     pub answer_echo: bool,
     /// `gue-port`: UDP destination port of `gue` delivery, 1..=65535. Default 6080.
     pub gue_port: u16,
+    /// `[log] connections`: where the log of connections goes. Default `stderr`.
+    pub log_connections: Destination,
     pub flags: FlagDefaults,
 }
 
@@ -51,6 +54,7 @@ impl Default for FileSettings {
             zones: ZonePrefixes::new(),
             answer_echo: false,
             gue_port: GUE_PORT,
+            log_connections: Destination::default(),
             flags: FlagDefaults::default(),
         }
     }
