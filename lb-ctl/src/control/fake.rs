@@ -272,6 +272,7 @@ impl Control for FakeControl {
             healthy_endpoints: 1,
             flow_slots: 4096,
             config: ConfigStatus::default(),
+            connection_log: Default::default(),
             warnings: Vec::new(),
         }))
     }

@@ -37,7 +37,8 @@ pub struct MapSet {
     probes: MappedArray,
     tables: MappedArray,
     zone_tables: MappedArray,
-    pub flows: FlowTable,
+    /// Shared with readers of its memory.
+    pub flows: Arc<FlowTable>,
     pub fragments: FragmentMemory,
     flows_map_id: u32,
 }
@@ -80,7 +81,7 @@ impl MapSet {
             probes: array(source, map::PROBES, sizes.members, 8)?,
             tables: array(source, map::TABLES, sizes.table_slots / 2, 8)?,
             zone_tables: array(source, map::ZONE_TABLES, sizes.zone_tables, 8)?,
-            flows: FlowTable::new(flows, tuples),
+            flows: Arc::new(FlowTable::new(flows, tuples)),
             fragments: FragmentMemory::new(source(map::FRAGMENTS)?)?,
             flows_map_id,
         })
