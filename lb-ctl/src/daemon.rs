@@ -14,6 +14,7 @@ use crate::config_files::{ConfigFiles, FileWatcher, judge};
 use crate::control::ControlError;
 use crate::controller::{Controller, History, Parts, Settings, kept_seed};
 use crate::dataplane::{self, LoadOptions, PinDirectory, Program, Sizes, XdpMode};
+use crate::flowlog::FlowLog;
 use crate::net::{Link, Links, ProbeDevice};
 use crate::plan::{Limits, ProbeDestination};
 use crate::resources::{DatabaseStore, ResourceStore as _, Scope};
@@ -100,6 +101,9 @@ async fn serve_with(
         pin_dir: args.pin_dir.clone(),
     };
     let history = History::open(&args.state_dir)?;
+    let (log, connections) = FlowLog::new(file.log_connections, program.maps.flows.clone(), seed)?;
+    let (stop, stopping) = watch::channel(false);
+    let logging = tokio::spawn(log.run(stopping.clone()));
     let parts = Parts {
         settings,
         store: Box::new(store),
@@ -111,11 +115,11 @@ async fn serve_with(
         program,
         probe_device: probe_device.clone(),
         history,
+        connections,
     };
     let (mut controller, handle, events) = Controller::start(parts).await?;
     attach(&mut controller, &links, args.xdp_mode, &pins)?;
 
-    let (stop, stopping) = watch::channel(false);
     let control = Arc::new(handle);
     let serving = tokio::spawn(server.serve(control, ServerConfig::default(), stopping.clone()));
     let deciding = tokio::spawn(controller.run(events, stopping));
@@ -125,6 +129,7 @@ async fn serve_with(
     stop.send_replace(true);
     let attached = deciding.await.context("the controller failed")?;
     serving.await.context("the server failed")?;
+    logging.await.context("the connection log failed")?;
     if attached {
         tracing::info!("stopped; the data plane goes on forwarding (`lb-ctl detach` ends that)");
     } else {

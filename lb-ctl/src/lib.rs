@@ -7,6 +7,7 @@ pub mod control;
 pub mod controller;
 pub mod daemon;
 pub mod dataplane;
+pub mod flowlog;
 pub mod health;
 pub mod model;
 pub mod net;

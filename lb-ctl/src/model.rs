@@ -3,7 +3,7 @@
 //! `resources` makes it out of Compute Engine JSON and is the only maker; `plan` and `health` read it. Whatever is
 //! representable here has passed every rule, so readers need no checks of their own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -97,6 +97,46 @@ pub struct BackendService {
     pub subsetting: bool,
     pub zonal_affinity: Option<ZonalAffinity>,
     pub ha_policy: Option<HaPolicy>,
+    /// `logConfig` when it is enabled.
+    pub log: Option<ConnectionLogging>,
+}
+
+/// Which connections of a service are logged, and with what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionLogging {
+    /// The share of connections.
+    pub sample_rate: Ratio,
+    /// The chosen parts of `serverInstance`; without any there is none.
+    pub fields: BTreeSet<InstanceField>,
+}
+
+/// A part of `serverInstance`, the log's optional field about the endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum InstanceField {
+    ProjectId,
+    Region,
+    Vm,
+    VmIp,
+    Zone,
+}
+
+impl InstanceField {
+    pub const ALL: [Self; 5] = [Self::ProjectId, Self::Region, Self::Vm, Self::VmIp, Self::Zone];
+
+    /// Its name in a line of the log.
+    pub fn as_log(self) -> &'static str {
+        match self {
+            Self::ProjectId => "projectId",
+            Self::Region => "region",
+            Self::Vm => "vm",
+            Self::VmIp => "vmIp",
+            Self::Zone => "zone",
+        }
+    }
+
+    pub fn from_log(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|field| field.as_log() == name)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

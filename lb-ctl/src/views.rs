@@ -24,6 +24,7 @@ pub struct Status {
     /// Where resources are that do not say it of themselves.
     pub default_place: DefaultPlace,
     pub config: ConfigStatus,
+    pub connection_log: ConnectionLogStatus,
     /// Endpoints that packets can't be delivered to now, and other standing conditions, a sentence each.
     pub warnings: Vec<String>,
 }
@@ -34,6 +35,21 @@ pub struct DefaultPlace {
     pub project: String,
     pub region: String,
     pub zone: String,
+}
+
+/// What became of the log that `logConfig` asks for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionLogStatus {
+    /// `stderr`, or the path of a file.
+    pub destination: String,
+    /// Backend services that are logged.
+    pub services: usize,
+    /// Connections that are followed now.
+    pub connections: u64,
+    /// Lines written since the daemon's start, and those that were not because there were too many.
+    pub lines: u64,
+    pub dropped: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -318,6 +318,14 @@ impl<'lab> Daemon<'lab> {
         process.wait(STOP)
     }
 
+    /// SIGHUP, as log rotation sends it.
+    pub fn hang_up(&self) {
+        self.process
+            .as_ref()
+            .expect("a running daemon")
+            .signal(Signal::SIGHUP);
+    }
+
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }

@@ -156,28 +156,6 @@ fn run_refuses_an_invalid_configuration_with_every_path() {
 }
 
 #[test]
-fn run_refuses_what_is_not_supported_yet() {
-    let lab = Lab::flat("unsupported");
-    let mut daemon = Daemon::new(&lab);
-    daemon.give("--config", "later.json", &later(&lab).json());
-    daemon.refused(&ETH0).assert(
-        4,
-        &[
-            "later.json: ",
-            ".logConfig.enable: ",
-            "not supported yet",
-            "1 fault\n",
-        ],
-    );
-    assert_nothing_is_attached(&lab);
-}
-
-/// A service that asks for connection logs, which this release has not.
-fn later(lab: &Lab) -> Documents {
-    Documents::new(lab, &PRIMARIES[..1]).service(Service::tcp().set("logConfig", json!({"enable": true})))
-}
-
-#[test]
 fn run_leaves_a_state_directory_to_the_daemon_that_has_it() {
     let lab = Lab::flat("second");
     let balanced = Balanced::start(&lab, &documents(&lab));
@@ -205,7 +183,10 @@ fn a_bad_document_changes_nothing() {
         Documents::new(&lab, &PRIMARIES[..1]).service(Service::tcp().set("protocol", "TPC".into()));
     let dangling = Documents::new(&lab, &PRIMARIES[..1])
         .service(Service::udp().set("healthChecks", json!([format!("{REGION}/healthChecks/nowhere")])));
-    let unsupported = later(&lab);
+    let unknown_field = Documents::new(&lab, &PRIMARIES[..1]).service(Service::tcp().set(
+        "logConfig",
+        json!({"enable": true, "optionalMode": "CUSTOM", "optionalFields": ["serverGkeDetails"]}),
+    ));
     let attempts = [
         ("bad.json", good_and_bad.json(), "bad.json: $[2].protocol: 'TPC'"),
         (
@@ -214,9 +195,9 @@ fn a_bad_document_changes_nothing() {
             "dangling.json: $[2].healthChecks[0]: ",
         ),
         (
-            "later.json",
-            unsupported.json(),
-            "later.json: $[2].logConfig.enable: ",
+            "unknown-field.json",
+            unknown_field.json(),
+            "unknown-field.json: $[2].logConfig.optionalFields[0]: 'serverGkeDetails': ",
         ),
         ("broken.json", "{".to_owned(), "broken.json: $: "),
         (

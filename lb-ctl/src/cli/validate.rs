@@ -25,9 +25,6 @@ pub(super) fn run(args: &ValidateArgs, streams: &mut Streams<'_>) -> Result<(), 
     for warning in &applied.warnings {
         writeln!(streams.err, "warning: {warning}")?;
     }
-    for fault in &applied.unsupported {
-        writeln!(streams.err, "note: {fault}")?;
-    }
     match applied.changes.len() {
         1 => writeln!(streams.err, "1 resource is valid.")?,
         n => writeln!(streams.err, "{n} resources are valid.")?,

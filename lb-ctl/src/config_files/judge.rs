@@ -44,11 +44,8 @@ pub fn judge(
     let is_consequence = |fault: &Fault| !dropped.is_empty() && fault.source == "stored";
     let rest = resources.without(&dropped);
     let applied = match rest.apply(documents, scope, Mode::Additive, jiff::Timestamp::now()) {
-        Ok(applied) if applied.unsupported.is_empty() && faults.is_empty() => applied,
-        Ok(applied) => {
-            faults.extend(applied.unsupported);
-            return Err(faults);
-        }
+        Ok(applied) if faults.is_empty() => applied,
+        Ok(_) => return Err(faults),
         Err(found) if faults.is_empty() => return Err(found),
         Err(found) => {
             faults.extend(found.into_iter().filter(|fault| !is_consequence(fault)));

@@ -289,6 +289,7 @@ impl Control for FakeControl {
                 zone: "r1-a".to_owned(),
             },
             config: ConfigStatus::default(),
+            connection_log: Default::default(),
             warnings: Vec::new(),
         }))
     }

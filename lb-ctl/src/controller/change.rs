@@ -80,14 +80,9 @@ impl Controller {
         options: &ApplyOptions,
     ) -> Result<Applied, ControlError> {
         let scope = options.scope(&self.settings.scope);
-        let applied = self
+        Ok(self
             .resources
-            .apply(documents, &scope, options.mode(), jiff::Timestamp::now())?;
-        if applied.unsupported.is_empty() {
-            Ok(applied)
-        } else {
-            Err(applied.unsupported.into())
-        }
+            .apply(documents, &scope, options.mode(), jiff::Timestamp::now())?)
     }
 
     /// What a file of `--config` defines is changed in the file.

@@ -33,6 +33,7 @@ impl Controller {
             tracing::debug!("{} map operations", operations.len());
         }
         self.plan = plan;
+        self.connections.publish(&self.config, &self.plan);
         match self.program.maps.apply(&operations) {
             Ok(()) => self.actual = self.plan.contents.clone(),
             Err(error) => {

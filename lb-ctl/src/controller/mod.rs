@@ -33,6 +33,7 @@ use self::index::Index;
 use crate::config_files::{ConfigFiles, FromFiles};
 use crate::control::ResourceMap;
 use crate::dataplane::{self, Program};
+use crate::flowlog::Publisher;
 use crate::health::{EndpointProber, HealthChecker, HealthEvent, HealthState, ProbePaths, TargetId};
 use crate::model::Config;
 use crate::net::{Links, Mark, NetWatcher, NextHops, ProbeDevice};
@@ -87,6 +88,7 @@ pub struct Controller {
     actual: Contents,
     history: History,
     announcements: Announcements,
+    connections: Publisher,
     links: Links,
     /// Warnings about claimed addresses that the log has.
     told: BTreeSet<String>,
@@ -116,6 +118,8 @@ pub struct Parts {
     /// Where probes for VIPs leave, unless endpoints are probed at their own addresses.
     pub probe_device: Option<Arc<ProbeDevice>>,
     pub history: History,
+    /// What the log of connections is told.
+    pub connections: Publisher,
 }
 
 impl Controller {
@@ -132,6 +136,7 @@ impl Controller {
             program,
             probe_device,
             mut history,
+            connections,
         } = parts;
         let actual = program.maps.read().context("reading the maps back")?;
         let plan = history.adopt(program.maps.incarnation(), &actual);
@@ -163,6 +168,7 @@ impl Controller {
             actual,
             history,
             announcements,
+            connections,
             links: Links::new().context("asking for addresses")?,
             told: BTreeSet::new(),
             attached: false,

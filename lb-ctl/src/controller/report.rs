@@ -1,16 +1,15 @@
 //! What the controller tells: status, counters, flows, health.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use lb_common::clock::{self, TICK_SECONDS};
 use lb_common::hash;
-use lb_common::layout::{Pool, TupleRecord};
-use lb_common::policy::Tuple;
+use lb_common::layout::Pool;
 
 use super::{Controller, index};
 use crate::control::ControlError;
-use crate::dataplane::{self, FlowEntry};
+use crate::dataplane::{self, FlowEntry, TrackedTuple};
 use crate::model::{BackendService, Endpoint, Group, ResourcePath};
 use crate::net::Links;
 use crate::plan::{EndpointId, MemberPlan, MemberStatus, ServiceKey, ServicePlan, address_of};
@@ -62,6 +61,7 @@ impl Controller {
                 zone: self.settings.scope.zone.clone(),
             },
             config: self.files.status(),
+            connection_log: self.connections.status(),
             warnings: self.warnings().await,
         })
     }
@@ -243,21 +243,20 @@ impl Controller {
 
     fn flow_row(&self, entry: &FlowEntry, owner: &Owner<'_>, now: u32) -> views::FlowRow {
         let (key, id, member, service) = owner;
-        let tuple = Some(&entry.tuple).filter(|tuple| self.is_of_slot(tuple, entry, service.number));
-        let kind = tuple.map_or(0, TupleRecord::tuple);
-        let has = |tuples: &[Tuple]| tuples.iter().any(|tuple| *tuple as u32 == kind);
-        let with_ports = tuple.filter(|_| has(&[Tuple::Five]));
+        let keys = hash::HashKeys::from_seed(self.settings.seed);
+        let buckets = self.program.maps.flows.bucket_count();
+        let tuple = Some(&entry.tuple).filter(|tuple| {
+            dataplane::is_of_slot(&keys, service.number, tuple, entry.slot, entry.index, buckets)
+        });
+        let tuple = tuple.map(TrackedTuple::from);
+        let ports = tuple.and_then(|tuple| tuple.ports);
         views::FlowRow {
             service: key.service.clone(),
-            source: tuple.map(|tuple| address(tuple, tuple.source)),
-            destination: tuple
-                .filter(|_| has(&[Tuple::Two, Tuple::Three, Tuple::Five]))
-                .map(|tuple| address(tuple, tuple.destination)),
-            protocol: tuple
-                .filter(|_| has(&[Tuple::Three, Tuple::Five]))
-                .map(TupleRecord::protocol),
-            source_port: with_ports.map(|tuple| port(tuple, 0)),
-            destination_port: with_ports.map(|tuple| port(tuple, 2)),
+            source: tuple.map(|tuple| tuple.source),
+            destination: tuple.and_then(|tuple| tuple.destination),
+            protocol: tuple.and_then(|tuple| tuple.protocol),
+            source_port: ports.map(|(source, _)| source),
+            destination_port: ports.map(|(_, destination)| destination),
             tuple_known: tuple.is_some(),
             group: id.group.clone(),
             instance: id.instance.clone(),
@@ -266,17 +265,6 @@ impl Controller {
             confirmed: entry.slot.is_confirmed(),
             expires_in_sec: entry.slot.remaining(clock::tick(now)) * TICK_SECONDS - now % TICK_SECONDS,
         }
-    }
-
-    /// A tuple is written after its slot: a reader may catch an older flow's.
-    fn is_of_slot(&self, tuple: &TupleRecord, entry: &FlowEntry, service: u32) -> bool {
-        let hash = hash::flow_of_record(&self.hash_keys(), service, tuple);
-        let place = lb_common::flow::Place::of(hash, self.program.maps.flows.bucket_count());
-        place.tag == entry.slot.tag() && place.bucket == entry.index / lb_common::layout::BUCKET_SLOTS
-    }
-
-    fn hash_keys(&self) -> hash::HashKeys {
-        hash::HashKeys::from_seed(self.settings.seed)
     }
 
     pub(super) fn endpoint_health(
@@ -332,21 +320,4 @@ impl Controller {
         let check = self.config.health_checks.get(service.health_check.as_ref()?)?;
         Some(check.probe.port())
     }
-}
-
-fn address(tuple: &TupleRecord, words: [u32; 4]) -> IpAddr {
-    if !tuple.is_ipv6() {
-        return Ipv4Addr::from(words[0].to_ne_bytes()).into();
-    }
-    let mut octets = [0; 16];
-    for (chunk, word) in octets.chunks_exact_mut(4).zip(words) {
-        chunk.copy_from_slice(&word.to_ne_bytes());
-    }
-    Ipv6Addr::from(octets).into()
-}
-
-/// The port whose first byte is at `at` of the packet's ports.
-fn port(tuple: &TupleRecord, at: usize) -> u16 {
-    let bytes = tuple.ports.to_ne_bytes();
-    u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }

@@ -40,7 +40,8 @@ pub struct MapSet {
     zone_tables: MappedArray,
     vip_filter: MappedArray,
     epoch: MappedArray,
-    pub flows: FlowTable,
+    /// Shared with readers of its memory.
+    pub flows: Arc<FlowTable>,
     pub fragments: FragmentMemory,
     flows_map_id: u32,
 }
@@ -85,7 +86,7 @@ impl MapSet {
             zone_tables: array(source, map::ZONE_TABLES, sizes.zone_tables, 8)?,
             vip_filter: array(source, map::VIP_FILTER, size::VIP_FILTER, 8)?,
             epoch: array(source, map::EPOCH, 1, 8)?,
-            flows: FlowTable::new(flows, tuples),
+            flows: Arc::new(FlowTable::new(flows, tuples)),
             fragments: FragmentMemory::new(source(map::FRAGMENTS)?)?,
             flows_map_id,
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::number::{human_count, human_duration};
 use super::table::{pairs, table};
-use crate::views::{ConfigStatus, Status, Verification};
+use crate::views::{ConfigStatus, ConnectionLogStatus, Status, Verification};
 
 pub fn render_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     let resources: Vec<String> = status
@@ -41,6 +41,7 @@ pub fn render_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
                 "default place",
                 format!("{}, {}, {}", place.project, place.region, place.zone),
             ),
+            ("connection log", connection_log(&status.connection_log)),
         ],
     )?;
     render_config(out, &status.config)?;
@@ -96,4 +97,19 @@ pub fn render_verification(out: &mut dyn Write, verification: &Verification) -> 
         writeln!(out, "The maps hold what they should.")?;
     }
     Ok(())
+}
+
+fn connection_log(log: &ConnectionLogStatus) -> String {
+    let services = match log.services {
+        0 if log.lines == 0 && log.dropped == 0 => return "off".to_owned(),
+        1 => "1 service".to_owned(),
+        n => format!("{n} services"),
+    };
+    format!(
+        "{services} to {}, {} connections, {} lines, {} dropped",
+        log.destination,
+        human_count(log.connections),
+        human_count(log.lines),
+        human_count(log.dropped)
+    )
 }

@@ -241,6 +241,13 @@ fn status_is_a_page() {
                 faults: vec!["/etc/lb/web.json: $.port: no such field".to_owned()],
             }),
         },
+        connection_log: ConnectionLogStatus {
+            destination: "/var/log/lb.jsonl".to_owned(),
+            services: 2,
+            connections: 12_345,
+            lines: 20_000,
+            dropped: 7,
+        },
         warnings: vec!["no route to 10.0.0.9".to_owned()],
     };
     assert_eq!(
@@ -253,6 +260,7 @@ fn status_is_a_page() {
          endpoints:       2 of 3 healthy\n\
          flow slots:      4.19M\n\
          default place:   acme, r1, r1-a\n\
+         connection log:  2 services to /var/log/lb.jsonl, 12.3k connections, 20.0k lines, 7 dropped\n\
          \n\
          Files of --config, loaded at 2026-01-02T03:04:05.678Z:\n\
          \x20 /etc/lb/web.json: 4 resources\n\

@@ -19,7 +19,7 @@ mod saved;
 mod selection;
 mod service;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod unclaimed;
 mod zonal;
 mod zones;

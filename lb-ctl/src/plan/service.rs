@@ -137,6 +137,11 @@ impl ServicePlan {
         }
     }
 
+    /// Members that have ended, which entries may still name.
+    pub fn ended_numbers(&self) -> impl Iterator<Item = u32> {
+        self.ended.iter().map(|ended| ended.number)
+    }
+
     /// The first second at which time alone changes the plan.
     pub(super) fn next_deadline(&self) -> Option<u32> {
         let draining = self.members.values().filter_map(|member| match member.status {

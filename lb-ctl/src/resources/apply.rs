@@ -9,7 +9,7 @@ use super::draft::{Draft, Drafts, Report};
 use super::fault::{Fault, Warning};
 use super::kind::Scope;
 use super::set::{Resource, Resources};
-use super::{change, config, link, rules, unsupported};
+use super::{change, config, link, rules};
 use crate::model::{Config, ResourcePath};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +47,6 @@ pub struct Applied {
     /// The file, or other source, of every resource that the documents name.
     pub sources: BTreeMap<ResourcePath, String>,
     pub warnings: Vec<Warning>,
-    /// What the data plane can't do yet: `run` and `apply` refuse when there is any, `validate` does not ask.
-    pub unsupported: Vec<Fault>,
 }
 
 impl Resources {
@@ -78,14 +76,12 @@ impl Resources {
         }
         let resources = self.next(&drafts, now);
         let changes = self.changes(&resources, &named);
-        let unsupported = sorted(unsupported::find(&drafts));
         Ok(Applied {
             resources,
             config,
             changes,
             sources,
             warnings: report.warnings,
-            unsupported,
         })
     }
 
@@ -100,11 +96,6 @@ impl Resources {
         } else {
             Err(sorted(report.faults))
         }
-    }
-
-    /// What the data plane can't do yet of what is here.
-    pub fn unsupported(&self) -> Vec<Fault> {
-        sorted(unsupported::find(&self.drafts(&mut Report::default())))
     }
 
     fn drafts(&self, report: &mut Report) -> Drafts {

@@ -99,6 +99,7 @@ fn backend_service(draft: &Draft) -> Option<BackendService> {
             .is_present("haPolicy")
             .then(|| ha_policy(draft))
             .map_or(Some(None), |p| p.map(Some))?,
+        log: connection_logging(draft)?,
         backends,
     })
 }
@@ -168,6 +169,21 @@ fn zonal_affinity(draft: &Draft) -> Option<Option<ZonalAffinity>> {
             _ => return None,
         },
     )
+}
+
+fn connection_logging(draft: &Draft) -> Option<Option<ConnectionLogging>> {
+    if !draft.flag("logConfig.enable") {
+        return Some(None);
+    }
+    let all = Ratio {
+        numerator: 1,
+        denominator: 1,
+    };
+    let rate = draft.get(rules::SAMPLE_RATE).get();
+    Some(Some(ConnectionLogging {
+        sample_rate: rate.map_or(Some(all), typed::ratio)?,
+        fields: rules::chosen_log_fields(draft)?,
+    }))
 }
 
 fn ha_policy(draft: &Draft) -> Option<HaPolicy> {

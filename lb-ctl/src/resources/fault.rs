@@ -29,8 +29,6 @@ pub enum FaultKind {
     MemberAlreadyExists,
     /// An instance is not in the group.
     MemberNotFound,
-    /// Right, and not yet within what the data plane can do.
-    NotSupportedYet,
 }
 
 impl FaultKind {
@@ -46,7 +44,6 @@ impl FaultKind {
             Self::ConditionNotMet => "conditionNotMet",
             Self::MemberAlreadyExists => "memberAlreadyExists",
             Self::MemberNotFound => "memberNotFound",
-            Self::NotSupportedYet => "unsupportedOperation",
         }
     }
 

@@ -22,7 +22,6 @@ mod schema;
 mod set;
 mod store;
 mod typed;
-mod unsupported;
 
 #[cfg(test)]
 mod tests;

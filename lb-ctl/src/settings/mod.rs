@@ -12,6 +12,7 @@ mod walk;
 use std::path::PathBuf;
 
 use crate::cli::{DefaultPlace, HashSeed, XdpMode};
+use crate::flowlog::Destination;
 use crate::net::Mark;
 use crate::plan::{ProbeDestination, ZonePrefixes};
 use crate::server::ListenAddress;
@@ -32,6 +33,8 @@ pub struct FileSettings {
     pub probe_destination: ProbeDestination,
     /// `probe-mark`: the firewall mark of probes for VIPs. Default 0x3062.
     pub probe_mark: Mark,
+    /// `[log] connections`: where the log of connections goes. Default `stderr`.
+    pub log_connections: Destination,
     pub flags: FlagDefaults,
 }
 
@@ -60,6 +63,7 @@ impl Default for FileSettings {
             gue_port: GUE_PORT,
             probe_destination: ProbeDestination::default(),
             probe_mark: Mark::DEFAULT,
+            log_connections: Destination::default(),
             flags: FlagDefaults::default(),
         }
     }

@@ -11,6 +11,7 @@ use toml::{Table, Value};
 use super::walk::{Faults, Walk, path_of};
 use super::{FileSettings, FlagDefaults, GUE_PORT};
 use crate::cli::{DefaultPlace, XdpMode, flow_slots, table_slots};
+use crate::flowlog::Destination;
 use crate::plan::{ProbeDestination, ZonePrefixes};
 use crate::resources::{Fault, FaultKind, is_resource_name};
 
@@ -20,6 +21,7 @@ const KEYS: &[&str] = &[
     "gue-port",
     "probe-destination",
     "probe-mark",
+    "log",
     "interfaces",
     "config",
     "state-dir",
@@ -79,9 +81,11 @@ fn line_of(text: &str, at: usize) -> String {
 fn read(table: &Table, faults: &mut Faults<'_>) -> FileSettings {
     faults.refuse_unknown(table, KEYS);
     let zones = zones(table, faults);
+    let log_connections = log_connections(table, faults).unwrap_or_default();
     let mut walk = Walk { table, faults };
     FileSettings {
         zones,
+        log_connections,
         answer_echo: walk.boolean("answer-echo").unwrap_or(false),
         gue_port: walk.integer("gue-port", port).unwrap_or(GUE_PORT),
         probe_destination: walk
@@ -128,6 +132,32 @@ fn xdp_mode(walk: &mut Walk<'_, '_>) -> Option<XdpMode> {
             .invalid("xdp-mode", &value, "must be auto, native or generic");
     }
     mode.ok()
+}
+
+fn log_connections(table: &Table, faults: &mut Faults<'_>) -> Option<Destination> {
+    let log = table.get("log")?;
+    let Some(log) = log.as_table() else {
+        faults.invalid("log", log, "expected a table");
+        return None;
+    };
+    for key in log.keys().filter(|key| *key != "connections") {
+        let path = format!("log.{}", path_of(key));
+        faults.add(
+            &path,
+            FaultKind::UnknownField,
+            None,
+            "is no setting (known is log.connections)",
+        );
+    }
+    let value = log.get("connections")?;
+    let text = value.as_str().ok_or_else(|| "expected a string".to_owned());
+    match text.and_then(str::parse) {
+        Ok(destination) => Some(destination),
+        Err(reason) => {
+            faults.invalid("log.connections", value, reason);
+            None
+        }
+    }
 }
 
 fn zones(table: &Table, faults: &mut Faults<'_>) -> ZonePrefixes {

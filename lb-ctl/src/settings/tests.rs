@@ -1,6 +1,7 @@
 use std::net::IpAddr;
 
 use super::*;
+use crate::flowlog::Destination;
 use crate::resources::FaultKind;
 
 fn parse(text: &str) -> FileSettings {
@@ -24,6 +25,7 @@ fn an_empty_file_is_the_defaults() {
     assert_eq!(settings.gue_port, 6080);
     assert_eq!(settings.probe_destination, ProbeDestination::Vip);
     assert_eq!(settings.probe_mark.to_string(), "0x3062");
+    assert_eq!(settings.log_connections, Destination::StandardError);
 }
 
 #[test]
@@ -47,6 +49,9 @@ fn everything_can_be_set() {
         pin-dir = "/sys/fs/bpf/x"
         hash-seed = "000102030405060708090a0b0c0d0e0f"
 
+        [log]
+        connections = "/var/log/lb/connections.jsonl"
+
         [zones]
         europe-west4-a = ["10.1.0.0/16", "2001:db8:1::/48"]
         "europe-west4-b" = ["10.2.0.9"]
@@ -65,6 +70,8 @@ fn everything_can_be_set() {
     assert_eq!(prefixes("europe-west4-a"), ["10.1.0.0/16", "2001:db8:1::/48"]);
     assert_eq!(prefixes("europe-west4-b"), ["10.2.0.9/32"]);
     assert_eq!(prefixes("europe-west4-c"), [""; 0]);
+    let file = Destination::File("/var/log/lb/connections.jsonl".into());
+    assert_eq!(settings.log_connections, file);
     let flags = settings.flags;
     assert_eq!(flags.interfaces, ["eth0", "eth1"]);
     assert_eq!(flags.config, [PathBuf::from("/etc/lb")]);
@@ -94,6 +101,10 @@ fn every_fault_is_told_with_its_key() {
         state-dir = 3
         colour = "red"
 
+        [log]
+        connections = "sterr"
+        conections = "stderr"
+
         [zones]
         europe-west4-a = ["10.1.0.0/16", "10.1.2.3/16", "ten", 7]
         europe-west4-b = "10.2.0.0/16"
@@ -114,6 +125,8 @@ fn every_fault_is_told_with_its_key() {
         "lb.toml: interfaces[1]: '5': expected a string",
         "lb.toml: state-dir: '3': expected a string",
         "lb.toml: colour: is no setting (known are zones, answer-echo, ",
+        "lb.toml: log.connections: 'sterr': expected stderr, or the path of a file (with a /)",
+        "lb.toml: log.conections: is no setting (known is log.connections)",
         "lb.toml: zones.europe-west4-a[1]: '10.1.2.3/16': has bits set beyond its prefix; the prefix is 10.1.0.0/16",
         "lb.toml: zones.europe-west4-a[2]: 'ten': expected a prefix such as 10.1.0.0/16, or an address",
         "lb.toml: zones.europe-west4-a[3]: '7': expected a prefix such as 10.1.0.0/16, or an address",

@@ -157,7 +157,9 @@ async fn answer(State(asked): State<Arc<Mutex<Asked>>>, method: Method, uri: Uri
 fn status() -> Value {
     json!({
         "version": "1", "layoutVersion": 1, "pid": 1, "uptimeSec": 1, "stateDir": "", "interfaces": [],
-        "resources": {}, "endpoints": 0, "healthyEndpoints": 0, "flowSlots": 1, "config": {"files": {}}, "warnings": [],
+        "resources": {}, "endpoints": 0, "healthyEndpoints": 0, "flowSlots": 1, "config": {"files": {}},
+        "connectionLog": {"destination": "stderr", "services": 0, "connections": 0, "lines": 0, "dropped": 0},
+        "warnings": [],
         "defaultPlace": {"project": "acme", "region": "r1", "zone": "r1-a"},
     })
 }

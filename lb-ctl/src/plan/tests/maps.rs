@@ -15,17 +15,17 @@ use super::world::SEED;
 use crate::plan::contents::{Contents, RuleContents, ServiceContents, ZonePrefix};
 use crate::plan::diff::{Operation, diff};
 
-pub(super) struct FakeMaps {
-    pub(super) tables: MemoryTables,
-    pub(super) backends: BTreeMap<u32, Backend>,
-    pub(super) probes: BTreeMap<u32, u32>,
-    pub(super) devices: BTreeSet<u32>,
-    pub(super) zones: BTreeMap<ZonePrefix, u32>,
-    pub(super) zone_words: Vec<u64>,
+pub(crate) struct FakeMaps {
+    pub(crate) tables: MemoryTables,
+    pub(crate) backends: BTreeMap<u32, Backend>,
+    pub(crate) probes: BTreeMap<u32, u32>,
+    pub(crate) devices: BTreeSet<u32>,
+    pub(crate) zones: BTreeMap<ZonePrefix, u32>,
+    pub(crate) zone_words: Vec<u64>,
 }
 
 impl FakeMaps {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut tables = MemoryTables::new(HashKeys::from_seed(SEED), 64);
         tables.slots = vec![0; super::world::LIMITS.table_slots as usize];
         Self {
@@ -40,7 +40,7 @@ impl FakeMaps {
     }
 
     /// Goes to `desired`, and arrives there.
-    pub(super) fn reach(&mut self, desired: &Contents) {
+    pub(crate) fn reach(&mut self, desired: &Contents) {
         for operation in diff(&self.contents(), desired) {
             self.apply(&operation);
         }
@@ -49,7 +49,7 @@ impl FakeMaps {
     }
 
     /// Everything that the maps hold, as a new daemon would read it.
-    pub(super) fn contents(&self) -> Contents {
+    pub(crate) fn contents(&self) -> Contents {
         let mut services: BTreeMap<u32, ServiceContents> = BTreeMap::new();
         for (number, record) in &self.tables.services {
             let zone_words = self.words(record).to_vec();
@@ -88,13 +88,13 @@ impl FakeMaps {
     }
 
     /// The selection words of a service's zones.
-    pub(super) fn words(&self, record: &Service) -> &[u64] {
+    pub(crate) fn words(&self, record: &Service) -> &[u64] {
         let zones = record.zones();
         let first = if zones.count == 0 { 0 } else { zones.first as usize };
         &self.zone_words[first..first + zones.count as usize]
     }
 
-    pub(super) fn slots(&self, selection: Selection) -> &[u32] {
+    pub(crate) fn slots(&self, selection: Selection) -> &[u32] {
         let start = selection.offset as usize;
         &self.tables.slots[start..start + selection.size as usize]
     }
@@ -119,7 +119,7 @@ impl FakeMaps {
             .collect()
     }
 
-    pub(super) fn apply(&mut self, operation: &Operation) {
+    pub(crate) fn apply(&mut self, operation: &Operation) {
         match operation {
             Operation::PutDevice(device) => assert!(self.devices.insert(*device)),
             Operation::PutBackend(number, backend) => self.put_backend(*number, backend),
@@ -273,7 +273,7 @@ impl FakeMaps {
     }
 
     /// Decides a frame, which may record its flow.
-    pub(super) fn decide(&self, frame: &[u8]) -> Verdict {
+    pub(crate) fn decide(&self, frame: &[u8]) -> Verdict {
         let network = parse::network(&frame).expect("an IP packet");
         let verdict = decide(&self.tables, &frame, &network);
         assert!(!verdict.reason.is_broken_invariant(), "{verdict:?}");
@@ -284,7 +284,7 @@ impl FakeMaps {
     }
 
     /// Decides each frame as if it were the next one: the flow table is left as it was.
-    pub(super) fn foresee(&self, frames: &[Vec<u8>]) -> Vec<Verdict> {
+    pub(crate) fn foresee(&self, frames: &[Vec<u8>]) -> Vec<Verdict> {
         let flows: Vec<Bucket> = self
             .tables
             .buckets
@@ -306,7 +306,7 @@ impl FakeMaps {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Syn,
     Ack,
     Udp,
@@ -314,7 +314,7 @@ pub(super) enum Kind {
 }
 
 /// A packet from client `client` (an arbitrary number) to a VIP, by its text, and a port.
-pub(super) fn frame(kind: Kind, client: u16, vip: &str, port: u16) -> Vec<u8> {
+pub(crate) fn frame(kind: Kind, client: u16, vip: &str, port: u16) -> Vec<u8> {
     let [high, low] = client.to_be_bytes();
     let builder = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 9], [2, 0, 0, 0, 0, 1]);
     let builder = match super::world::ip(vip) {

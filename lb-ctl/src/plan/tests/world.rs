@@ -15,9 +15,9 @@ use crate::plan::{
     ZonePrefixes, compile,
 };
 
-pub(super) const SEED: u128 = 0x0123_4567_89ab_cdef_1122_3344_5566_7788;
+pub(crate) const SEED: u128 = 0x0123_4567_89ab_cdef_1122_3344_5566_7788;
 
-pub(super) const LIMITS: Limits = Limits {
+pub(crate) const LIMITS: Limits = Limits {
     services: 64,
     members: 256,
     backends: 256,
@@ -27,27 +27,27 @@ pub(super) const LIMITS: Limits = Limits {
 };
 
 #[derive(Clone)]
-pub(super) struct World {
-    pub(super) config: Config,
-    pub(super) health: BTreeMap<TargetId, HealthState>,
-    pub(super) next_hops: NextHops,
-    pub(super) zones: ZonePrefixes,
-    pub(super) gue_port: u16,
-    pub(super) probe_destination: ProbeDestination,
-    pub(super) seed: u128,
-    pub(super) limits: Limits,
-    pub(super) now: u32,
+pub(crate) struct World {
+    pub(crate) config: Config,
+    pub(crate) health: BTreeMap<TargetId, HealthState>,
+    pub(crate) next_hops: NextHops,
+    pub(crate) zones: ZonePrefixes,
+    pub(crate) gue_port: u16,
+    pub(crate) probe_destination: ProbeDestination,
+    pub(crate) seed: u128,
+    pub(crate) limits: Limits,
+    pub(crate) now: u32,
 }
 
-pub(super) fn path(name: &str) -> ResourcePath {
+pub(crate) fn path(name: &str) -> ResourcePath {
     ResourcePath::from_canonical(name)
 }
 
-pub(super) fn ip(text: &str) -> IpAddr {
+pub(crate) fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-pub(super) fn resolved(address: IpAddr, mac: u8) -> NextHop {
+pub(crate) fn resolved(address: IpAddr, mac: u8) -> NextHop {
     NextHop::Resolved {
         ifindex: 2 + u32::from(mac % 2),
         source_mac: [2, 0, 0, 0, 0, 1],
@@ -62,7 +62,7 @@ pub(super) fn resolved(address: IpAddr, mac: u8) -> NextHop {
 }
 
 impl World {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             config: Config::default(),
             health: BTreeMap::new(),
@@ -77,7 +77,7 @@ impl World {
     }
 
     /// A service `web` on 192.0.2.1, TCP and UDP port 80, with one group of healthy endpoints.
-    pub(super) fn web(addresses: &[&str]) -> Self {
+    pub(crate) fn web(addresses: &[&str]) -> Self {
         let mut world = Self::new();
         world.service("web");
         world.group("main", addresses);
@@ -99,7 +99,7 @@ impl World {
         world
     }
 
-    pub(super) fn service(&mut self, name: &str) -> &mut BackendService {
+    pub(crate) fn service(&mut self, name: &str) -> &mut BackendService {
         self.config
             .services
             .entry(path(name))
@@ -119,11 +119,12 @@ impl World {
                 subsetting: false,
                 zonal_affinity: None,
                 ha_policy: None,
+                log: None,
             })
     }
 
     /// Sets a group's endpoints, which become healthy and resolved if they are new.
-    pub(super) fn group(&mut self, name: &str, addresses: &[&str]) {
+    pub(crate) fn group(&mut self, name: &str, addresses: &[&str]) {
         let endpoints: Vec<Endpoint> = addresses.iter().map(|address| endpoint(ip(address))).collect();
         for address in addresses {
             self.know(ip(address));
@@ -148,30 +149,30 @@ impl World {
         self.health.entry(target(address)).or_insert_with(|| state(true));
     }
 
-    pub(super) fn place(&mut self, group: &str, zone: &str) {
+    pub(crate) fn place(&mut self, group: &str, zone: &str) {
         let group = self.config.groups.get_mut(&path(group)).expect("a group");
         zone.clone_into(&mut group.zone);
     }
 
     /// Clients of a zone.
-    pub(super) fn clients(&mut self, zone: &str, prefixes: &[&str]) {
+    pub(crate) fn clients(&mut self, zone: &str, prefixes: &[&str]) {
         let prefixes = prefixes.iter().map(|prefix| prefix.parse().expect("a prefix"));
         self.zones.insert(zone.to_owned(), prefixes.collect());
     }
 
-    pub(super) fn attach(&mut self, service: &str, group: &str, failover: bool) {
+    pub(crate) fn attach(&mut self, service: &str, group: &str, failover: bool) {
         let group = path(group);
         self.service(service).backends.push(Backend { group, failover });
     }
 
-    pub(super) fn detach(&mut self, service: &str, group: &str) {
+    pub(crate) fn detach(&mut self, service: &str, group: &str) {
         let group = path(group);
         self.service(service)
             .backends
             .retain(|backend| backend.group != group);
     }
 
-    pub(super) fn rule(
+    pub(crate) fn rule(
         &mut self,
         name: &str,
         vip: &str,
@@ -191,7 +192,7 @@ impl World {
         self.config.rules.insert(path(name), rule);
     }
 
-    pub(super) fn steer(&mut self, name: &str, base: &str, ranges: &[&str], service: &str) {
+    pub(crate) fn steer(&mut self, name: &str, base: &str, ranges: &[&str], service: &str) {
         let rule = ForwardingRule {
             path: path(name),
             source_ranges: ranges
@@ -204,13 +205,13 @@ impl World {
         self.config.rules.insert(path(name), rule);
     }
 
-    pub(super) fn remove_service(&mut self, name: &str) {
+    pub(crate) fn remove_service(&mut self, name: &str) {
         let name = path(name);
         self.config.services.remove(&name);
         self.config.rules.retain(|_, rule| rule.service != name);
     }
 
-    pub(super) fn health(&mut self, address: &str, healthy: bool) {
+    pub(crate) fn health(&mut self, address: &str, healthy: bool) {
         let state = self
             .health
             .get_mut(&target(ip(address)))
@@ -218,7 +219,7 @@ impl World {
         state.healthy = healthy;
     }
 
-    pub(super) fn weight(&mut self, address: &str, weight: Weight) {
+    pub(crate) fn weight(&mut self, address: &str, weight: Weight) {
         let state = self
             .health
             .get_mut(&target(ip(address)))
@@ -226,7 +227,7 @@ impl World {
         state.weight = weight;
     }
 
-    pub(super) fn inputs(&self) -> Inputs<'_> {
+    pub(crate) fn inputs(&self) -> Inputs<'_> {
         Inputs {
             config: &self.config,
             health: &self.health,
@@ -239,16 +240,16 @@ impl World {
         }
     }
 
-    pub(super) fn try_compile(&self, previous: &Plan) -> Result<Plan, PlanError> {
+    pub(crate) fn try_compile(&self, previous: &Plan) -> Result<Plan, PlanError> {
         compile(&self.inputs(), previous, Scope::All, self.now)
     }
 
-    pub(super) fn compile(&self, previous: &Plan) -> Plan {
+    pub(crate) fn compile(&self, previous: &Plan) -> Plan {
         self.try_compile(previous).expect("it fits")
     }
 }
 
-pub(super) fn endpoint(address: IpAddr) -> Endpoint {
+pub(crate) fn endpoint(address: IpAddr) -> Endpoint {
     match address {
         IpAddr::V4(address) => Endpoint {
             instance: None,
@@ -263,7 +264,7 @@ pub(super) fn endpoint(address: IpAddr) -> Endpoint {
     }
 }
 
-pub(super) fn target(address: IpAddr) -> TargetId {
+pub(crate) fn target(address: IpAddr) -> TargetId {
     TargetId {
         check: path("check"),
         address,
@@ -271,14 +272,14 @@ pub(super) fn target(address: IpAddr) -> TargetId {
     }
 }
 
-pub(super) fn state(healthy: bool) -> HealthState {
+pub(crate) fn state(healthy: bool) -> HealthState {
     HealthState {
         healthy,
         ..HealthState::initial()
     }
 }
 
-pub(super) fn failover(ratio_percent: u64) -> FailoverPolicy {
+pub(crate) fn failover(ratio_percent: u64) -> FailoverPolicy {
     FailoverPolicy {
         ratio: Ratio {
             numerator: ratio_percent,
@@ -289,7 +290,7 @@ pub(super) fn failover(ratio_percent: u64) -> FailoverPolicy {
     }
 }
 
-pub(super) fn key(service: &str, family: IpFamily) -> ServiceKey {
+pub(crate) fn key(service: &str, family: IpFamily) -> ServiceKey {
     ServiceKey {
         service: path(service),
         family,
@@ -297,12 +298,12 @@ pub(super) fn key(service: &str, family: IpFamily) -> ServiceKey {
 }
 
 /// The IPv4 side of a service.
-pub(super) fn v4<'a>(plan: &'a Plan, service: &str) -> &'a ServicePlan {
+pub(crate) fn v4<'a>(plan: &'a Plan, service: &str) -> &'a ServicePlan {
     &plan.services[&key(service, IpFamily::V4)]
 }
 
 /// The number of the endpoint with this address.
-pub(super) fn number(plan: &Plan, service: &str, address: &str) -> u32 {
+pub(crate) fn number(plan: &Plan, service: &str, address: &str) -> u32 {
     let members = &v4(plan, service).members;
     let found = members.iter().find(|(id, _)| id.address == ip(address));
     found.unwrap_or_else(|| panic!("{address} is no member")).1.number

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::super::draft::{Draft, Drafts, Known, Report};
 use super::super::{link, members, typed};
-use super::ha_policy;
+use super::{ha_policy, log_config};
 use crate::model::ResourcePath;
 
 pub(super) const AFFINITY: &str = "sessionAffinity";
@@ -28,7 +28,7 @@ pub(super) fn check(service: &Draft, drafts: &Drafts, report: &mut Report) {
     locality(&view, drafts, report);
     zones_and_subsets(&view, report);
     ratios(service, report);
-    log_config(service, report);
+    log_config::check(service, report);
     health_check(&view, drafts, report);
     backends(service, drafts, report);
     if service.is_present("haPolicy") {
@@ -222,20 +222,6 @@ fn ratios(service: &Draft, report: &mut Report) {
         {
             report.invalid(service, field, "has more than 18 digits after the point");
         }
-    }
-}
-
-fn log_config(service: &Draft, report: &mut Report) {
-    let fields = service
-        .get("logConfig.optionalFields")
-        .get()
-        .and_then(Value::as_array);
-    let custom = matches!(
-        service.text("logConfig.optionalMode"),
-        Known::Is("CUSTOM") | Known::Invalid
-    );
-    if fields.is_some_and(|fields| !fields.is_empty()) && !custom {
-        report.invalid(service, "logConfig.optionalFields", "needs optionalMode CUSTOM");
     }
 }
 

@@ -5,9 +5,11 @@ mod forwarding_rule;
 mod group;
 mod ha_policy;
 mod health_check;
+mod log_config;
 mod overlap;
 
 pub(super) use forwarding_rule::{ports, source_ranges, vip};
+pub(super) use log_config::{SAMPLE_RATE, chosen as chosen_log_fields};
 pub(super) use overlap::steers_from;
 
 use super::draft::{Drafts, Report};

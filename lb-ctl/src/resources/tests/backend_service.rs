@@ -1,6 +1,7 @@
 //! The rules within a backend service.
 
 use super::*;
+use crate::model::{ConnectionLogging, InstanceField, Ratio};
 
 const TRACKING: &str = "/3/connectionTrackingPolicy";
 const MODE: &str = "/3/connectionTrackingPolicy/trackingMode";
@@ -322,19 +323,99 @@ fn a_leader_is_an_endpoint_of_the_service() {
     );
 }
 
+const LOGGED: (&str, Value) = ("/3/logConfig/enable", Value::Bool(true));
+const OPTIONAL_MODE: &str = "/3/logConfig/optionalMode";
+const OPTIONAL_FIELDS: &str = "/3/logConfig/optionalFields";
+
 #[test]
 fn log_fields_of_choice_need_the_choice() {
-    let fields = ("/3/logConfig/optionalFields", json!(["serverInstance"]));
+    let fields = (OPTIONAL_FIELDS, json!(["serverInstance"]));
     expect_one(
         internal(),
-        std::slice::from_ref(&fields),
+        &[LOGGED, fields.clone()],
         "$[3].logConfig.optionalFields",
         "CUSTOM",
     );
     expect(
         internal(),
-        &[fields, ("/3/logConfig/optionalMode", json!("CUSTOM"))],
+        &[LOGGED, fields, (OPTIONAL_MODE, json!("CUSTOM"))],
         &[],
+    );
+}
+
+#[test]
+fn settings_of_the_log_need_the_log() {
+    let faults = expect(
+        internal(),
+        &[
+            ("/3/logConfig/sampleRate", json!(0.5)),
+            (OPTIONAL_MODE, json!("INCLUDE_ALL_OPTIONAL")),
+        ],
+        &["$[3].logConfig.optionalMode", "$[3].logConfig.sampleRate"],
+    );
+    assert!(
+        faults
+            .iter()
+            .all(|fault| fault.reason == "needs logConfig.enable")
+    );
+    // As the cloud shows a service that logs nothing.
+    let shown = json!({"enable": false, "sampleRate": 1.0, "optionalMode": "EXCLUDE_ALL_OPTIONAL"});
+    expect(internal(), &[("/3/logConfig", shown)], &[]);
+}
+
+#[test]
+fn every_optional_field_that_is_not_here_is_told() {
+    let names = json!([
+        "serverInstance.vm",
+        "serverInstance.zones",
+        "serverGkeDetails.cluster",
+        "orca_load_report",
+        7
+    ]);
+    let reasons = [
+        "did you mean serverInstance.zone?",
+        "GKE",
+        "there are serverInstance, serverInstance.projectId, ",
+        "expected a string",
+    ];
+    let paths = [1, 2, 3, 4].map(|index| format!("$[3].logConfig.optionalFields[{index}]"));
+    let faults = expect(
+        internal(),
+        &[LOGGED, (OPTIONAL_MODE, json!("CUSTOM")), (OPTIONAL_FIELDS, names)],
+        &paths.each_ref().map(String::as_str),
+    );
+    for (fault, reason) in faults.iter().zip(reasons) {
+        assert!(fault.reason.contains(reason), "{fault}");
+    }
+}
+
+#[test]
+fn the_log_acts_with_all_of_its_settings() {
+    let log = |config: Value| {
+        let mut value = internal();
+        edit(&mut value, &[("/3/logConfig", config)]);
+        let config = apply(&value).unwrap().config;
+        config.services.into_values().next().unwrap().log
+    };
+    let logging = |numerator, denominator, fields: &[InstanceField]| {
+        Some(ConnectionLogging {
+            sample_rate: Ratio {
+                numerator,
+                denominator,
+            },
+            fields: fields.iter().copied().collect(),
+        })
+    };
+    assert_eq!(log(json!({"enable": false})), None);
+    assert_eq!(log(json!({"enable": true})), logging(1, 1, &[]));
+    assert_eq!(
+        log(json!({"enable": true, "sampleRate": 0.25, "optionalMode": "INCLUDE_ALL_OPTIONAL"})),
+        logging(25, 100, &InstanceField::ALL)
+    );
+    let chosen = json!(["serverInstance.zone", "serverInstance.vm"]);
+    assert_eq!(
+        log(json!({"enable": true, "sampleRate": 0, "optionalMode": "CUSTOM", "optionalFields": chosen})),
+        logging(0, 1, &[InstanceField::Vm, InstanceField::Zone])
     );
 }
 
