@@ -60,6 +60,8 @@ async fn serve_with(
     let from_files =
         judge(&stored.resources, &stored.owners, &files, &documents, &scope).map_err(ControlError::Faults)?;
     let links = interfaces(&args.interfaces).await?;
+    let tokens = args.token_file.as_deref().map(TokenFile::open).transpose()?;
+    let server = Server::bind(&args.listen, tokens)?;
     let pins = PinDirectory::new(&args.pin_dir);
     pins.prepare()?;
     let sizes = Sizes {
@@ -80,8 +82,6 @@ async fn serve_with(
     };
     let mut program = Program::load(&options, Some(&pins))?;
     program.forward_logs()?;
-    let tokens = args.token_file.as_deref().map(TokenFile::open).transpose()?;
-    let server = Server::bind(&args.listen, tokens)?;
     // Not before it is known that no other daemon serves here: the device is that one's.
     *probe_device = make_probe_device(&file).await?;
     if probe_device.is_some() {

@@ -3,7 +3,11 @@
 //! A test run that repeats keeps the packet as the program left it. So the generator first takes off what was put in front, then
 //! writes every byte that a balancer may change, and then tail-calls the program that `BENCH_TARGET` names.
 
-pub mod traffic;
+#[allow(
+    unreachable_pub,
+    reason = "the benchmark's host side has this file in a public module"
+)]
+pub(crate) mod traffic;
 
 use aya_ebpf::bindings::xdp_action::{XDP_ABORTED, XDP_TX};
 use aya_ebpf::helpers::bpf_xdp_adjust_head;
