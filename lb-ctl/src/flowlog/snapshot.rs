@@ -158,22 +158,30 @@ impl Snapshot {
 
     /// The next one: what did not change is shared with `self`, and endpoints that have gone are known from it.
     pub fn next(&self, config: &Config, plan: &Plan) -> Self {
-        let logged = |service: &BackendService| {
-            let logging = service.log.clone()?;
-            (logging.sample_rate.numerator > 0).then_some(logging)
-        };
+        let logging: BTreeMap<&ResourcePath, &BackendService> = config
+            .services
+            .iter()
+            .filter(|(_, service)| {
+                service
+                    .log
+                    .as_ref()
+                    .is_some_and(|log| log.sample_rate.numerator > 0)
+            })
+            .collect();
+        // Mostly nothing is logged; then a change of one service's health looks at no other service's plan.
+        if logging.is_empty() {
+            return Self::default();
+        }
         let mut rules: BTreeMap<&ResourcePath, Vec<&ForwardingRule>> = BTreeMap::new();
-        if config.services.values().any(|service| logged(service).is_some()) {
-            for rule in config.rules.values() {
-                rules.entry(&rule.service).or_default().push(rule);
-            }
+        for rule in config.rules.values() {
+            rules.entry(&rule.service).or_default().push(rule);
         }
         let mut services = BTreeMap::new();
         for (key, planned) in &plan.services {
-            let Some(configured) = config.services.get(&key.service) else {
+            let Some(configured) = logging.get(&key.service) else {
                 continue;
             };
-            let Some(logging) = logged(configured) else {
+            let Some(logging) = configured.log.clone() else {
                 continue;
             };
             let of_service = rules.get(&key.service).into_iter().flatten();
