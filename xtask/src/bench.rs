@@ -29,6 +29,8 @@ enum Part {
     Packet,
     /// What changes of the configuration and of health cost, up to 100,000 endpoints
     Control,
+    /// What the flow table takes of memory, and what a flood of packets that never repeat does to it
+    Flows,
 }
 
 impl Part {
@@ -36,6 +38,7 @@ impl Part {
         match self {
             Self::Packet => "packet",
             Self::Control => "control",
+            Self::Flows => "flows",
         }
     }
 }
@@ -67,7 +70,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 
 /// That the benchmark works, on a debug build that is already there. What it measures is not looked at.
 pub(crate) fn check(objects: &Objects) -> Result<()> {
-    for part in [Part::Packet, Part::Control] {
+    for part in [Part::Packet, Part::Control, Part::Flows] {
         sh::run(command(objects, "debug", part)?.arg("--quick"))?;
     }
     Ok(())
@@ -76,7 +79,7 @@ pub(crate) fn check(objects: &Objects) -> Result<()> {
 fn command(objects: &Objects, profile: &str, part: Part) -> Result<Command> {
     let mut bench = sh::command(sh::target_dir()?.join(profile).join("lb-bench"));
     objects.announce(&mut bench);
-    if part == Part::Packet {
+    if matches!(part, Part::Packet | Part::Flows) {
         build::compared(&mut bench)?;
     }
     bench.arg(part.name());

@@ -6,6 +6,7 @@
 mod check;
 mod clock;
 pub mod control;
+pub mod flows;
 pub mod generator;
 mod machine;
 mod packet;
@@ -39,4 +40,9 @@ pub fn packet(extent: Extent, filter: &str) -> Result<Report<report::Case>> {
 /// What changes cost the control plane, from documents to the kernel's maps (root).
 pub fn control(extent: Extent) -> Result<Report<control::Case>> {
     control::run(extent, &mut Progress::default())
+}
+
+/// What the flow table takes of memory, and what a flood does to it (root). Fails if it evicts a confirmed flow.
+pub fn flows(extent: Extent) -> Result<Report<flows::Case>> {
+    flows::run(extent, &mut Progress::default())
 }

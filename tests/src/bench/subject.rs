@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use aya::programs::ProgramFd;
+use aya::programs::{ProgramFd, Xdp};
 use lb_common::layout::BUCKET_SLOTS;
 use lb_common::verdict::Reason;
-use lb_ctl::dataplane::{LoadOptions, Program, Sizes, object};
+use lb_ctl::dataplane::{FlowTable, LoadOptions, Program, Sizes, object};
 use lb_ctl::plan::contents::Contents;
 use lb_ctl::plan::diff::diff;
 
@@ -90,6 +90,15 @@ impl Subject {
         Ok(self.program.xdp().fd()?.try_clone()?)
     }
 
+    pub(super) fn xdp(&mut self) -> &mut Xdp {
+        self.program.xdp()
+    }
+
+    /// Where the flows are, except those of [`Build::Lru`].
+    pub(super) fn flows(&self) -> &FlowTable {
+        &self.program.maps.flows
+    }
+
     /// Forgets every flow. The kernel's table forgets fastest by being made again.
     pub(super) fn clear(&mut self, contents: &Contents) -> Result<()> {
         if self.build == Build::Lru {
@@ -107,11 +116,7 @@ impl Subject {
         let before = self.counted()?;
         generator.aim(&self.fd()?)?;
         let (last, time) = generator.send(load, packets)?;
-        let mut outcomes = self.counted()?;
-        for (reason, count) in &mut outcomes {
-            *count -= before[reason];
-        }
-        outcomes.retain(|_, count| *count != 0);
+        let outcomes = self.counted_since(&before)?;
         let counted: u64 = outcomes.values().sum();
         ensure!(
             counted == u64::from(packets),
@@ -120,7 +125,16 @@ impl Subject {
         Ok(Run { time, outcomes, last })
     }
 
-    fn counted(&self) -> Result<Outcomes> {
+    pub(super) fn counted_since(&self, before: &Outcomes) -> Result<Outcomes> {
+        let mut outcomes = self.counted()?;
+        for (reason, count) in &mut outcomes {
+            *count -= before[reason];
+        }
+        outcomes.retain(|_, count| *count != 0);
+        Ok(outcomes)
+    }
+
+    pub(super) fn counted(&self) -> Result<Outcomes> {
         let verdicts = self.program.maps.verdicts().context("reading the counters")?;
         Ok(verdicts
             .into_iter()

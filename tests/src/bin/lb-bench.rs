@@ -1,4 +1,4 @@
-//! The benchmark: `lb-bench packet`, `lb-bench control`. `cargo xtask bench` builds what it needs and starts it.
+//! The benchmark: `lb-bench packet`, `control`, `flows`. `cargo xtask bench` builds what it needs and starts it.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -30,6 +30,8 @@ enum Part {
     Packet,
     /// What changes of the configuration and of health cost
     Control,
+    /// What the flow table takes of memory, and what a flood does to it
+    Flows,
 }
 
 fn main() -> Result<()> {
@@ -42,6 +44,7 @@ fn main() -> Result<()> {
     match arguments.part {
         Part::Packet => tell(&bench::packet(extent, &arguments.filter)?, arguments.json),
         Part::Control => tell(&bench::control(extent)?, arguments.json),
+        Part::Flows => tell(&bench::flows(extent)?, arguments.json),
     }
 }
 
