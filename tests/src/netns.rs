@@ -110,6 +110,11 @@ impl Namespace {
     pub fn disable_tx_offload(&self, interface: &str) {
         self.run(|| ethtool_set(interface, ETHTOOL_STXCSUM, 0));
     }
+
+    /// Makes a veth end take what its peer sends by XDP although no program is there.
+    pub fn enable_gro(&self, interface: &str) {
+        self.run(|| ethtool_set(interface, ETHTOOL_SGRO, 1));
+    }
 }
 
 impl Drop for Namespace {
@@ -147,6 +152,7 @@ fn batch(options: &[&str], lines: &[String]) {
 }
 
 const ETHTOOL_STXCSUM: u32 = 0x17;
+const ETHTOOL_SGRO: u32 = 0x2c;
 
 #[repr(C)]
 struct EthtoolValue {

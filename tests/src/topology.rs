@@ -116,6 +116,15 @@ impl Lab {
         Self::new(label, Shape::Flat, INTERNET_MTU)
     }
 
+    /// All hosts on one segment, with room for an outer header, which backends strip. What the benchmark's generator makes
+    /// comes no further than the port of the balancer, where it is counted.
+    pub fn measured(label: &str) -> Self {
+        let mut lab = Self::around(label, Shape::Flat, ENCAPSULATION_MTU, Programs::load_with_sink());
+        lab.programs.sink(&lab.switch, &port_of(LB, 0));
+        lab.decapsulate_at_backends();
+        lab
+    }
+
     /// Backends behind a router, on links with room for an outer header.
     pub fn routed(label: &str) -> Self {
         Self::new(label, Shape::Routed, ENCAPSULATION_MTU)
@@ -189,7 +198,24 @@ impl Lab {
     }
 
     fn new(label: &str, shape: Shape, mtu: u32) -> Self {
-        let programs = Programs::load();
+        let mut lab = Self::around(label, shape, mtu, Programs::load());
+        for index in 0..segments(shape, LB).len() {
+            lab.programs.pass(&lab.switch, &port_of(LB, index));
+        }
+        if shape == Shape::Routed {
+            lab.decapsulate_at_backends();
+        }
+        lab
+    }
+
+    fn decapsulate_at_backends(&mut self) {
+        for name in BACKENDS {
+            self.programs.decapsulate(&self.hosts[name].namespace, "eth0");
+        }
+    }
+
+    /// Hosts and cables; the balancer's port has no program yet.
+    fn around(label: &str, shape: Shape, mtu: u32, programs: Programs) -> Self {
         let switch = Namespace::new(&format!("{label}-switch"));
         switch.sysctl(&[
             ("ipv6/conf/all/disable_ipv6", "1"),
@@ -213,14 +239,6 @@ impl Lab {
             let host = lab.host_of(label, name, mtu);
             lab.hosts.insert(name.to_owned(), host);
         }
-        for index in 0..segments(shape, LB).len() {
-            lab.programs.pass(&lab.switch, &port_of(LB, index));
-        }
-        if shape == Shape::Routed {
-            for name in BACKENDS {
-                lab.programs.decapsulate(&lab.hosts[name].namespace, "eth0");
-            }
-        }
         lab
     }
 
@@ -240,6 +258,16 @@ impl Lab {
 
     pub fn switch(&self) -> &Namespace {
         &self.switch
+    }
+
+    /// What came to the port of the balancer in [`Lab::measured`].
+    pub(crate) fn sink(&mut self) -> &mut Programs {
+        &mut self.programs
+    }
+
+    /// The switch's end of the balancer's cable.
+    pub(crate) fn balancer_port() -> String {
+        port_of(LB, 0)
     }
 
     /// Makes the client send to the VIPs by this host's MAC address, whoever answers for them otherwise.

@@ -2,10 +2,24 @@
 
 use std::path::PathBuf;
 
+use aya::maps::{Array, MapData, PerCpuArray};
 use aya::programs::{Xdp, XdpMode};
 use aya::{Ebpf, EbpfLoader};
 
 use crate::netns::Namespace;
+
+const SINK: &str = "bench_sink";
+
+/// As the sink has it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Sample {
+    length: u32,
+    start: [u8; 80],
+}
+
+// SAFETY: without padding, and any bits are a value.
+unsafe impl aya::Pod for Sample {}
 
 /// Attached as long as this lives, and then only while the interfaces exist.
 pub(crate) struct Programs {
@@ -15,6 +29,11 @@ pub(crate) struct Programs {
 impl Programs {
     pub(crate) fn load() -> Self {
         Self::load_with(0, &["lab_pass", "lab_decap"])
+    }
+
+    /// With the sink beside the usual programs.
+    pub(crate) fn load_with_sink() -> Self {
+        Self::load_with(0, &["lab_pass", "lab_decap", SINK])
     }
 
     /// A program that sends all that an interface hears to one MAC address.
@@ -54,6 +73,34 @@ impl Programs {
 
     pub(crate) fn forward(&mut self, namespace: &Namespace, interface: &str) {
         self.attach("lab_forward", namespace, interface);
+    }
+
+    /// Makes a veth end native that drops and counts what the benchmark sent, and passes everything else.
+    pub(crate) fn sink(&mut self, namespace: &Namespace, interface: &str) {
+        self.attach(SINK, namespace, interface);
+    }
+
+    /// What came to the sink so far: frames by the last byte of the address that they were sent to.
+    pub(crate) fn arrived(&self) -> Vec<u64> {
+        let counters = self.object.map("BENCH_ARRIVED").expect("the sink's counters");
+        let counters: PerCpuArray<&MapData, u64> = counters.try_into().expect("numbers");
+        let rows = counters
+            .iter()
+            .map(|row| row.expect("reading a counter").iter().sum());
+        rows.collect()
+    }
+
+    /// The frame that the sink kept last, no longer kept from now on.
+    pub(crate) fn take_sample(&mut self) -> Vec<u8> {
+        let sample = self.object.map_mut("BENCH_SAMPLE").expect("the sink's sample");
+        let mut sample: Array<&mut MapData, Sample> = sample.try_into().expect("a sample");
+        let Sample { length, start } = sample.get(&0, 0).expect("reading the sample");
+        let nothing = Sample {
+            length: 0,
+            start: [0; 80],
+        };
+        sample.set(0, nothing, 0).expect("forgetting the sample");
+        start[..start.len().min(length as usize)].to_vec()
     }
 
     fn attach(&mut self, name: &str, namespace: &Namespace, interface: &str) {

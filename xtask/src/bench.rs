@@ -31,6 +31,8 @@ enum Part {
     Control,
     /// What the flow table takes of memory, and what a flood of packets that never repeat does to it
     Flows,
+    /// Packets and connections a second in network namespaces, beside nftables, HAProxy and the bare kernel
+    Forward,
 }
 
 impl Part {
@@ -39,12 +41,22 @@ impl Part {
             Self::Packet => "packet",
             Self::Control => "control",
             Self::Flows => "flows",
+            Self::Forward => "forward",
+        }
+    }
+
+    /// What is measured beside the balancer.
+    fn ensure_rivals(self) -> Result<()> {
+        match self {
+            Self::Forward => machine::ensure(&machine::RIVALS),
+            Self::Packet | Self::Control | Self::Flows => Ok(()),
         }
     }
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     machine::ensure_laboratory("bench")?;
+    options.part.ensure_rivals()?;
     // What a quick run is for does not need the host's side optimised; the kernel's always is.
     let release = !options.quick;
     let objects = build::run(&build::Options {
@@ -70,7 +82,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 
 /// That the benchmark works, on a debug build that is already there. What it measures is not looked at.
 pub(crate) fn check(objects: &Objects) -> Result<()> {
-    for part in [Part::Packet, Part::Control, Part::Flows] {
+    for part in [Part::Packet, Part::Control, Part::Flows, Part::Forward] {
+        part.ensure_rivals()?;
         sh::run(command(objects, "debug", part)?.arg("--quick"))?;
     }
     Ok(())

@@ -18,6 +18,18 @@ const LABORATORY: [Need; 1] = [Need {
     package: "iproute2",
 }];
 
+/// What else forwards packets and connections, for the benchmark to compare with.
+pub(crate) const RIVALS: [Need; 2] = [
+    Need {
+        program: "nft",
+        package: "nftables",
+    },
+    Need {
+        program: "haproxy",
+        package: "haproxy",
+    },
+];
+
 pub(crate) fn ensure_laboratory(what: &str) -> Result<()> {
     require_root(what)?;
     ensure(&LABORATORY)?;

@@ -57,6 +57,28 @@ pub(super) fn delivered(delivery: Delivery, is_ours: bool, load: &Load, last: &L
     }
 }
 
+/// Whether the kernel routed this packet of IPv4, and gave it the address of the endpoint if it was to.
+pub(super) fn routed(load: &Load, frame: &[u8], is_translated: bool) -> Result<()> {
+    let number = u32::from_be_bytes(frame[2..6].try_into()?);
+    ensure!(
+        frame[..6] == mac(number),
+        "the destination address is {:02x?}",
+        &frame[..6]
+    );
+    let header = Ipv4HeaderSlice::from_slice(&frame[ETHERNET..]).context("the header")?;
+    let destination = if is_translated {
+        endpoint(number, false)
+    } else {
+        std::net::Ipv4Addr::from(<[u8; 4]>::try_from(&load.frame[30..34])?).into()
+    };
+    ensure!(
+        destination == header.destination_addr(),
+        "to {}",
+        header.destination_addr()
+    );
+    inner(load, &frame[ETHERNET..], true)
+}
+
 /// What is behind the outer header.
 fn outer<'a>(frame: &'a [u8], number: u32, protocols: &[u8]) -> Result<&'a [u8]> {
     let packet = &frame[ETHERNET..];

@@ -7,6 +7,7 @@ mod check;
 mod clock;
 pub mod control;
 pub mod flows;
+pub mod forward;
 pub mod generator;
 mod machine;
 mod packet;
@@ -45,4 +46,9 @@ pub fn control(extent: Extent) -> Result<Report<control::Case>> {
 /// What the flow table takes of memory, and what a flood does to it (root). Fails if it evicts a confirmed flow.
 pub fn flows(extent: Extent) -> Result<Report<flows::Case>> {
     flows::run(extent, &mut Progress::default())
+}
+
+/// Packets and connections a second in network namespaces, beside what else forwards them (root).
+pub fn forward(extent: Extent) -> Result<Report<forward::Case>> {
+    forward::run(extent, &mut Progress::default())
 }

@@ -121,6 +121,11 @@ fn policy(tracks_udp: bool) -> Policy {
 
 /// The services of the packet table, with `endpoints` endpoints each.
 pub(super) fn table(endpoints: u32, sizes: &Sizes) -> Result<Contents> {
+    table_by(INGRESS, endpoints, sizes)
+}
+
+/// The same with endpoints on this interface.
+pub(super) fn table_by(interface: u32, endpoints: u32, sizes: &Sizes) -> Result<Contents> {
     let mut all: Vec<Value> = Delivery::ALL
         .iter()
         .map(|delivery| group(delivery.name(), *delivery, 1..=endpoints))
@@ -135,7 +140,7 @@ pub(super) fn table(endpoints: u32, sizes: &Sizes) -> Result<Contents> {
             &["TCP", "UDP"],
         ));
     }
-    contents(all, endpoints, sizes)
+    contents(all, interface, endpoints, sizes)
 }
 
 /// Many services of TCP over IPv4 by ipip, all with the same endpoints. Their VIPs are 0 to `services` - 1.
@@ -155,7 +160,7 @@ pub(super) fn wide(services: u32, endpoints: u32, sizes: &Sizes) -> Result<Conte
     for number in 0..services {
         all.extend(service_documents(number, service, &groups, &[false], &["TCP"]));
     }
-    contents(all, endpoints, sizes)
+    contents(all, INGRESS, endpoints, sizes)
 }
 
 /// A service over these groups, and a rule for each family and protocol.
@@ -213,14 +218,14 @@ fn group(name: &str, delivery: Delivery, endpoints: impl Iterator<Item = u32>) -
 }
 
 /// By way of validation and the plan, as the daemon does.
-fn contents(documents: Vec<Value>, endpoints: u32, sizes: &Sizes) -> Result<Contents> {
+fn contents(documents: Vec<Value>, interface: u32, endpoints: u32, sizes: &Sizes) -> Result<Contents> {
     let config = validated(&Value::Array(documents)).map_err(|faults| {
         let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
         anyhow!("the benchmark's documents are refused: {}", texts.join("\n"))
     })?;
     let next_hops = (1..=endpoints)
         .flat_map(|number| {
-            [false, true].map(|is_ipv6| (endpoint(number, is_ipv6), next_hop(number, is_ipv6)))
+            [false, true].map(|is_ipv6| (endpoint(number, is_ipv6), next_hop(interface, number, is_ipv6)))
         })
         .collect();
     let inputs = Inputs {
@@ -243,10 +248,10 @@ pub(super) fn mac(number: u32) -> [u8; 6] {
     [6, 0, a, b, c, d]
 }
 
-/// On the interface that test runs pretend packets come from, so that packets leave by where they came.
-fn next_hop(number: u32, is_ipv6: bool) -> NextHop {
+/// On the interface that packets come from, so that they leave by where they came.
+fn next_hop(interface: u32, number: u32, is_ipv6: bool) -> NextHop {
     NextHop::Resolved {
-        ifindex: INGRESS,
+        ifindex: interface,
         source_mac: OWN_MAC,
         destination_mac: mac(number),
         on_link: true,

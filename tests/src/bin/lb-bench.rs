@@ -1,4 +1,4 @@
-//! The benchmark: `lb-bench packet`, `control`, `flows`. `cargo xtask bench` builds what it needs and starts it.
+//! The benchmark: `lb-bench packet`, `control`, `flows`, `forward`. `cargo xtask bench` builds what it needs and starts it.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -32,6 +32,8 @@ enum Part {
     Control,
     /// What the flow table takes of memory, and what a flood does to it
     Flows,
+    /// Packets and connections a second in network namespaces
+    Forward,
 }
 
 fn main() -> Result<()> {
@@ -45,6 +47,7 @@ fn main() -> Result<()> {
         Part::Packet => tell(&bench::packet(extent, &arguments.filter)?, arguments.json),
         Part::Control => tell(&bench::control(extent)?, arguments.json),
         Part::Flows => tell(&bench::flows(extent)?, arguments.json),
+        Part::Forward => tell(&bench::forward(extent)?, arguments.json),
     }
 }
 

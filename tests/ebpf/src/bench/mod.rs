@@ -1,4 +1,4 @@
-//! The benchmark's packet generator: each run makes one packet and hands it to the program under test.
+//! The benchmark's packet generator: each run makes one packet and hands it to the program under test, or to the wire ([`forward`]).
 //!
 //! A test run that repeats keeps the packet as the program left it. So the generator first takes off what was put in front, then
 //! writes every byte that a balancer may change, and then tail-calls the program that `BENCH_TARGET` names.
@@ -8,6 +8,8 @@
     reason = "the benchmark's host side has this file in a public module"
 )]
 pub(crate) mod traffic;
+
+mod forward;
 
 use aya_ebpf::bindings::xdp_action::{XDP_ABORTED, XDP_TX};
 use aya_ebpf::helpers::bpf_xdp_adjust_head;
@@ -44,14 +46,23 @@ fn bench_generate(ctx: XdpContext) -> u32 {
 
 #[inline(always)]
 fn generate(ctx: &XdpContext, traffic: &mut Traffic) -> Option<()> {
+    take_off(ctx, traffic)?;
+    write_packet(ctx, traffic)
+}
+
+#[inline(always)]
+fn take_off(ctx: &XdpContext, traffic: &Traffic) -> Option<()> {
     // The compiler would subtract 32 bits of the pointers, which the verifier refuses.
     let length = core::hint::black_box(ctx.data_end() - ctx.data());
     let surplus = length as i32 - traffic.length as i32;
     // SAFETY: the helper checks the new start itself; no packet pointer is kept across the call. Called with nothing to take
     // off too, so that a target that puts nothing on costs the generator the same.
-    if unsafe { bpf_xdp_adjust_head(ctx.ctx, surplus) } != 0 {
-        return None;
-    }
+    let result = unsafe { bpf_xdp_adjust_head(ctx.ctx, surplus) };
+    (result == 0).then_some(())
+}
+
+#[inline(always)]
+fn write_packet(ctx: &XdpContext, traffic: &mut Traffic) -> Option<()> {
     let flow = next(traffic);
     let [a, b, c, kind] = traffic.ethernet;
     // Stores as wide as the fields are: a wider one would delay the loads that follow it.
