@@ -30,7 +30,7 @@ pub struct Case {
     pub per_second: f64,
     pub min: f64,
     pub max: f64,
-    /// Of the reference, measured in turns with it: packets of the XDP program that only exchanges addresses, connections
+    /// Of the reference: packets of the XDP program that only exchanges addresses, measured in turns with it; connections
     /// without anything in between.
     pub share: f64,
     /// The least share that is aimed at.
@@ -39,6 +39,9 @@ pub struct Case {
     /// How many times as many as by nftables.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dnat_ratio: Option<f64>,
+    /// The least of it that is aimed at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dnat_target: Option<f64>,
     /// Packets that had the expected outcome, of 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<f64>,
@@ -64,6 +67,7 @@ impl Case {
             share: 1.0,
             target: None,
             dnat_ratio: None,
+            dnat_target: None,
             expected: None,
         }
     }
@@ -82,6 +86,7 @@ impl Row for Case {
         "SHARE",
         "TARGET",
         "TIMES DNAT",
+        "TARGET",
         "EXPECTED",
     ];
 
@@ -101,6 +106,7 @@ impl Row for Case {
             share(self.share),
             or_dash(self.target.map(share)),
             or_dash(self.dnat_ratio.map(share)),
+            or_dash(self.dnat_target.map(share)),
             or_dash(self.expected.map(|part| format!("{:.2} %", part * 100.0))),
         ]
     }

@@ -11,14 +11,14 @@ use aya::{Ebpf, EbpfLoader};
 
 use crate::bench::generator::Load;
 use crate::bench::traffic::Traffic;
-use crate::condition::eventually;
+use crate::condition::pause;
 use crate::topology::{LB, Lab};
 use crate::xdp::object_path;
 
 /// Frames that are made before the balancer sees them; fewer than a veth end queues (256).
 const BATCH: u32 = 64;
 /// Until the last frames are through, when another thread took over what was left.
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(1);
 
 pub(super) struct Wire {
     pub(super) lab: Lab,
@@ -53,6 +53,7 @@ impl Wire {
         let traffic = object
             .take_map("BENCH_TRAFFIC")
             .context("the object has no traffic")?;
+        isolate(&lab);
         let port = lab
             .switch()
             .run(|| nix::net::if_::if_nametoindex(Lab::balancer_port().as_str()))
@@ -100,29 +101,31 @@ impl Wire {
         let before = self.lab.sink().arrived();
         let time = self.send(&load.frame, packets)?;
         load.traffic = self.traffic.get(&0, 0).context("reading the traffic")?;
-        let arrived = eventually(SOON, || {
-            let now = self.lab.sink().arrived();
-            let new: Vec<u64> = now
-                .iter()
-                .zip(&before)
-                .map(|(now, before)| now - before)
-                .collect();
-            match new.iter().sum::<u64>() {
-                count if count < u64::from(packets) => Err(format!("{count} of {packets} packets came back")),
-                _ => Ok(new),
-            }
-        });
-        let count: u64 = arrived.iter().sum();
-        ensure!(
-            count == u64::from(packets),
-            "{packets} packets were sent and {count} came back"
-        );
+        let arrived = self.arrived_since(&before, packets)?;
         let sample = self.lab.sink().take_sample();
         Ok(Carried {
             time,
             arrived,
             sample,
         })
+    }
+
+    /// The last frames may still be on their way.
+    fn arrived_since(&mut self, before: &[u64], packets: u32) -> Result<Vec<u64>> {
+        let start = Instant::now();
+        loop {
+            let now = self.lab.sink().arrived();
+            let new: Vec<u64> = now.iter().zip(before).map(|(now, before)| now - before).collect();
+            let count = new.iter().sum::<u64>();
+            if count == u64::from(packets) {
+                return Ok(new);
+            }
+            ensure!(
+                count < u64::from(packets) && start.elapsed() < SOON,
+                "{packets} packets were sent and {count} came back"
+            );
+            pause();
+        }
     }
 
     fn send(&mut self, frame: &[u8], packets: u32) -> Result<Duration> {
@@ -146,6 +149,14 @@ impl Wire {
     pub(super) fn balancer_mac(&self) -> [u8; 6] {
         self.lab.host(LB).mac
     }
+}
+
+/// Nobody else sends over the cable. A single frame from another CPU would move the queue's poll to that one, and there it would
+/// stay while the queue is never empty: the generator would be faster than what empties it.
+fn isolate(lab: &Lab) {
+    lab.switch()
+        .ip(&[format!("link set {} nomaster", Lab::balancer_port())]);
+    lab.lb().sysctl(&[("ipv6/conf/eth0/disable_ipv6", "1")]);
 }
 
 /// Natively, so that the link is one that another program can take over.
