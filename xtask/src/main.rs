@@ -11,6 +11,7 @@ mod build;
 mod clients;
 mod demo;
 mod docs;
+mod instructions;
 mod machine;
 mod object;
 mod report;
@@ -47,6 +48,8 @@ enum Command {
     Clients,
     /// Measure: what packets and changes cost (root)
     Bench(bench::Options),
+    /// Count the instructions of packets on an emulated machine, and compare them with their budget
+    Instructions(instructions::Options),
     /// Render the documents that come from tests
     Docs,
     /// Check the house rules that a machine can see
@@ -72,6 +75,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Demo(options) => demo::run(&options),
         Command::Clients => clients::ensure().map(|_| ExitCode::SUCCESS),
         Command::Bench(options) => bench::run(&options),
+        Command::Instructions(options) => instructions::run(&options),
         Command::Docs => docs::run().map(|()| ExitCode::SUCCESS),
         Command::Tidy => tidy::run(),
         Command::Ci => test::run(&test::Options::default()),

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::build::{self, Objects};
 use crate::report::{self, Count, Runner};
-use crate::{bench, clients, machine, sh, tidy, toolchain};
+use crate::{bench, clients, instructions, machine, sh, tidy, toolchain};
 
 #[derive(clap::Args, Default)]
 pub(crate) struct Options {
@@ -46,6 +46,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         tests(&mut phases, &objects, options.filter.as_deref());
         if everything {
             phases.check("benchmark, quick", || bench::check(&objects));
+            match instructions::impossible() {
+                Some(reason) => phases.note(&format!("SKIPPED: {reason}")),
+                None => phases.check("instruction budget", || instructions::check(&objects)),
+            }
         }
     }
     phases.summary()

@@ -9,6 +9,7 @@ pub mod control;
 pub mod flows;
 pub mod forward;
 pub mod generator;
+pub mod instructions;
 mod machine;
 mod packet;
 mod progress;
@@ -36,6 +37,11 @@ pub enum Extent {
 /// What the data plane costs a packet, by test runs of the loaded program (root). Only rows whose title contains `filter`.
 pub fn packet(extent: Extent, filter: &str) -> Result<Report<report::Case>> {
     packet::run(extent, filter, &mut Progress::default())
+}
+
+/// How many instructions packets execute, where the clock counts them: in the machine that `cargo xtask instructions` boots.
+pub fn instructions() -> Result<instructions::Counts> {
+    instructions::run(&mut Progress::default())
 }
 
 /// What changes cost the control plane, from documents to the kernel's maps (root).

@@ -19,7 +19,7 @@ use super::world;
 use crate::conformance::bench::enter_namespace;
 
 /// Endpoints of each service.
-const ENDPOINTS: u32 = 64;
+pub(super) const ENDPOINTS: u32 = 64;
 /// What a table is filled with, in packets of new flows for each slot: enough that one slot in a hundred stays empty.
 const FILLING: u32 = 2;
 /// A run of new flows is shorter than this share of the table, so that there is room for all runs.
@@ -87,7 +87,7 @@ pub(super) fn run(extent: Extent, filter: &str, progress: &mut Progress) -> Resu
     })
 }
 
-struct Bench {
+pub(super) struct Bench {
     generator: Generator,
     pace: Pace,
     cases: Vec<Case>,
@@ -119,7 +119,7 @@ impl Bench {
         let mut alone = Vec::new();
         let mut all = Vec::new();
         for subject in subjects.iter_mut().filter(|subject| plan.concerns(subject.build)) {
-            let load = self.prepare(plan, subject, contents)?;
+            let load = Self::prepare(&mut self.generator, plan, subject, contents)?;
             all.push((subject, Shown::new(load)));
         }
         for _ in 0..self.pace.runs {
@@ -174,7 +174,12 @@ impl Bench {
     }
 
     /// Brings the flow table to what the case is about, and makes the packets to measure.
-    fn prepare(&mut self, plan: &Plan, subject: &mut Subject, contents: &Contents) -> Result<Load> {
+    pub(super) fn prepare(
+        generator: &mut Generator,
+        plan: &Plan,
+        subject: &mut Subject,
+        contents: &Contents,
+    ) -> Result<Load> {
         let mut load = plan.load(Walk::Random);
         match plan.kind {
             Kind::Known | Kind::Again => {
@@ -184,7 +189,7 @@ impl Bench {
                 }
                 // Entries shall not lie in the order in which they are asked for.
                 let mut filling = plan.load(Walk::Sequential);
-                subject.run(&mut self.generator, &mut filling, plan.flows)?;
+                subject.run(generator, &mut filling, plan.flows)?;
             }
             Kind::Full => {
                 let filling = if subject.build == Build::Lru {
@@ -192,7 +197,7 @@ impl Bench {
                 } else {
                     plan.slots * FILLING
                 };
-                subject.run(&mut self.generator, &mut load, filling)?;
+                subject.run(generator, &mut load, filling)?;
             }
             Kind::New => subject.clear(contents)?,
             Kind::Untracked | Kind::Passed => {}

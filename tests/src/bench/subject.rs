@@ -99,6 +99,12 @@ impl Subject {
         &self.program.maps.flows
     }
 
+    /// Instructions that the verifier looked at.
+    pub(super) fn verified_instructions(&mut self) -> Result<u32> {
+        let count = self.program.verified_instructions();
+        count.context("Linux 5.16 and newer tell how many instructions were verified")
+    }
+
     /// Forgets every flow. The kernel's table forgets fastest by being made again.
     pub(super) fn clear(&mut self, contents: &Contents) -> Result<()> {
         if self.build == Build::Lru {
