@@ -15,6 +15,10 @@ use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
 use crate::wire::Packet;
 
+mod plain;
+
+pub use plain::{Plain, plain};
+
 /// Decides, and records the flow if its service tracks it.
 #[inline(always)]
 pub fn decide<P: Packet, T: Tables>(tables: &T, packet: &P, network: &Network) -> Verdict {
@@ -76,6 +80,7 @@ pub fn decide_with<P: Packet, T: Tables>(
                 transport: &transport,
                 number,
                 service,
+                is_plain: false,
             };
             let verdict = if is_error {
                 flow.about_error()
@@ -205,12 +210,14 @@ struct Flow<'a, T: Tables> {
     transport: &'a Transport,
     number: u32,
     service: Service,
+    /// The service is known to be [`Service::is_plain`]; a constant, so that the compiler leaves the rest out.
+    is_plain: bool,
 }
 
 impl<T: Tables> Flow<'_, T> {
     #[inline(always)]
     fn decide(&self) -> Verdict {
-        if self.service.leader().is_set() {
+        if !self.is_plain && self.service.leader().is_set() {
             return self.to_leader();
         }
         let row = self.service.policy().row(self.transport.class());
@@ -345,7 +352,7 @@ impl<T: Tables> Flow<'_, T> {
         let tuple = || self.tuple_record(row.tracking());
         let sought = self.sought(bucket, *place, now);
         match self.tables.record_flow(sought, tuple, found, entry) {
-            Insert::Recorded(_) => {
+            Insert::Recorded(_) | Insert::Kept => {
                 let diverted = found.is_some() && !self.is_always_new();
                 if diverted {
                     Reason::ForwardDiverted
@@ -395,7 +402,7 @@ impl<T: Tables> Flow<'_, T> {
             self.network,
             self.transport,
         );
-        let hash = if self.service.policy().subsetting() {
+        let hash = if !self.is_plain && self.service.policy().subsetting() {
             self.subset(hash)
         } else {
             hash
@@ -416,7 +423,7 @@ impl<T: Tables> Flow<'_, T> {
     fn selection(&self) -> Selection {
         let zones = self.service.zones();
         let mut word = 0;
-        if zones.count != 0 {
+        if !self.is_plain && zones.count != 0 {
             let zone = self.tables.zone(&rules::source_key(self.network));
             if zone.wrapping_sub(1) < zones.count {
                 word = self.tables.zone_selection(zones.first.wrapping_add(zone - 1));
@@ -451,12 +458,14 @@ impl<T: Tables> Flow<'_, T> {
     #[inline(always)]
     fn tuple_record(&self, tuple: u32) -> TupleRecord {
         let v6 = self.network.family == Family::V6;
-        TupleRecord {
-            source: self.network.source,
-            destination: self.network.destination,
-            ports: self.transport.ports,
-            kind: u32::from(self.transport.protocol()) | (tuple << 8) | (u32::from(v6) << 16),
-        }
+        TupleRecord::new(
+            self.network.source,
+            self.network.destination,
+            self.transport.ports,
+            self.transport.protocol(),
+            tuple,
+            v6,
+        )
     }
 }
 

@@ -16,7 +16,8 @@ use crate::clock::{self, TICK_SECONDS};
 use crate::layout::{BUCKET_SLOTS, MEMBER_BITS, Member};
 use crate::opaque::hide;
 
-const TAG_SHIFT: u32 = 36;
+pub const TAG_BITS: u32 = 28;
+const TAG_SHIFT: u32 = 64 - TAG_BITS;
 const MEMBER_SHIFT: u32 = 16;
 const MEMBER_MASK: u64 = (1 << MEMBER_BITS) - 1;
 const EXPIRY_SHIFT: u32 = 1;
@@ -68,6 +69,11 @@ impl Slot {
     }
 
     #[inline(always)]
+    const fn expiry(self) -> u32 {
+        (self.0 >> EXPIRY_SHIFT) as u32 & EXPIRY_MASK
+    }
+
+    #[inline(always)]
     pub const fn is_confirmed(self) -> bool {
         self.0 & CONFIRMED != 0
     }
@@ -103,9 +109,11 @@ pub struct Place {
 impl Place {
     #[inline(always)]
     pub const fn of(hash: u64, buckets: u32) -> Self {
+        // That of an empty slot is 0.
+        let tag = (hash >> TAG_SHIFT) as u32;
         Self {
             bucket: crate::hash::reduce(hash as u32, buckets),
-            tag: (hash >> TAG_SHIFT) as u32,
+            tag: if tag == 0 { 1 } else { tag },
         }
     }
 }
@@ -161,13 +169,8 @@ pub fn find<B: FlowBucket>(
     service: u32,
     member: impl Fn(u32) -> Option<Member>,
 ) -> Found {
-    let index = position(bucket, tag);
-    if index >= BUCKET_SLOTS as usize {
-        return Found::NONE;
-    }
-    let slot = Slot(bucket.load(index));
-    // Another CPU may have taken the slot since its tag was compared.
-    if slot.tag() != tag || !slot.is_alive(now) {
+    let (index, slot) = position(bucket, tag);
+    if index >= BUCKET_SLOTS as usize || !slot.is_alive(now) {
         return Found::NONE;
     }
     let member = match member(slot.member()) {
@@ -177,20 +180,26 @@ pub fn find<B: FlowBucket>(
     Found { index, slot, member }
 }
 
-/// The first slot with this tag, or 8. Without branches: all eight are compared anyway, and the verifier would
-/// follow each outcome.
+/// The first slot with this tag, or 8, and what it held then. Most flows are in one of the first slots of their bucket.
 #[inline(always)]
-fn position<B: FlowBucket>(bucket: &B, tag: u32) -> usize {
-    let mut position = u64::from(BUCKET_SLOTS);
-    let mut index = BUCKET_SLOTS as usize;
-    while index > 0 {
-        index -= 1;
-        let difference = (bucket.load(index) >> TAG_SHIFT) ^ u64::from(tag);
-        // All ones if there is none: the difference has 28 bits.
-        let equal = hide((difference.wrapping_sub(1) as i64 >> 63) as u64);
-        position ^= (position ^ index as u64) & equal;
+fn position<B: FlowBucket>(bucket: &B, tag: u32) -> (usize, Slot) {
+    let tagged = u64::from(tag) << TAG_SHIFT;
+    let mut index = 0;
+    while index < BUCKET_SLOTS as usize {
+        let slot = bucket.load(index);
+        if (slot ^ tagged) >> TAG_SHIFT == 0 {
+            return (forget(index, slot), Slot(slot));
+        }
+        index += 1;
     }
-    position as usize
+    (index, Slot(0))
+}
+
+/// The same index, of which the verifier knows only that it is one, as long as it knows nothing of `word`: it would follow
+/// each of eight ways through all that comes after.
+#[inline(always)]
+fn forget(index: usize, word: u64) -> usize {
+    (hide(index as u64 ^ word) ^ word) as usize & (BUCKET_SLOTS as usize - 1)
 }
 
 /// Restarts the entry's idle timer. Writes only when the expiry has moved, once a tick; losing to another CPU is as good.
@@ -213,6 +222,8 @@ impl Slot {
 pub enum Insert {
     /// In this slot of the bucket.
     Recorded(usize),
+    /// In the slot that the flow had.
+    Kept,
     /// Every slot is a living, confirmed flow.
     Full,
     /// Other CPUs took the chosen slot every time.
@@ -222,11 +233,22 @@ pub enum Insert {
 /// How often a slot is chosen anew after another CPU took it.
 const ATTEMPTS: usize = 2;
 
-/// Records a new entry: over `replaces` if it is still there, else in the cheapest slot.
+/// Records a new entry: over `replaces` if it is still there, else in the cheapest slot. One that says the same already
+/// was seen again, so that SYNs out of turn don't make a connection evictable.
 #[inline(always)]
 pub fn insert<B: FlowBucket>(bucket: &B, entry: Slot, now: u32, replaces: &Found) -> Insert {
+    if replaces.is_some() && replaces.slot.member() == entry.member() {
+        refresh(bucket, replaces, entry.expiry());
+        return Insert::Kept;
+    }
     if replaces.is_some() && bucket.compare_exchange(replaces.index, replaces.slot.0, entry.0) {
         return Insert::Recorded(replaces.index);
+    }
+    let free = free(bucket, now, entry);
+    if let Some((index, slot)) = free
+        && bucket.compare_exchange(index, slot.0, entry.0)
+    {
+        return Insert::Recorded(index);
     }
     let mut attempt = 0;
     while attempt < ATTEMPTS {
@@ -243,6 +265,20 @@ pub fn insert<B: FlowBucket>(bucket: &B, entry: Slot, now: u32, replaces: &Found
         attempt += 1;
     }
     Insert::Raced
+}
+
+/// The first slot that is empty or expired: in a table with room there is one, and weighing all eight takes longer.
+#[inline(always)]
+fn free<B: FlowBucket>(bucket: &B, now: u32, entry: Slot) -> Option<(usize, Slot)> {
+    let mut index = 0;
+    while index < BUCKET_SLOTS as usize {
+        let slot = Slot(bucket.load(index));
+        if !slot.is_alive(now) {
+            return Some((forget(index, entry.0), slot));
+        }
+        index += 1;
+    }
+    None
 }
 
 /// What a living, confirmed entry costs at least: it is never evicted.

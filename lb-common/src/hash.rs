@@ -8,6 +8,7 @@
 use crate::layout::TupleRecord;
 use crate::opaque::{hide, mask};
 use crate::parse::{Family, Network, Transport};
+use crate::policy::Tuple;
 
 /// Words that are hashed at most: two IPv6 addresses, ports, and one of protocol, tuple kind and scope.
 const WORDS: usize = 10;
@@ -93,18 +94,34 @@ struct Fields {
 }
 
 impl Fields {
-    /// Without branches, for the verifier's sake: the bits of a [`Tuple`]'s number say what it has.
+    /// The common tuple is told apart by a branch, which the processor foresees: the hash need not wait for the rule and
+    /// the policy that lead to the tuple.
     #[inline(always)]
     fn of(tuple: u32, network: &Network, transport: &Transport) -> Self {
+        let whole = Self {
+            source: network.source,
+            destination: network.destination,
+            ports: transport.ports,
+            kind: ((Tuple::Five as u32) << 8) | u32::from(transport.protocol()),
+        };
+        if tuple == Tuple::Five as u32 {
+            whole
+        } else {
+            whole.reduced(tuple)
+        }
+    }
+
+    /// Without branches, for the verifier's sake: the bits of a [`Tuple`]'s number say what it has.
+    #[inline(always)]
+    fn reduced(self, tuple: u32) -> Self {
         let (low, middle, high) = (tuple, tuple >> 1, tuple >> 2);
         let destination = mask(middle | high);
         let protocol = mask(low & (middle | high));
-        let ports = mask(high);
         Self {
-            source: network.source,
-            destination: network.destination.map(|word| word & destination),
-            ports: transport.ports & ports,
-            kind: (tuple << 8) | (u32::from(transport.protocol()) & protocol),
+            source: self.source,
+            destination: self.destination.map(|word| word & destination),
+            ports: self.ports & mask(high),
+            kind: (tuple << 8) | (self.kind & 0xff & protocol),
         }
     }
 
@@ -156,30 +173,39 @@ pub fn selection(
     transport: &Transport,
 ) -> u32 {
     let v6 = network.family == Family::V6;
-    let fields = Fields::of(tuple, network, transport).ordered(symmetric);
+    let fields = Fields::of(tuple, network, transport);
+    let fields = if symmetric == 0 {
+        fields
+    } else {
+        fields.ordered(symmetric)
+    };
     (fields.hash(&keys.selection, v6) >> 32) as u32
 }
 
-/// The hash of a tracking key (semantics §3), scoped by the service.
+/// The hash of a tracking key (semantics §3), scoped by the service in its high bits: the low ones, which choose the
+/// bucket, are known before the service is.
 #[inline(always)]
 pub fn flow(keys: &HashKeys, service: u32, tuple: u32, network: &Network, transport: &Transport) -> u64 {
     let v6 = network.family == Family::V6;
-    let mut fields = Fields::of(tuple, network, transport);
-    fields.kind |= service << 11;
-    fields.hash(&keys.flow, v6)
+    Fields::of(tuple, network, transport).hash(&keys.flow, v6) ^ scope(service)
 }
 
 /// The hash that the flow of a kept tuple has: a reader compares it with the slot beside the tuple.
 pub fn flow_of_record(keys: &HashKeys, service: u32, record: &TupleRecord) -> u64 {
-    let tuple = record.tuple();
-    let (low, middle, high) = (tuple, tuple >> 1, tuple >> 2);
     let fields = Fields {
-        source: record.source,
-        destination: record.destination.map(|word| word & mask(middle | high)),
-        ports: record.ports & mask(high),
-        kind: (service << 11) | (tuple << 8) | (u32::from(record.protocol()) & mask(low & (middle | high))),
+        source: record.source(),
+        destination: record.destination(),
+        ports: record.ports,
+        kind: u32::from(record.protocol()),
     };
-    fields.hash(&keys.flow, record.is_ipv6())
+    fields.reduced(record.tuple()).hash(&keys.flow, record.is_ipv6()) ^ scope(service)
+}
+
+/// What a service's number changes of a flow's hash: only bits of the tag, and no two numbers the same. Multiples of the
+/// golden ratio lie evenly apart, so those of 2^20 numbers differ in their high bits.
+#[inline(always)]
+const fn scope(service: u32) -> u64 {
+    (service as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) & !(u64::MAX >> crate::flow::TAG_BITS)
 }
 
 /// Maps 32 hash bits to `0..size`, evenly, without a division.

@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::policy::PolicyWord;
 
-pub const LAYOUT_VERSION: u32 = 3;
+pub const LAYOUT_VERSION: u32 = 4;
 
 /// Member numbers fit a flow-table slot; 0 is none.
 pub const MEMBER_BITS: u32 = 20;
@@ -147,6 +147,13 @@ pub struct Rule {
     pub steering: u32,
 }
 
+impl Rule {
+    pub const NONE: Self = Self {
+        service: 0,
+        steering: 0,
+    };
+}
+
 /// What a VIP's rules look like, so that a packet makes no look-up that can't hit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -201,6 +208,12 @@ impl Service {
     #[inline(always)]
     pub const fn policy(&self) -> PolicyWord {
         PolicyWord(self.policy)
+    }
+
+    /// Whether it is in use, without haPolicy, zonal affinity and subsetting: one table serves every client.
+    #[inline(always)]
+    pub const fn is_plain(&self) -> bool {
+        self.policy().in_use() && !self.policy().subsetting() && self.leader == 0 && self.zones == 0
     }
 
     #[inline(always)]
@@ -424,7 +437,9 @@ pub struct Backend {
     pub outer_destination: [u32; 4],
     /// GUE: the UDP destination port, host order.
     pub port: u32,
-    pub reserved: u32,
+    /// What the outer IPv4 header of every packet has in common, summed for its checksum
+    /// ([`rewrite::ipv4_sum`](crate::rewrite::ipv4_sum)).
+    pub outer_sum: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -466,28 +481,87 @@ pub struct Bucket {
 }
 
 /// The full tuple of a slot, written when a flow is recorded and read only by user space.
+///
+/// What IPv4 has comes first: of its records nothing else is written, or read, so that one rarely lies in two cache lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct TupleRecord {
-    /// Addresses as the packet had them: IPv4 in the first word.
-    pub source: [u32; 4],
-    pub destination: [u32; 4],
+    /// Protocol (8) · tuple kind (8) · 1 if IPv6 (8), from the low bits up.
+    kind: u32,
     /// As in the packet, source first.
     pub ports: u32,
-    /// Protocol (8) · tuple kind (8) · 1 if IPv6 (8), from the low bits up.
-    pub kind: u32,
+    /// The first words of source and destination, then the other three of each.
+    first: [u32; 2],
+    rest: [[u32; 3]; 2],
 }
 
 impl TupleRecord {
+    /// Addresses are words in network order; IPv4 has only the first. `tuple` is the number of a
+    /// [`Tuple`](crate::policy::Tuple).
+    #[inline(always)]
+    pub const fn new(
+        source: [u32; 4],
+        destination: [u32; 4],
+        ports: u32,
+        protocol: u8,
+        tuple: u32,
+        is_ipv6: bool,
+    ) -> Self {
+        Self {
+            kind: protocol as u32 | (tuple << 8) | ((is_ipv6 as u32) << 16),
+            ports,
+            first: [source[0], destination[0]],
+            rest: [
+                [source[1], source[2], source[3]],
+                [destination[1], destination[2], destination[3]],
+            ],
+        }
+    }
+
+    /// Takes over what IPv4 has.
+    #[inline(always)]
+    pub const fn keep_ipv4(&mut self, other: &Self) {
+        self.kind = other.kind;
+        self.ports = other.ports;
+        self.first = other.first;
+    }
+
+    /// The record of an IPv4 flow without the words that are not its own.
+    pub const fn trimmed(self) -> Self {
+        if self.is_ipv6() {
+            self
+        } else {
+            Self {
+                rest: [[0; 3]; 2],
+                ..self
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub const fn source(&self) -> [u32; 4] {
+        let [a, b, c] = self.rest[0];
+        [self.first[0], a, b, c]
+    }
+
+    #[inline(always)]
+    pub const fn destination(&self) -> [u32; 4] {
+        let [a, b, c] = self.rest[1];
+        [self.first[1], a, b, c]
+    }
+
+    #[inline(always)]
     pub const fn protocol(&self) -> u8 {
         self.kind as u8
     }
 
     /// The number of the [`Tuple`](crate::policy::Tuple) that the flow is tracked by.
+    #[inline(always)]
     pub const fn tuple(&self) -> u32 {
         (self.kind >> 8) & 0xff
     }
 
+    #[inline(always)]
     pub const fn is_ipv6(&self) -> bool {
         (self.kind >> 16) & 1 != 0
     }

@@ -7,13 +7,15 @@
 
 mod extensions;
 mod headers;
+mod plain;
 mod transport;
 
 pub use extensions::{EXTENSION_HEADERS, skip_extensions};
 pub use headers::transport;
+pub use plain::{plain_family, plain_ipv4, plain_ipv6, plain_transport};
 pub use transport::Transport;
 
-use headers::ICMP_HEADER;
+use headers::{ICMP_HEADER, TCP_HEADER, TCP_READ, UDP_HEADER};
 
 use crate::verdict::Reason;
 use crate::wire::{
@@ -59,7 +61,29 @@ pub struct Network {
     quoted: bool,
 }
 
+/// What an outer header says of the packet inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inner {
+    pub family: Family,
+    /// Length of the IP packet by its own header, in bytes.
+    pub length: usize,
+    /// TOS or traffic class.
+    pub traffic_class: u8,
+    /// TTL or hop limit.
+    pub hop_limit: u8,
+}
+
 impl Network {
+    #[inline(always)]
+    pub const fn inner(&self) -> Inner {
+        Inner {
+            family: self.family,
+            length: self.length,
+            traffic_class: self.traffic_class,
+            hop_limit: self.hop_limit,
+        }
+    }
+
     /// The same packet as seen from its other end.
     #[inline(always)]
     pub fn reversed(self) -> Self {

@@ -4,7 +4,7 @@
 
 use crate::checksum;
 use crate::layout::Backend;
-use crate::parse::{Family, Network};
+use crate::parse::{Family, Inner};
 use crate::wire::{IPV4_HEADER, IPV6_HEADER, ethertype, ipproto};
 
 /// Time to live of the packets that we originate (RFC 1700's recommended default).
@@ -33,21 +33,39 @@ pub const fn ethertype_of(family: Family) -> u16 {
 /// The outer IPv4 header (RFC 2003, RFC 4213): DSCP and ECN of the inner packet (RFC 6040, normal mode), DF set,
 /// identification 0 as RFC 6864 allows for atomic datagrams.
 #[inline(always)]
-pub fn outer_ipv4(network: &Network, backend: &Backend) -> [u8; IPV4_HEADER] {
-    outer_ipv4_of(network, backend, inner_protocol(network.family), network.length)
+pub fn outer_ipv4(inner: &Inner, backend: &Backend) -> [u8; IPV4_HEADER] {
+    let protocol = inner_protocol(inner.family);
+    zerocopy::transmute!(outer_ipv4_of(inner, backend, protocol, inner.length))
 }
 
 #[inline(always)]
-fn outer_ipv4_of(network: &Network, backend: &Backend, protocol: u8, payload: usize) -> [u8; IPV4_HEADER] {
-    let source = backend.outer_source[0].to_ne_bytes();
-    let destination = backend.outer_destination[0].to_ne_bytes();
-    ipv4_header(
-        network.traffic_class,
-        (IPV4_HEADER + payload) as u16,
-        protocol,
-        source,
-        destination,
-    )
+fn outer_ipv4_of(inner: &Inner, backend: &Backend, protocol: u8, payload: usize) -> [u32; 5] {
+    let length = (IPV4_HEADER + payload) as u16;
+    // Words as they lie in memory: the sum of 16-bit words is the same in either byte order, but for its own (RFC 1071).
+    let first = u32::from_ne_bytes([0x45, inner.traffic_class, 0, 0]);
+    let third = u32::from_ne_bytes([HOP_LIMIT, protocol, 0, 0]);
+    let length = u32::from(length.to_be());
+    let total = backend.outer_sum + first + length + third;
+    let checksum = u32::from(checksum::fold(total));
+    [
+        first | (length << 16),
+        FRAGMENT_WORD,
+        third | (checksum << 16),
+        backend.outer_source[0],
+        backend.outer_destination[0],
+    ]
+}
+
+/// Identification 0, DF set; as it lies in memory.
+const FRAGMENT_WORD: u32 = u32::from_ne_bytes([0, 0, 0x40, 0]);
+
+/// The part of an outer IPv4 header's checksum that does not depend on the packet: the sum of the 16-bit words, as they
+/// lie in memory, of fragmentation and addresses.
+pub const fn ipv4_sum(source: u32, destination: u32) -> u32 {
+    const fn halves(word: u32) -> u32 {
+        (word & 0xffff) + (word >> 16)
+    }
+    halves(FRAGMENT_WORD) + halves(source) + halves(destination)
 }
 
 /// An IPv4 header without options, DF set, its checksum right.
@@ -97,37 +115,21 @@ pub fn ipv4_header(
 
 /// The outer IPv6 header (RFC 2473): traffic class copied, flow label from the flow's hash (RFC 6438).
 #[inline(always)]
-pub fn outer_ipv6(network: &Network, backend: &Backend, entropy: u32) -> [u8; IPV6_HEADER] {
-    outer_ipv6_of(
-        network,
-        backend,
-        entropy,
-        inner_protocol(network.family),
-        network.length,
-    )
+pub fn outer_ipv6(inner: &Inner, backend: &Backend, entropy: u32) -> [u8; IPV6_HEADER] {
+    let protocol = inner_protocol(inner.family);
+    zerocopy::transmute!(outer_ipv6_of(inner, backend, entropy, protocol, inner.length))
 }
 
 #[inline(always)]
-fn outer_ipv6_of(
-    network: &Network,
-    backend: &Backend,
-    entropy: u32,
-    protocol: u8,
-    payload: usize,
-) -> [u8; IPV6_HEADER] {
-    let (source, destination) = (backend.outer_source, backend.outer_destination);
-    let mut header = ipv6_header(
-        network.traffic_class,
+fn outer_ipv6_of(inner: &Inner, backend: &Backend, entropy: u32, protocol: u8, payload: usize) -> [u32; 10] {
+    ipv6_words(
+        (inner.traffic_class, entropy),
         payload as u16,
         protocol,
         HOP_LIMIT,
-        source,
-        destination,
-    );
-    let [_, high, middle, low] = entropy.to_be_bytes();
-    header[1] |= high & 0x0f;
-    [header[2], header[3]] = [middle, low];
-    header
+        backend.outer_source,
+        backend.outer_destination,
+    )
 }
 
 /// UDP header of GUE (draft-ietf-intarea-gue, variant 1: the IP packet follows at once).
@@ -137,53 +139,37 @@ pub const GUE_IPV6: usize = IPV6_HEADER + UDP_HEADER;
 
 /// The headers of GUE over IPv4.
 #[inline(always)]
-pub fn gue_ipv4(network: &Network, backend: &Backend, entropy: u32) -> [u8; GUE_IPV4] {
-    let mut headers = [0; GUE_IPV4];
-    headers[..IPV4_HEADER].copy_from_slice(&outer_ipv4_of(
-        network,
-        backend,
-        ipproto::UDP,
-        network.length + UDP_HEADER,
-    ));
-    headers[IPV4_HEADER..].copy_from_slice(&udp_header(network, backend, entropy));
-    headers
+pub fn gue_ipv4(inner: &Inner, backend: &Backend, entropy: u32) -> [u8; GUE_IPV4] {
+    let [a, b, c, d, e] = outer_ipv4_of(inner, backend, ipproto::UDP, inner.length + UDP_HEADER);
+    let [f, g] = udp_header(inner, backend, entropy);
+    zerocopy::transmute!([a, b, c, d, e, f, g])
 }
 
 /// The headers of GUE over IPv6.
 #[inline(always)]
-pub fn gue_ipv6(network: &Network, backend: &Backend, entropy: u32) -> [u8; GUE_IPV6] {
-    let mut headers = [0; GUE_IPV6];
-    headers[..IPV6_HEADER].copy_from_slice(&outer_ipv6_of(
-        network,
-        backend,
-        entropy,
-        ipproto::UDP,
-        network.length + UDP_HEADER,
-    ));
-    headers[IPV6_HEADER..].copy_from_slice(&udp_header(network, backend, entropy));
-    headers
+pub fn gue_ipv6(inner: &Inner, backend: &Backend, entropy: u32) -> [u8; GUE_IPV6] {
+    let outer = outer_ipv6_of(inner, backend, entropy, ipproto::UDP, inner.length + UDP_HEADER);
+    let [a, b, c, d, e, f, g, h, i, j] = outer;
+    let [k, l] = udp_header(inner, backend, entropy);
+    zerocopy::transmute!([a, b, c, d, e, f, g, h, i, j, k, l])
 }
 
 /// The source port is from the dynamic range (RFC 6335) by the flow's hash, so that routers and queues spread flows.
 /// No checksum: the inner packet has its own (RFC 768 for IPv4, RFC 6935 for tunnels over IPv6).
 #[inline(always)]
-fn udp_header(network: &Network, backend: &Backend, entropy: u32) -> [u8; UDP_HEADER] {
-    let [source_high, source_low] = (0xc000 | (entropy as u16 & 0x3fff)).to_be_bytes();
-    let [port_high, port_low] = (backend.port as u16).to_be_bytes();
-    let [length_high, length_low] = ((network.length + UDP_HEADER) as u16).to_be_bytes();
-    [
-        source_high,
-        source_low,
-        port_high,
-        port_low,
-        length_high,
-        length_low,
-        0,
-        0,
-    ]
+fn udp_header(inner: &Inner, backend: &Backend, entropy: u32) -> [u32; 2] {
+    let source = 0xc000 | (entropy as u16 & 0x3fff);
+    let length = (inner.length + UDP_HEADER) as u16;
+    [halves_of(source, backend.port as u16), halves_of(length, 0)]
 }
 
-/// An IPv6 header; addresses are words in network order.
+/// Two 16-bit fields, as they lie in memory.
+#[inline(always)]
+const fn halves_of(first: u16, second: u16) -> u32 {
+    (((first as u32) << 16) | second as u32).to_be()
+}
+
+/// An IPv6 header with flow label 0; addresses are words in network order.
 #[inline(always)]
 pub fn ipv6_header(
     traffic_class: u8,
@@ -193,29 +179,39 @@ pub fn ipv6_header(
     source: [u32; 4],
     destination: [u32; 4],
 ) -> [u8; IPV6_HEADER] {
-    let mut header = [0; IPV6_HEADER];
-    header[0] = 0x60 | (traffic_class >> 4);
-    header[1] = traffic_class << 4;
-    [header[4], header[5]] = payload.to_be_bytes();
-    header[6] = next_header;
-    header[7] = hop_limit;
-    put_words(&mut header, 8, source);
-    put_words(&mut header, 24, destination);
-    header
+    let words = ipv6_words(
+        (traffic_class, 0),
+        payload,
+        next_header,
+        hop_limit,
+        source,
+        destination,
+    );
+    zerocopy::transmute!(words)
 }
 
+/// The words of an IPv6 header as they lie in memory. The flow label is the low 20 bits of `label`.
 #[inline(always)]
-fn put_words(header: &mut [u8; IPV6_HEADER], at: usize, words: [u32; 4]) {
-    let mut index = 0;
-    while index < 4 {
-        let bytes = words[index].to_ne_bytes();
-        let start = at + 4 * index;
-        header[start] = bytes[0];
-        header[start + 1] = bytes[1];
-        header[start + 2] = bytes[2];
-        header[start + 3] = bytes[3];
-        index += 1;
-    }
+const fn ipv6_words(
+    (traffic_class, label): (u8, u32),
+    payload: u16,
+    next_header: u8,
+    hop_limit: u8,
+    source: [u32; 4],
+    destination: [u32; 4],
+) -> [u32; 10] {
+    [
+        (0x6000_0000 | ((traffic_class as u32) << 20) | (label & 0x000f_ffff)).to_be(),
+        halves_of(payload, ((next_header as u16) << 8) | hop_limit as u16),
+        source[0],
+        source[1],
+        source[2],
+        source[3],
+        destination[0],
+        destination[1],
+        destination[2],
+        destination[3],
+    ]
 }
 
 pub const ICMP_HEADER: usize = 8;

@@ -34,6 +34,12 @@ pub trait Tables {
         look_up()
     }
 
+    /// What [`Tables::recall`] would give without a look-up; a quick look, which may always find nothing.
+    #[inline(always)]
+    fn recalled(&self, _exact: &RuleKey) -> Option<Rule> {
+        None
+    }
+
     /// The service of the longest source prefix in the steering set.
     fn steering(&self, key: &SteeringKey) -> Option<u32>;
 

@@ -104,6 +104,11 @@ impl Tables for MemoryTables {
         self.vips.get(key).copied()
     }
 
+    /// A rule for just this port is what the whole look-up finds first.
+    fn recalled(&self, exact: &RuleKey) -> Option<Rule> {
+        self.rules.get(exact).copied()
+    }
+
     fn steering(&self, key: &SteeringKey) -> Option<u32> {
         self.steering
             .iter()

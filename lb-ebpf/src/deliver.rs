@@ -6,12 +6,12 @@ use aya_ebpf::programs::XdpContext;
 use lb_common::checksum;
 use lb_common::layout::{Backend, DeliveryMode};
 use lb_common::opaque::hide;
-use lb_common::parse::{Family, Network};
+use lb_common::parse::{Family, Inner, Network};
 use lb_common::rewrite::{
     self, GUE_IPV4, GUE_IPV6, ICMP_HEADER, ICMPV4_QUOTE, ICMPV6_QUOTE, fragmentation_needed, ipv4_header,
     ipv6_header, packet_too_big,
 };
-use lb_common::verdict::Reason;
+use lb_common::verdict::{Reason, Verdict};
 use lb_common::wire::{ETHERNET_HEADER, IPV4_HEADER, IPV6_HEADER, Packet as _, VLAN_TAG, ipproto};
 
 use crate::frame::Frame;
@@ -25,7 +25,7 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     #[inline(always)]
-    const fn dropped(reason: Reason) -> Self {
+    pub(crate) const fn dropped(reason: Reason) -> Self {
         Self {
             reason,
             action: xdp_action::XDP_DROP,
@@ -42,6 +42,23 @@ pub(crate) struct Decided {
     pub(crate) reason: Reason,
     pub(crate) entropy: u32,
     pub(crate) unreportable: bool,
+}
+
+impl From<&Verdict> for Decided {
+    #[inline(always)]
+    fn from(verdict: &Verdict) -> Self {
+        let Verdict {
+            reason,
+            entropy,
+            unreportable,
+            ..
+        } = *verdict;
+        Self {
+            reason,
+            entropy,
+            unreportable,
+        }
+    }
 }
 
 #[inline(always)]
@@ -105,6 +122,30 @@ fn deliver_at<const L3: usize>(
     let Some(mode) = DeliveryMode::from_u32(backend.mode) else {
         return Err(Outcome::dropped(Reason::DropBadDelivery));
     };
+    let inner = &network.inner();
+    match room(inner, backend, mode) {
+        Ok(()) => send::<L3>(ctx, inner, backend, mode, hints.entropy).map_err(Outcome::dropped),
+        Err(_) if hints.unreportable => Err(Outcome::dropped(Reason::DropTooBig)),
+        Err(mtu) => Err(too_big::<L3>(ctx, network, mtu)),
+    }
+}
+
+/// The same for a plain packet; nothing if there is more to do than to send it.
+#[inline(always)]
+pub(crate) fn deliver_plain(
+    ctx: &XdpContext,
+    inner: &Inner,
+    backend: &Backend,
+    entropy: u32,
+) -> Option<Result<u32, Reason>> {
+    let mode = DeliveryMode::from_u32(backend.mode)?;
+    room(inner, backend, mode).ok()?;
+    Some(send::<ETHERNET_HEADER>(ctx, inner, backend, mode, entropy))
+}
+
+/// Whether the packet fits its way; if not, the largest that does.
+#[inline(always)]
+fn room(inner: &Inner, backend: &Backend, mode: DeliveryMode) -> Result<(), u32> {
     let overhead = match mode {
         DeliveryMode::L2 => 0,
         DeliveryMode::Ipv4 => IPV4_HEADER,
@@ -113,30 +154,36 @@ fn deliver_at<const L3: usize>(
         DeliveryMode::GueIpv6 => GUE_IPV6,
     };
     let mtu = backend.mtu as usize;
-    if network.length + overhead > mtu {
-        if hints.unreportable {
-            return Err(Outcome::dropped(Reason::DropTooBig));
-        }
-        return Err(too_big::<L3>(ctx, network, mtu.saturating_sub(overhead) as u32));
+    if inner.length + overhead > mtu {
+        return Err(mtu.saturating_sub(overhead) as u32);
     }
-    let entropy = hints.entropy;
-    let delivered = match mode {
+    Ok(())
+}
+
+#[inline(always)]
+fn send<const L3: usize>(
+    ctx: &XdpContext,
+    inner: &Inner,
+    backend: &Backend,
+    mode: DeliveryMode,
+    entropy: u32,
+) -> Delivered {
+    match mode {
         DeliveryMode::L2 => l2(ctx, backend),
-        DeliveryMode::Ipv4 => encapsulate::<L3, _>(ctx, network, backend, Family::V4, || {
-            rewrite::outer_ipv4(network, backend)
+        DeliveryMode::Ipv4 => encapsulate::<L3, _>(ctx, inner, backend, Family::V4, || {
+            rewrite::outer_ipv4(inner, backend)
         }),
-        DeliveryMode::Ipv6 => encapsulate::<L3, _>(ctx, network, backend, Family::V6, || {
-            rewrite::outer_ipv6(network, backend, entropy)
+        DeliveryMode::Ipv6 => encapsulate::<L3, _>(ctx, inner, backend, Family::V6, || {
+            rewrite::outer_ipv6(inner, backend, entropy)
         }),
-        DeliveryMode::GueIpv4 => encapsulate::<L3, _>(ctx, network, backend, Family::V4, || {
-            rewrite::gue_ipv4(network, backend, entropy)
+        DeliveryMode::GueIpv4 => encapsulate::<L3, _>(ctx, inner, backend, Family::V4, || {
+            rewrite::gue_ipv4(inner, backend, entropy)
         }),
-        DeliveryMode::GueIpv6 => encapsulate::<L3, _>(ctx, network, backend, Family::V6, || {
-            rewrite::gue_ipv6(network, backend, entropy)
+        DeliveryMode::GueIpv6 => encapsulate::<L3, _>(ctx, inner, backend, Family::V6, || {
+            rewrite::gue_ipv6(inner, backend, entropy)
         }),
-    };
-    let sent = delivered.and_then(|()| transmit(ctx, backend));
-    sent.map_err(Outcome::dropped)
+    }?;
+    transmit(ctx, backend)
 }
 
 #[inline(always)]
@@ -149,12 +196,12 @@ fn l2(ctx: &XdpContext, backend: &Backend) -> Result<(), Reason> {
 #[inline(always)]
 fn encapsulate<const L3: usize, const N: usize>(
     ctx: &XdpContext,
-    network: &Network,
+    inner: &Inner,
     backend: &Backend,
     outer: Family,
     headers: impl FnOnce() -> [u8; N],
 ) -> Result<(), Reason> {
-    decrement_hop_limit::<L3>(ctx, network)?;
+    decrement_hop_limit::<L3>(ctx, inner)?;
     push::<L3>(ctx, N, outer, Some(&backend.ethernet))?;
     *Frame::of(ctx).window_mut(L3).ok_or(Reason::DropNoRoom)? = headers();
     Ok(())
@@ -162,22 +209,23 @@ fn encapsulate<const L3: usize, const N: usize>(
 
 /// A tunnel's entry forwards the inner packet as a router does (RFC 2003 §3.1, RFC 2473 §3.1).
 #[inline(always)]
-fn decrement_hop_limit<const L3: usize>(ctx: &XdpContext, network: &Network) -> Result<(), Reason> {
-    if network.hop_limit <= 1 {
+fn decrement_hop_limit<const L3: usize>(ctx: &XdpContext, inner: &Inner) -> Result<(), Reason> {
+    if inner.hop_limit <= 1 {
         return Err(Reason::DropTtlExpired);
     }
     let mut frame = Frame::of(ctx);
-    match network.family {
+    match inner.family {
         Family::V4 => {
             let header = frame.window_mut::<IPV4_HEADER>(L3).ok_or(Reason::DropNoRoom)?;
-            let old = u16::from_be_bytes([header[8], header[9]]);
-            let sum = checksum::update(u16::from_be_bytes([header[10], header[11]]), old, old - 0x100);
-            header[8] = network.hop_limit - 1;
-            [header[10], header[11]] = sum.to_be_bytes();
+            header[8] = inner.hop_limit - 1;
+            // The word that has it becomes one less, whatever it was; all as it lies in memory.
+            let sum = u16::from_ne_bytes([header[10], header[11]]);
+            let sum = checksum::update(sum, u16::from_ne_bytes([1, 0]), 0);
+            [header[10], header[11]] = sum.to_ne_bytes();
         }
         Family::V6 => {
             let header = frame.window_mut::<IPV6_HEADER>(L3).ok_or(Reason::DropNoRoom)?;
-            header[7] = network.hop_limit - 1;
+            header[7] = inner.hop_limit - 1;
         }
     }
     Ok(())

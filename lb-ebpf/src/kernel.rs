@@ -109,6 +109,11 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
+    fn recalled(&self, exact: &RuleKey) -> Option<Rule> {
+        maps::recalled(exact)
+    }
+
+    #[inline(always)]
     fn steering(&self, key: &SteeringKey) -> Option<u32> {
         maps::steering(key)
     }
@@ -172,9 +177,15 @@ impl Tables for KernelTables {
         if cfg!(feature = "without-tuples") {
             return;
         }
-        if let Some(record) = maps::LB_TUPLES.get_ptr_mut(index) {
-            // SAFETY: the map owns the record; a reader takes it only if its hash fits the slot.
-            unsafe { *record = *tuple }
+        let Some(record) = maps::LB_TUPLES.get_ptr_mut(index) else {
+            return;
+        };
+        // SAFETY: the map owns the record; a reader takes it only if its hash fits the slot.
+        let record = unsafe { &mut *record };
+        if tuple.is_ipv6() {
+            *record = *tuple;
+        } else {
+            record.keep_ipv4(tuple);
         }
     }
 

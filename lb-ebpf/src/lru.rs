@@ -12,20 +12,28 @@ use lb_common::tables::Tables;
 use crate::kernel::{KernelBucket, KernelTables};
 
 #[map]
-static LB_LRU: LruHashMap<TupleRecord, u64> = LruHashMap::with_max_entries(size::FLOW_SLOTS, 0);
+static LB_LRU: LruHashMap<Key, u64> = LruHashMap::with_max_entries(size::FLOW_SLOTS, 0);
+
+/// Whole words: the compiler would join 32-bit constants to misaligned stores.
+struct Key([u64; 5]);
 
 /// The fields that the flow is tracked by, and the service that it is one of.
 #[inline(always)]
-fn key(sought: &Sought<'_, KernelBucket>, tuple: TupleRecord) -> TupleRecord {
+fn key(sought: &Sought<'_, KernelBucket>, tuple: TupleRecord) -> Key {
     let kind = tuple.tuple();
     let (low, middle, high) = (kind, kind >> 1, kind >> 2);
     let protocol = u32::from(tuple.protocol()) & mask(low & (middle | high));
-    TupleRecord {
-        source: tuple.source,
-        destination: tuple.destination.map(|word| word & mask(middle | high)),
-        ports: tuple.ports & mask(high),
-        kind: (sought.service << 12) | (u32::from(tuple.is_ipv6()) << 11) | (kind << 8) | protocol,
-    }
+    let [a, b, c, d] = tuple.source();
+    let [e, f, g, h] = tuple.destination().map(|word| word & mask(middle | high));
+    let kind = (sought.service << 12) | (u32::from(tuple.is_ipv6()) << 11) | (kind << 8) | protocol;
+    let pair = |low: u32, high: u32| u64::from(low) | (u64::from(high) << 32);
+    Key([
+        pair(a, b),
+        pair(c, d),
+        pair(e, f),
+        pair(g, h),
+        pair(tuple.ports & mask(high), kind),
+    ])
 }
 
 #[inline(always)]

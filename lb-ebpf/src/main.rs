@@ -20,12 +20,13 @@ mod probe;
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
-use lb_common::decide::decide_with;
+use lb_common::decide::{self, Plain, decide_with};
+use lb_common::layout::Backend;
 use lb_common::parse::{self, Network};
 use lb_common::verdict::{Action, Reason, Verdict};
 use lb_common::wire::Packet as _;
 
-use crate::deliver::{Decided, Outcome};
+use crate::deliver::Outcome;
 use crate::frame::Frame;
 use crate::kernel::KernelTables;
 use crate::maps::Scratch;
@@ -33,20 +34,100 @@ use crate::maps::Scratch;
 #[xdp]
 #[inline(always)]
 fn lb(ctx: XdpContext) -> u32 {
-    let frame = Frame::of(&ctx);
+    match handle_short(&ctx) {
+        u32::MAX => handle_any(&ctx),
+        action => action,
+    }
+}
+
+/// The short road; nothing that is an action if the packet has to take the general one.
+#[inline(never)]
+fn handle_short(ctx: &XdpContext) -> u32 {
+    let frame = Frame::of(ctx);
     let length = frame.length() as u64;
-    let (verdict, action) = match parse::network(&frame) {
-        Ok(network) => handle(&ctx, &frame, network),
-        Err(reason) => (Verdict::without_member(reason, 0), xdp_action::XDP_PASS),
+    let Some(Plain { verdict, inner }) = decide::plain(&KernelTables, &frame) else {
+        return u32::MAX;
     };
-    maps::count(&verdict, length);
-    emit::report(&ctx, &verdict);
-    action
+    let Verdict {
+        reason,
+        member,
+        entropy,
+        ..
+    } = verdict;
+    if reason.action() == Action::Pass {
+        maps::count_verdict(reason, length);
+        return xdp_action::XDP_PASS;
+    }
+    // Number 0 is none.
+    let backend = (verdict.backend != 0).then(|| maps::backend(verdict.backend));
+    let Some(backend) = backend.flatten() else {
+        return refuse(ctx, reason, member, length);
+    };
+    match deliver::deliver_plain(ctx, &inner, backend, entropy) {
+        Some(Ok(action)) => {
+            maps::count_verdict(reason, length);
+            maps::count_member(member, reason, length);
+            action
+        }
+        Some(Err(reason)) => refuse(ctx, reason, member, length),
+        None => {
+            let outcome = deliver_rare(ctx, &verdict, backend);
+            let verdict = Verdict {
+                reason: outcome.reason,
+                ..verdict
+            };
+            counted(ctx, &verdict, length, outcome.action)
+        }
+    }
 }
 
 #[classifier]
 fn lb_probe(ctx: TcContext) -> i32 {
     probe::deliver(&ctx)
+}
+
+#[inline(always)]
+fn counted(ctx: &XdpContext, verdict: &Verdict, length: u64, action: u32) -> u32 {
+    maps::count(verdict, length);
+    emit::report(ctx, verdict);
+    action
+}
+
+/// Counts a packet that goes nowhere. A function of its own, so that what leads here costs other packets nothing.
+#[inline(never)]
+fn refuse(ctx: &XdpContext, reason: Reason, member: u32, length: u64) -> u32 {
+    let reason = match reason.action() {
+        // There is no record of how to reach the backend.
+        Action::Forward => Reason::DropBadDelivery,
+        _ => reason,
+    };
+    let verdict = Verdict {
+        member,
+        ..Verdict::without_member(reason, 0)
+    };
+    counted(ctx, &verdict, length, xdp_action::XDP_DROP)
+}
+
+/// What needs more of the packet's headers than was read for a plain one.
+#[inline(always)]
+fn deliver_rare(ctx: &XdpContext, verdict: &Verdict, backend: &Backend) -> Outcome {
+    let network = parse::network(&Frame::of(ctx)).ok().and_then(maps::scratch);
+    match network {
+        Some(Scratch { network, .. }) => deliver::deliver(ctx, network, backend, verdict.into()),
+        None => Outcome::dropped(Reason::DropNoRoom),
+    }
+}
+
+/// The general road, a function of its own: its stack and its states are none of the short one's.
+#[inline(never)]
+fn handle_any(ctx: &XdpContext) -> u32 {
+    let frame = Frame::of(ctx);
+    let length = frame.length() as u64;
+    let (verdict, action) = match parse::network(&frame) {
+        Ok(network) => handle(ctx, &frame, network),
+        Err(reason) => (Verdict::without_member(reason, 0), xdp_action::XDP_PASS),
+    };
+    counted(ctx, &verdict, length, action)
 }
 
 #[inline(always)]
@@ -63,28 +144,8 @@ fn handle(ctx: &XdpContext, frame: &Frame, network: Network) -> (Verdict, u32) {
         Action::Drop => return (verdict, xdp_action::XDP_DROP),
         Action::Reply => deliver::answer_echo(ctx, network),
         Action::Forward => match maps::backend(verdict.backend) {
-            Some(backend) => {
-                let Verdict {
-                    reason,
-                    entropy,
-                    unreportable,
-                    ..
-                } = verdict;
-                deliver::deliver(
-                    ctx,
-                    network,
-                    backend,
-                    Decided {
-                        reason,
-                        entropy,
-                        unreportable,
-                    },
-                )
-            }
-            None => Outcome {
-                reason: Reason::DropBadDelivery,
-                action: xdp_action::XDP_DROP,
-            },
+            Some(backend) => deliver::deliver(ctx, network, backend, (&verdict).into()),
+            None => Outcome::dropped(Reason::DropBadDelivery),
         },
     };
     (

@@ -93,18 +93,23 @@ pub(crate) fn may_be_vip(address: &AddressKey) -> bool {
 }
 
 /// The match of a packet, as this CPU looked it up in some epoch.
+#[derive(Clone, Copy)]
+#[repr(C)]
 struct RecentRule {
-    exact: RuleKey,
-    /// The low bits; 0 in an entry that was never used.
-    epoch: u32,
+    address: [u64; 2],
+    /// The block, and in the high half the epoch's low bits; an entry that was never used has epoch 0.
+    stamped: u64,
     rule: Rule,
 }
 
-/// Each for 32 bytes on each CPU; only those in use are in its caches.
-const RECENT_RULES: u32 = 1 << 12;
+/// Two in each set, of one cache line: two that fall into one set don't evict each other by turns.
+type RecentRules = [RecentRule; 2];
+
+/// Only those in use are in a CPU's caches.
+const RECENT_RULES: u32 = 1 << 13;
 
 #[map]
-static LB_RECENT_RULES: PerCpuArray<RecentRule> = PerCpuArray::with_max_entries(RECENT_RULES, 0);
+static LB_RECENT_RULES: PerCpuArray<RecentRules> = PerCpuArray::with_max_entries(RECENT_RULES, 0);
 
 /// The epoch of the rules: user space counts it up after each change. Read before a look-up, it says how old that is at
 /// most.
@@ -117,34 +122,61 @@ fn epoch() -> u32 {
 }
 
 #[inline(always)]
-fn recent_rule_at(exact: &RuleKey) -> Option<&'static mut RecentRule> {
+fn recent_rules(exact: &RuleKey) -> Option<&'static mut RecentRules> {
     let [a, b, c, d] = exact.address;
     let folded = a.rotate_left(7) ^ b.rotate_left(14) ^ c.rotate_left(21) ^ d ^ exact.block.rotate_left(3);
     let index = folded.wrapping_mul(0x9e37_79b1) >> (32 - RECENT_RULES.trailing_zeros());
-    let entry = LB_RECENT_RULES.get_ptr_mut(index)?;
+    let set = LB_RECENT_RULES.get_ptr_mut(index)?;
     // SAFETY: this CPU's value, which nobody else refers to while the program runs.
-    Some(unsafe { &mut *entry })
+    Some(unsafe { &mut *set })
+}
+
+impl RecentRule {
+    #[inline(always)]
+    fn new(exact: &RuleKey, epoch: u32, rule: Rule) -> Self {
+        let [a, b, c, d] = exact.address.map(u64::from);
+        Self {
+            address: [a | (b << 32), c | (d << 32)],
+            stamped: u64::from(exact.block) | (u64::from(epoch) << 32),
+            rule,
+        }
+    }
+
+    #[inline(always)]
+    fn is_of(&self, other: &Self) -> bool {
+        self.stamped == other.stamped && self.address == other.address
+    }
+}
+
+/// What [`recall`] found for the same key in this epoch.
+#[inline(always)]
+pub(crate) fn recalled(exact: &RuleKey) -> Option<Rule> {
+    let [first, second] = recent_rules(exact)?;
+    let epoch = epoch();
+    let sought = RecentRule::new(exact, epoch, Rule::NONE);
+    if epoch == 0 {
+        None
+    } else if first.is_of(&sought) {
+        Some(first.rule)
+    } else if second.is_of(&sought) {
+        Some(second.rule)
+    } else {
+        None
+    }
 }
 
 /// What is found is kept; that nothing is found is not, because strangers choose what is looked for.
 #[inline(always)]
 pub(crate) fn recall<E>(exact: &RuleKey, look_up: impl FnOnce() -> Result<Rule, E>) -> Result<Rule, E> {
-    let epoch = epoch();
-    let recent = recent_rule_at(exact);
-    if let Some(recent) = &recent
-        && recent.epoch == epoch
-        && epoch != 0
-        && recent.exact == *exact
-    {
-        return Ok(recent.rule);
+    if let Some(rule) = recalled(exact) {
+        return Ok(rule);
     }
+    let epoch = epoch();
     let rule = look_up()?;
-    if let Some(recent) = recent {
-        *recent = RecentRule {
-            exact: *exact,
-            epoch,
-            rule,
-        };
+    if let Some([first, second]) = recent_rules(exact) {
+        // The older of the two goes.
+        *second = *first;
+        *first = RecentRule::new(exact, epoch, rule);
     }
     Ok(rule)
 }
@@ -202,24 +234,33 @@ pub(crate) fn probe(number: u32) -> Option<&'static Backend> {
 /// Counts the outcome, per CPU, so without atomics.
 #[inline(always)]
 pub(crate) fn count(verdict: &Verdict, bytes: u64) {
-    if let Some(counter) = LB_VERDICTS.get_ptr_mut(verdict.reason as u32) {
+    count_verdict(verdict.reason, bytes);
+    if verdict.member != 0 {
+        count_member(verdict.member, verdict.reason, bytes);
+    }
+}
+
+#[inline(always)]
+pub(crate) fn count_verdict(reason: Reason, bytes: u64) {
+    if let Some(counter) = LB_VERDICTS.get_ptr_mut(reason as u32) {
         // SAFETY: the map owns the value and no other CPU writes it.
         let counter = unsafe { &mut *counter };
         counter.packets += 1;
         counter.bytes += bytes;
     }
-    if verdict.member == 0 {
-        return;
-    }
-    if let Some(counter) = LB_MEMBER_STATS.get_ptr_mut(verdict.member) {
+}
+
+#[inline(always)]
+pub(crate) fn count_member(member: u32, reason: Reason, bytes: u64) {
+    if let Some(counter) = LB_MEMBER_STATS.get_ptr_mut(member) {
         // SAFETY: as above.
         let counter = unsafe { &mut *counter };
         counter.packets += 1;
         counter.bytes += bytes;
-        counter.new_flows += u64::from(matches!(
-            verdict.reason,
-            Reason::ForwardNew | Reason::ForwardDiverted
-        ));
-        counter.persisted += u64::from(matches!(verdict.reason, Reason::ForwardPersisted));
+        match reason {
+            Reason::ForwardNew | Reason::ForwardDiverted => counter.new_flows += 1,
+            Reason::ForwardPersisted => counter.persisted += 1,
+            _ => {}
+        }
     }
 }

@@ -35,26 +35,16 @@ fn redirect(ctx: &TcContext) -> Option<i32> {
     let backend = maps::probe(number)?;
     // SAFETY: as above.
     let entropy = unsafe { bpf_get_hash_recalc(skb) };
-    let network = parse::network(&Frame::of_skb(ctx)).ok()?;
+    let inner = &parse::network(&Frame::of_skb(ctx)).ok()?.inner();
     match DeliveryMode::from_u32(backend.mode)? {
         DeliveryMode::L2 => *Frame::of_skb(ctx).window_mut(0)? = backend.ethernet,
-        DeliveryMode::Ipv4 => encapsulate(ctx, backend, V4, rewrite::outer_ipv4(&network, backend))?,
-        DeliveryMode::Ipv6 => encapsulate(ctx, backend, V6, rewrite::outer_ipv6(&network, backend, entropy))?,
+        DeliveryMode::Ipv4 => encapsulate(ctx, backend, V4, rewrite::outer_ipv4(inner, backend))?,
+        DeliveryMode::Ipv6 => encapsulate(ctx, backend, V6, rewrite::outer_ipv6(inner, backend, entropy))?,
         DeliveryMode::GueIpv4 => {
-            encapsulate(
-                ctx,
-                backend,
-                GUE_V4,
-                rewrite::gue_ipv4(&network, backend, entropy),
-            )?;
+            encapsulate(ctx, backend, GUE_V4, rewrite::gue_ipv4(inner, backend, entropy))?;
         }
         DeliveryMode::GueIpv6 => {
-            encapsulate(
-                ctx,
-                backend,
-                GUE_V6,
-                rewrite::gue_ipv6(&network, backend, entropy),
-            )?;
+            encapsulate(ctx, backend, GUE_V6, rewrite::gue_ipv6(inner, backend, entropy))?;
         }
     }
     // What chose the way shall mean nothing to the egress interface's own queues and filters.

@@ -174,12 +174,14 @@ fn record(connection: &Connection) -> TupleRecord {
     };
     let [high, low] = client.port().to_be_bytes();
     let [server_high, server_low] = TCP_PORT.to_be_bytes();
-    TupleRecord {
-        source: [u32::from_ne_bytes(source.octets()), 0, 0, 0],
-        destination: [u32::from_ne_bytes(VIP4.octets()), 0, 0, 0],
-        ports: u32::from_ne_bytes([high, low, server_high, server_low]),
-        kind: 6 | ((Tuple::Five as u32) << 8),
-    }
+    TupleRecord::new(
+        [u32::from_ne_bytes(source.octets()), 0, 0, 0],
+        [u32::from_ne_bytes(VIP4.octets()), 0, 0, 0],
+        u32::from_ne_bytes([high, low, server_high, server_low]),
+        6,
+        Tuple::Five as u32,
+        false,
+    )
 }
 
 #[test]

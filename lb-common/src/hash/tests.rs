@@ -318,3 +318,16 @@ proptest! {
         prop_assert_ne!(flow.selection(&keys, Tuple::Two, 1), other.selection(&keys, Tuple::Two, 1));
     }
 }
+
+#[test]
+fn every_service_has_tags_of_its_own_in_the_same_bucket() {
+    let keys = HashKeys::from_seed(3);
+    let base = FLOW.flow(&keys, 0, Tuple::Five);
+    let mut tags = std::collections::BTreeSet::new();
+    for service in 0..1 << crate::layout::SERVICE_BITS {
+        let hash = base ^ scope(service);
+        assert_eq!(hash as u32, base as u32);
+        assert!(tags.insert(hash >> (64 - crate::flow::TAG_BITS)), "{service}");
+    }
+    assert_eq!(FLOW.flow(&keys, 77, Tuple::Five), base ^ scope(77));
+}

@@ -36,9 +36,9 @@ fn identity<P: Packet>(packet: &P, network: &Network) -> (u32, u32) {
 }
 
 /// Bytes of a TCP header that are read: ports to flags.
-const TCP_READ: usize = 14;
-const TCP_HEADER: usize = 20;
-const UDP_HEADER: usize = 8;
+pub(super) const TCP_READ: usize = 14;
+pub(super) const TCP_HEADER: usize = 20;
+pub(super) const UDP_HEADER: usize = 8;
 const SCTP_HEADER: usize = 12;
 pub(super) const ICMP_HEADER: usize = 8;
 

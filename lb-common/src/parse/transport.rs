@@ -137,8 +137,8 @@ impl Transport {
     /// Destination port, host order.
     #[inline(always)]
     pub fn destination_port(&self) -> u16 {
-        let [_, _, high, low] = self.ports.to_ne_bytes();
-        u16::from_be_bytes([high, low])
+        // The second half of the word in memory.
+        u16::from_be((self.ports.to_le() >> 16) as u16)
     }
 
     /// Source port, host order.

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::frames::{frame, ipv4_with, ipv6_with, udp};
 use crate::layout::DeliveryMode;
+use crate::parse::Network;
 
 fn backend(source: [u32; 4], destination: [u32; 4]) -> Backend {
     Backend {
@@ -18,7 +19,7 @@ fn backend(source: [u32; 4], destination: [u32; 4]) -> Backend {
         outer_source: source,
         outer_destination: destination,
         port: 6080,
-        reserved: 0,
+        outer_sum: ipv4_sum(source[0], destination[0]),
     }
 }
 
@@ -60,7 +61,7 @@ proptest! {
     ) {
         let network = inner(v6, traffic_class, payload);
         let backend = backend([source, 0, 0, 0], [destination, 0, 0, 0]);
-        let header = outer_ipv4(&network, &backend);
+        let header = outer_ipv4(&network.inner(), &backend);
         let (header, rest) = Ipv4Header::from_slice(&header).expect("an IPv4 header");
         prop_assert!(rest.is_empty());
         prop_assert_eq!(header.header_checksum, header.calc_header_checksum());
@@ -81,7 +82,7 @@ proptest! {
         destination in any::<[u32; 4]>(),
     ) {
         let network = inner(v6, traffic_class, payload);
-        let header = outer_ipv6(&network, &backend(source, destination), 0);
+        let header = outer_ipv6(&network.inner(), &backend(source, destination), 0);
         let (header, rest) = Ipv6Header::from_slice(&header).expect("an IPv6 header");
         prop_assert!(rest.is_empty());
         prop_assert_eq!(usize::from(header.payload_length), network.length);
@@ -105,7 +106,7 @@ proptest! {
         let backend = Backend { port: u32::from(port), ..backend(source, destination) };
         let length = network.length + 8;
 
-        let headers = gue_ipv4(&network, &backend, entropy);
+        let headers = gue_ipv4(&network.inner(), &backend, entropy);
         let (ip, rest) = Ipv4Header::from_slice(&headers).expect("an IPv4 header");
         prop_assert_eq!(ip.header_checksum, ip.calc_header_checksum());
         prop_assert_eq!((ip.protocol, usize::from(ip.total_len)), (IpNumber::UDP, 20 + length));
@@ -114,7 +115,7 @@ proptest! {
         let (udp4, rest) = UdpHeader::from_slice(rest).expect("a UDP header");
         prop_assert!(rest.is_empty());
 
-        let headers = gue_ipv6(&network, &backend, entropy);
+        let headers = gue_ipv6(&network.inner(), &backend, entropy);
         let (ip, rest) = Ipv6Header::from_slice(&headers).expect("an IPv6 header");
         prop_assert_eq!((ip.next_header, usize::from(ip.payload_length)), (IpNumber::UDP, length));
         prop_assert_eq!((ip.traffic_class, ip.flow_label.value()), (traffic_class, entropy & 0xf_ffff));

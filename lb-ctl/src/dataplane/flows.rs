@@ -72,7 +72,8 @@ impl FlowTable {
     }
 
     pub fn tuple(&self, index: u32) -> TupleRecord {
-        transmute!(self.tuples.load::<5>(index as usize))
+        let record: TupleRecord = transmute!(self.tuples.load::<5>(index as usize));
+        record.trimmed()
     }
 
     /// Clears what has expired, before its tick can wrap and seem to lie ahead. Returns how many slots.

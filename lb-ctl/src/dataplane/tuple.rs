@@ -23,8 +23,8 @@ impl From<&TupleRecord> for TrackedTuple {
         let destination = has(&[Tuple::Two, Tuple::Three, Tuple::Five]);
         let protocol = has(&[Tuple::Three, Tuple::Five]);
         Self {
-            source: address(record, record.source),
-            destination: destination.then(|| address(record, record.destination)),
+            source: address(record, record.source()),
+            destination: destination.then(|| address(record, record.destination())),
             protocol: protocol.then(|| record.protocol()),
             ports: has(&[Tuple::Five]).then(|| (port(record, 0), port(record, 2))),
         }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use lb_common::layout::{Backend, DeliveryMode};
+use lb_common::rewrite::ipv4_sum;
 
 use crate::model::Delivery;
 use crate::net::NextHop;
@@ -58,7 +59,7 @@ pub(super) fn record(
             DeliveryMode::GueIpv4 | DeliveryMode::GueIpv6 => gue_port.into(),
             DeliveryMode::L2 | DeliveryMode::Ipv4 | DeliveryMode::Ipv6 => 0,
         },
-        reserved: 0,
+        outer_sum: ipv4_sum(outer_source[0], outer_destination[0]),
     })
 }
 

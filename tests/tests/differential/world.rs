@@ -12,6 +12,7 @@ use lb_common::layout::{
 use lb_common::maglev::{self, Candidate};
 use lb_common::policy::{Persistence, Policy, PolicyWord, Scheme, SessionAffinity, TrackingMode};
 use lb_common::rendezvous;
+use lb_common::rewrite::ipv4_sum;
 use lb_common::testing::MemoryTables;
 use lb_ctl::dataplane::Sizes;
 use lb_ctl::plan::contents::{Contents, RuleContents, ServiceContents, ZonePrefix};
@@ -188,7 +189,7 @@ fn backend(random: &mut Random, devices: &[u32]) -> Backend {
     let mut ethernet = [0; 12];
     random.fill(&mut ethernet);
     let mut words = || std::array::from_fn(|_| random.next() as u32);
-    let (outer_source, outer_destination) = (words(), words());
+    let (outer_source, outer_destination): ([u32; 4], [u32; 4]) = (words(), words());
     let mode = match random.below(40) {
         0 => 9,
         1..=11 => DeliveryMode::L2 as u32,
@@ -210,7 +211,7 @@ fn backend(random: &mut Random, devices: &[u32]) -> Backend {
         outer_source,
         outer_destination,
         port: random.pick(&[6080, 6080, 1, 65_535]),
-        reserved: 0,
+        outer_sum: ipv4_sum(outer_source[0], outer_destination[0]),
     }
 }
 
