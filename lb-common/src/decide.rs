@@ -1,7 +1,5 @@
 //! The decision about a packet: semantics §1, steps 1 to 8, in its order.
 
-use core::mem::MaybeUninit;
-
 use crate::clock;
 use crate::flow::{self, Found, Insert, Place, Slot, Sought};
 use crate::hash;
@@ -22,49 +20,40 @@ pub use plain::{Plain, plain};
 /// Decides, and records the flow if its service tracks it.
 #[inline(always)]
 pub fn decide<P: Packet, T: Tables>(tables: &T, packet: &P, network: &Network) -> Verdict {
-    decide_with(tables, packet, &mut { *network }, &mut MaybeUninit::uninit())
+    decide_with(tables, packet, &mut { *network }, &mut { *network })
 }
 
 /// The same, with room for the packet that an ICMP error quotes: the kernel's stack is too small for it. Extension
 /// headers are skipped in `network`.
+///
+/// The steps are functions of their own in the kernel too, called in turn: the stack is as large as the largest, and has no
+/// room for all. Each gives one word, because a register carries it.
 #[inline(always)]
 pub fn decide_with<P: Packet, T: Tables>(
     tables: &T,
     packet: &P,
     network: &mut Network,
-    room: &mut MaybeUninit<Network>,
+    room: &mut Network,
 ) -> Verdict {
-    if let Err(reason) = parse::skip_extensions(packet, network) {
-        return unless_not_ours(tables, network, reason);
-    }
-    let network = &*network;
-    let (subject, is_error) = match parse::quoted(packet, network) {
-        Quoted::Nothing => (network, false),
-        Quoted::Packet(quoted) => {
-            let quoted = room.write(quoted.reversed());
-            if parse::skip_extensions(packet, quoted).is_err() {
-                return unless_not_ours(tables, network, Reason::DropIcmpError);
-            }
-            (&*quoted, true)
-        }
-        Quoted::Unreadable => return unless_not_ours(tables, network, Reason::DropIcmpError),
+    let mut transport = Transport::NONE;
+    let subject = understand(tables, packet, network, room, &mut transport);
+    let is_error = match subject {
+        ITSELF => false,
+        QUOTED => true,
+        reason => return Verdict::without_member(Reason::of_word(reason), 0),
     };
-    let transport = match parse::transport(packet, subject) {
-        Ok(transport) if is_error => transport.of_error(),
-        Ok(transport) => transport,
-        Err(reason) => return unless_not_ours(tables, network, reason),
-    };
-    if transport.is_neighbor_discovery() {
-        return Verdict::without_member(Reason::PassNeighborDiscovery, 0);
-    }
-    // An error comes to the address that the packet it is about was sent from.
-    if is_error && rules::vip_key(subject) != rules::vip_key(network) {
-        return unless_not_ours(tables, network, Reason::DropIcmpError);
-    }
+    let subject = if is_error { &*room } else { &*network };
+    let mut entropy = 0;
+    let unreportable = transport.is_unreportable();
     if transport.is_later_fragment() && !is_error {
-        let verdict = follow_first_fragment(tables, subject, &transport);
-        if verdict.member != 0 {
-            return verdict;
+        let followed = follow_first_fragment(tables, subject, &transport, &mut entropy);
+        if followed != 0 {
+            return Verdict {
+                service: (entropy >> 32) as u32,
+                entropy: entropy as u32,
+                unreportable,
+                ..Verdict::unpack(followed)
+            };
         }
     }
     let number = match rules::find(tables, subject, &transport) {
@@ -72,31 +61,99 @@ pub fn decide_with<P: Packet, T: Tables>(
         Match::NoRule => return Verdict::without_member(unmatched(tables, &transport, is_error), 0),
         Match::NoVip => return Verdict::without_member(Reason::PassNoVip, 0),
     };
-    match tables.service(number) {
+    let sought = u64::from(number) | (u64::from(is_error) << 32);
+    let matched = decide_matched(tables, subject, &transport, sought, &mut entropy);
+    // The verifier shall not follow every reason on its own through all that comes after.
+    let reason_and_member = packet.forget(matched as u32);
+    let matched = (matched >> 32 << 32) | u64::from(reason_and_member);
+    let verdict = Verdict {
+        service: number,
+        entropy: entropy as u32,
+        unreportable,
+        ..Verdict::unpack(matched)
+    };
+    if transport.is_first_fragment() && verdict.member != 0 {
+        remember_first_fragment(tables, network, &transport, verdict.member);
+    }
+    verdict
+}
+
+/// [`understand`]: the packet itself is to be judged.
+const ITSELF: u64 = 1 << 8;
+/// The packet is an ICMP error, and what it quotes is to be judged.
+const QUOTED: u64 = 2 << 8;
+
+/// Finds the transport layer of the packet, or of the one that it quotes, which is then in `room`: [`ITSELF`], [`QUOTED`], or
+/// the number of the reason why there is nothing to judge.
+#[inline(never)]
+fn understand<P: Packet, T: Tables>(
+    tables: &T,
+    packet: &P,
+    network: &mut Network,
+    room: &mut Network,
+    transport: &mut Transport,
+) -> u64 {
+    if let Err(reason) = parse::skip_extensions(packet, network) {
+        return unless_not_ours(tables, network, reason);
+    }
+    let network = &*network;
+    let (subject, is_error) = match parse::quoted(packet, network) {
+        Quoted::Nothing => (network, false),
+        Quoted::Packet(quoted) => {
+            *room = quoted.reversed();
+            if parse::skip_extensions(packet, room).is_err() {
+                return unless_not_ours(tables, network, Reason::DropIcmpError);
+            }
+            (&*room, true)
+        }
+        Quoted::Unreadable => return unless_not_ours(tables, network, Reason::DropIcmpError),
+    };
+    *transport = match parse::transport(packet, subject) {
+        Ok(transport) if is_error => transport.of_error(),
+        Ok(transport) => transport,
+        Err(reason) => return unless_not_ours(tables, network, reason),
+    };
+    if transport.is_neighbor_discovery() {
+        return Reason::PassNeighborDiscovery as u64;
+    }
+    // An error comes to the address that the packet it is about was sent from.
+    if is_error && rules::vip_key(subject) != rules::vip_key(network) {
+        return unless_not_ours(tables, network, Reason::DropIcmpError);
+    }
+    if is_error { QUOTED } else { ITSELF }
+}
+
+/// What a service does with a packet, or with an error about one if bit 32 of `sought` is set. A function of its own in the
+/// kernel too, because the stack would be too small for it beside what comes before; one register carries its result.
+#[inline(never)]
+fn decide_matched<T: Tables>(
+    tables: &T,
+    network: &Network,
+    transport: &Transport,
+    sought: u64,
+    entropy: &mut u64,
+) -> u64 {
+    let number = sought as u32;
+    let verdict = match tables.service(number) {
         Some(service) if service.policy().in_use() => {
             let flow = Flow {
                 tables,
-                network: subject,
-                transport: &transport,
+                network,
+                transport,
                 number,
                 service,
                 is_plain: false,
             };
-            let verdict = if is_error {
+            if sought >> 32 != 0 {
                 flow.about_error()
             } else {
                 flow.decide()
-            };
-            if transport.is_first_fragment() && verdict.member != 0 {
-                remember_first_fragment(tables, network, &transport, verdict.member);
-            }
-            Verdict {
-                unreportable: transport.is_unreportable(),
-                ..verdict
             }
         }
         _ => Verdict::without_member(Reason::DropBadService, number),
-    }
+    };
+    *entropy = u64::from(verdict.entropy);
+    verdict.pack()
 }
 
 /// For a VIP, but no rule takes it.
@@ -123,32 +180,32 @@ fn remember_first_fragment<T: Tables>(tables: &T, network: &Network, transport: 
     );
 }
 
-/// Semantics §8: before any rule, a later fragment goes where its first one went. No member if that is not known.
-#[inline(always)]
-fn follow_first_fragment<T: Tables>(tables: &T, network: &Network, transport: &Transport) -> Verdict {
-    let unknown = Verdict::without_member(Reason::DropFragment, 0);
+/// Semantics §8: before any rule, a later fragment goes where its first one went. The packed verdict, or 0 if that is not
+/// known; its service is in the high half of `entropy`.
+#[inline(never)]
+fn follow_first_fragment<T: Tables>(
+    tables: &T,
+    network: &Network,
+    transport: &Transport,
+    entropy: &mut u64,
+) -> u64 {
     let Some(first) = tables.fragment(&transport.fragment_key(network)) else {
-        return unknown;
+        return 0;
     };
     let now = tables.now();
     if now >= first.deadline {
-        return unknown;
+        return 0;
     }
     match tables.member(first.member) {
         Some(member) if member.serves_entries(now) => {
-            let verdict = Verdict {
-                unreportable: true,
-                ..unknown
-            };
-            verdict.to_member(
-                Reason::ForwardFragment,
-                member.service(),
-                first.member,
-                &member,
-                spread(tables, network, transport),
-            )
+            let service = member.service();
+            *entropy = u64::from(spread(tables, network, transport)) | (u64::from(service) << 32);
+            let verdict = Verdict::without_member(Reason::ForwardFragment, 0);
+            verdict
+                .to_member(Reason::ForwardFragment, service, first.member, &member, 0)
+                .pack()
         }
-        _ => unknown,
+        _ => 0,
     }
 }
 
@@ -160,11 +217,12 @@ fn spread<T: Tables>(tables: &T, network: &Network, transport: &Transport) -> u3
 
 /// A packet that can't be understood is only ours to drop if its destination is.
 #[inline(always)]
-fn unless_not_ours<T: Tables>(tables: &T, network: &Network, reason: Reason) -> Verdict {
-    match tables.vip(&rules::vip_key(network)) {
-        Some(_) => Verdict::without_member(reason, 0),
-        None => Verdict::without_member(Reason::PassNoVip, 0),
-    }
+fn unless_not_ours<T: Tables>(tables: &T, network: &Network, reason: Reason) -> u64 {
+    let reason = match tables.vip(&rules::vip_key(network)) {
+        Some(_) => reason,
+        None => Reason::PassNoVip,
+    };
+    reason as u64
 }
 
 impl Verdict {
@@ -369,6 +427,9 @@ impl<T: Tables> Flow<'_, T> {
     #[inline(always)]
     fn usable(&self, row: PolicyRow, member: &Member, now: u32) -> Option<Reason> {
         let pools = self.service.pools();
+        if member.is_plain(self.number, pools) {
+            return Some(Reason::ForwardTracked);
+        }
         if !member.serves_entries(now) || !pools.counts(member, now) {
             return None;
         }

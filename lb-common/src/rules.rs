@@ -35,9 +35,25 @@ pub fn source_key(network: &Network) -> AddressKey {
 /// The service that the packet's rule names, or that a steering rule names for its source.
 #[inline(always)]
 pub fn find<T: Tables>(tables: &T, network: &Network, transport: &Transport) -> Match {
+    let found = find_apart(tables, network, transport);
+    match found >> 32 {
+        FOUND => Match::Service(found as u32),
+        NO_RULE => Match::NoRule,
+        _ => Match::NoVip,
+    }
+}
+
+const FOUND: u64 = 0;
+const NO_RULE: u64 = 1;
+const NO_VIP: u64 = 2;
+
+/// A function of its own in the kernel too, because its keys take much of the stack; one register carries the result.
+#[inline(never)]
+fn find_apart<T: Tables>(tables: &T, network: &Network, transport: &Transport) -> u64 {
     match rule(tables, network, transport) {
-        Ok(rule) => Match::Service(steer(tables, network, rule)),
-        Err(miss) => miss,
+        Ok(rule) => (FOUND << 32) | u64::from(steer(tables, network, rule)),
+        Err(Match::NoRule) => NO_RULE << 32,
+        Err(_) => NO_VIP << 32,
     }
 }
 

@@ -38,6 +38,17 @@ macro_rules! reasons {
                 match self { $(Self::$variant => $name,)+ }
             }
 
+            /// The reason whose number is the low byte of a word that was made from one: what a function of the kernel's
+            /// program returns has to fit a register.
+            #[inline(always)]
+            pub const fn of_word(word: u64) -> Self {
+                match word as u8 {
+                    $($value => Self::$variant,)+
+                    // Nobody makes such a word.
+                    _ => Self::DropBadService,
+                }
+            }
+
             #[inline(always)]
             pub const fn action(self) -> Action {
                 match self { $(Self::$variant => Action::$action,)+ }
@@ -151,6 +162,25 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// Reason, member and backend in one word: reason (8) · member (24) · backend (32), from the low bits up.
+    #[inline(always)]
+    pub(crate) const fn pack(&self) -> u64 {
+        self.reason as u64 | ((self.member as u64) << 8) | ((self.backend as u64) << 32)
+    }
+
+    /// What was packed.
+    #[inline(always)]
+    pub(crate) const fn unpack(packed: u64) -> Self {
+        Self {
+            reason: Reason::of_word(packed),
+            service: 0,
+            member: (packed as u32) >> 8,
+            backend: (packed >> 32) as u32,
+            entropy: 0,
+            unreportable: false,
+        }
+    }
+
     #[inline(always)]
     pub const fn without_member(reason: Reason, service: u32) -> Self {
         Self {

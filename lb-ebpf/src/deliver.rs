@@ -69,10 +69,8 @@ pub(crate) fn deliver(ctx: &XdpContext, network: &Network, backend: &Backend, de
     let unreportable = frame.forget(u32::from(decided.unreportable));
     let hints = u64::from(decided.entropy) | (u64::from(unreportable) << 32);
     let packed = deliver_apart(ctx, network, backend, reason, hints);
-    // SAFETY: the high half is the number of the reason that `deliver_apart` packed.
-    let reason = unsafe { core::mem::transmute::<u8, Reason>((packed >> 32) as u8) };
     Outcome {
-        reason,
+        reason: Reason::of_word(packed >> 32),
         action: packed as u32,
     }
 }
@@ -396,19 +394,29 @@ fn folded(sum: u32) -> [u8; 2] {
 /// this way.
 #[inline(always)]
 pub(crate) fn answer_echo(ctx: &XdpContext, network: &Network) -> Outcome {
+    match Reason::of_word(answer_echo_apart(ctx, network)) {
+        Reason::ReplyEcho => Outcome {
+            reason: Reason::ReplyEcho,
+            action: xdp_action::XDP_TX,
+        },
+        reason => Outcome::dropped(reason),
+    }
+}
+
+/// A function of its own in the kernel too, for its stack; a register carries the reason's number.
+#[inline(never)]
+fn answer_echo_apart(ctx: &XdpContext, network: &Network) -> u64 {
     let answered = match (network.family, network.l3) {
         (Family::V4, _) => answer_echo_v4(ctx, network),
         (Family::V6, ETHERNET_HEADER) => answer_echo_v6::<ETHERNET_HEADER>(ctx, network),
         (Family::V6, TAGGED) => answer_echo_v6::<TAGGED>(ctx, network),
         (Family::V6, _) => answer_echo_v6::<TWICE_TAGGED>(ctx, network),
     };
-    match answered {
-        Ok(()) => Outcome {
-            reason: Reason::ReplyEcho,
-            action: xdp_action::XDP_TX,
-        },
-        Err(reason) => Outcome::dropped(reason),
-    }
+    let reason = match answered {
+        Ok(()) => Reason::ReplyEcho,
+        Err(reason) => reason,
+    };
+    reason as u64
 }
 
 #[inline(always)]

@@ -10,6 +10,7 @@ use lb_common::layout::{
     AddressKey, BUCKET_SLOTS, Bucket, FragmentKey, FragmentRecord, Member, Rule, RuleKey, Service,
     SteeringKey, TupleRecord, Vip,
 };
+use lb_common::opaque::hide;
 use lb_common::rules::Match;
 use lb_common::tables::Tables;
 
@@ -19,7 +20,7 @@ use {
     lb_common::flow::{Found, Insert, Slot, Sought},
 };
 
-use crate::maps;
+use crate::maps::{self, CpuCell};
 
 /// Secrets; the loader sets them.
 #[unsafe(no_mangle)]
@@ -37,7 +38,9 @@ static LB_TEST_NOW: u32 = 0;
 #[unsafe(no_mangle)]
 static LB_ANSWER_ECHO: u32 = 0;
 
-pub(crate) struct KernelTables;
+pub(crate) struct KernelTables {
+    pub(crate) cpu: &'static CpuCell,
+}
 
 /// A constant that the loader may have changed.
 #[inline(always)]
@@ -72,8 +75,10 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn keys(&self) -> &HashKeys {
-        // What the compiler sees here is zero; what the loader wrote is not.
-        core::hint::black_box(&LB_HASH_KEYS)
+        // What the compiler sees there is zero; what the loader wrote is not.
+        let address = hide(&raw const LB_HASH_KEYS as u64);
+        // SAFETY: the address of a static that nobody writes to.
+        unsafe { &*(address as *const HashKeys) }
     }
 
     #[inline(always)]
@@ -83,7 +88,8 @@ impl Tables for KernelTables {
             return test;
         }
         // SAFETY: a helper without arguments.
-        maps::watched(|| clock::from_nanoseconds(unsafe { bpf_ktime_get_coarse_ns() }))
+        self.cpu
+            .watched(|| clock::from_nanoseconds(unsafe { bpf_ktime_get_coarse_ns() }))
     }
 
     #[inline(always)]

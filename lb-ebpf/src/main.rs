@@ -21,8 +21,8 @@ use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use lb_common::decide::{self, Plain, decide_with};
-use lb_common::layout::Backend;
-use lb_common::parse::{self, Network};
+use lb_common::opaque::hide;
+use lb_common::parse;
 use lb_common::verdict::{Action, Reason, Verdict};
 use lb_common::wire::Packet as _;
 
@@ -45,7 +45,10 @@ fn lb(ctx: XdpContext) -> u32 {
 fn handle_short(ctx: &XdpContext) -> u32 {
     let frame = Frame::of(ctx);
     let length = frame.length() as u64;
-    let Some(Plain { verdict, inner }) = decide::plain(&KernelTables, &frame) else {
+    let Some(cpu) = maps::cpu() else {
+        return u32::MAX;
+    };
+    let Some(Plain { verdict, inner }) = decide::plain(&KernelTables { cpu }, &frame) else {
         return u32::MAX;
     };
     let Verdict {
@@ -55,7 +58,7 @@ fn handle_short(ctx: &XdpContext) -> u32 {
         ..
     } = verdict;
     if reason.action() == Action::Pass {
-        maps::count_verdict(reason, length);
+        cpu.count(reason, length);
         return xdp_action::XDP_PASS;
     }
     // Number 0 is none.
@@ -65,19 +68,13 @@ fn handle_short(ctx: &XdpContext) -> u32 {
     };
     match deliver::deliver_plain(ctx, &inner, backend, entropy) {
         Some(Ok(action)) => {
-            maps::count_verdict(reason, length);
+            cpu.count(reason, length);
             maps::count_member(member, reason, length);
             action
         }
         Some(Err(reason)) => refuse(ctx, reason, member, length),
-        None => {
-            let outcome = deliver_rare(ctx, &verdict, backend);
-            let verdict = Verdict {
-                reason: outcome.reason,
-                ..verdict
-            };
-            counted(ctx, &verdict, length, outcome.action)
-        }
+        // It needs more of the headers than was read. Deciding again changes nothing.
+        None => u32::MAX,
     }
 }
 
@@ -88,7 +85,12 @@ fn lb_probe(ctx: TcContext) -> i32 {
 
 #[inline(always)]
 fn counted(ctx: &XdpContext, verdict: &Verdict, length: u64, action: u32) -> u32 {
-    maps::count(verdict, length);
+    if let Some(cpu) = maps::cpu() {
+        cpu.count(verdict.reason, length);
+    }
+    if verdict.member != 0 {
+        maps::count_member(verdict.member, verdict.reason, length);
+    }
     emit::report(ctx, verdict);
     action
 }
@@ -108,13 +110,20 @@ fn refuse(ctx: &XdpContext, reason: Reason, member: u32, length: u64) -> u32 {
     counted(ctx, &verdict, length, xdp_action::XDP_DROP)
 }
 
-/// What needs more of the packet's headers than was read for a plain one.
-#[inline(always)]
-fn deliver_rare(ctx: &XdpContext, verdict: &Verdict, backend: &Backend) -> Outcome {
-    let network = parse::network(&Frame::of(ctx)).ok().and_then(maps::scratch);
-    match network {
-        Some(Scratch { network, .. }) => deliver::deliver(ctx, network, backend, verdict.into()),
-        None => Outcome::dropped(Reason::DropNoRoom),
+/// [`parse_network`]: done.
+const PARSED: u32 = 1 << 8;
+
+/// Parses the network layer into this CPU's scratch memory: [`PARSED`], or the number of the reason why the packet passes.
+#[inline(never)]
+fn parse_network(ctx: &XdpContext) -> u32 {
+    // The compiler would pass the context's 32-bit fields instead, which are no packet pointers any more.
+    let ctx = XdpContext::new(hide(ctx.ctx as u64) as *mut _);
+    match parse::network(&Frame::of(&ctx)) {
+        Ok(network) => {
+            maps::fill_scratch(network);
+            PARSED
+        }
+        Err(reason) => reason as u32,
     }
 }
 
@@ -123,22 +132,25 @@ fn deliver_rare(ctx: &XdpContext, verdict: &Verdict, backend: &Backend) -> Outco
 fn handle_any(ctx: &XdpContext) -> u32 {
     let frame = Frame::of(ctx);
     let length = frame.length() as u64;
-    let (verdict, action) = match parse::network(&frame) {
-        Ok(network) => handle(ctx, &frame, network),
-        Err(reason) => (Verdict::without_member(reason, 0), xdp_action::XDP_PASS),
+    let (verdict, action) = match parse_network(ctx) {
+        PARSED => handle(ctx, &frame),
+        reason => (
+            Verdict::without_member(Reason::of_word(reason.into()), 0),
+            xdp_action::XDP_PASS,
+        ),
     };
     counted(ctx, &verdict, length, action)
 }
 
 #[inline(always)]
-fn handle(ctx: &XdpContext, frame: &Frame, network: Network) -> (Verdict, u32) {
-    let Some(Scratch { network, quoted }) = maps::scratch(network) else {
+fn handle(ctx: &XdpContext, frame: &Frame) -> (Verdict, u32) {
+    let (Some(cpu), Some(Scratch { network, quoted })) = (maps::cpu(), maps::scratch()) else {
         return (
             Verdict::without_member(Reason::DropNoRoom, 0),
             xdp_action::XDP_DROP,
         );
     };
-    let verdict = decide_with(&KernelTables, frame, network, quoted);
+    let verdict = decide_with(&KernelTables { cpu }, frame, network, quoted);
     let outcome = match verdict.reason.action() {
         Action::Pass => return (verdict, xdp_action::XDP_PASS),
         Action::Drop => return (verdict, xdp_action::XDP_DROP),

@@ -1,5 +1,6 @@
 //! The only file that owns maps; typed getters leave it. Sizes are defaults: the loader sets what was asked for.
 
+use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
@@ -9,11 +10,12 @@ use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::xdp::DevMapHash;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use lb_common::layout::{
-    AddressKey, BUCKET_SLOTS, Backend, FilterBit, FragmentKey, FragmentRecord, Member, MemberCounter, Rule,
-    RuleKey, Service, SteeringKey, TupleRecord, VerdictCounter, Vip, size,
+    AddressKey, BUCKET_SLOTS, Backend, CpuState, FilterBit, FragmentKey, FragmentRecord, Member,
+    MemberCounter, Rule, RuleKey, Service, SteeringKey, TupleRecord, Vip, size,
 };
+use lb_common::opaque::hide;
 use lb_common::parse::Network;
-use lb_common::verdict::{REASON_SLOTS, Reason, Verdict};
+use lb_common::verdict::{REASON_SLOTS, Reason};
 
 use crate::kernel::KernelBucket;
 
@@ -55,7 +57,7 @@ static LB_VIP_FILTER: Array<u64> = Array::with_max_entries(size::VIP_FILTER, BPF
 #[map]
 static LB_EPOCH: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
-static LB_VERDICTS: PerCpuArray<VerdictCounter> = PerCpuArray::with_max_entries(REASON_SLOTS, 0);
+static LB_CPU: PerCpuArray<CpuState> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static LB_MEMBER_STATS: PerCpuArray<MemberCounter> = PerCpuArray::with_max_entries(size::MEMBERS, 0);
 
@@ -63,23 +65,31 @@ static LB_MEMBER_STATS: PerCpuArray<MemberCounter> = PerCpuArray::with_max_entri
 pub(crate) struct Scratch {
     pub(crate) network: Network,
     /// What an ICMP error quotes.
-    pub(crate) quoted: MaybeUninit<Network>,
+    pub(crate) quoted: Network,
 }
 
 #[map]
 static LB_SCRATCH: PerCpuArray<MaybeUninit<Scratch>> = PerCpuArray::with_max_entries(1, 0);
 
-/// Keeps `network` outside of the stack, and makes room for another.
+/// Keeps `network` outside of the stack.
 #[inline(always)]
-pub(crate) fn scratch(network: Network) -> Option<&'static mut Scratch> {
-    let scratch = LB_SCRATCH.get_ptr_mut(0)?;
-    // SAFETY: this CPU's value, which nobody else refers to while the program runs.
-    Some(unsafe {
-        (*scratch).write(Scratch {
+pub(crate) fn fill_scratch(network: Network) {
+    if let Some(scratch) = LB_SCRATCH.get_ptr_mut(0) {
+        let filled = Scratch {
             network,
-            quoted: MaybeUninit::uninit(),
-        })
-    })
+            quoted: network,
+        };
+        // SAFETY: this CPU's value, which nobody else refers to while the program runs.
+        unsafe { (*scratch).write(filled) };
+    }
+}
+
+/// What this CPU's scratch memory was filled with.
+#[inline(always)]
+pub(crate) fn scratch() -> Option<&'static mut Scratch> {
+    let scratch = LB_SCRATCH.get_ptr_mut(0)?;
+    // SAFETY: this CPU's value, which nobody else refers to while the program runs, and filled by the caller.
+    Some(unsafe { (*scratch).assume_init_mut() })
 }
 
 #[inline(always)]
@@ -181,30 +191,44 @@ pub(crate) fn recall<E>(exact: &RuleKey, look_up: impl FnOnce() -> Result<Rule, 
     Ok(rule)
 }
 
-/// The time that this CPU last asked for, and how long it stands.
-struct Watch {
-    jiffies: u64,
-    now: u64,
+/// What this CPU keeps; XDP programs don't interrupt each other.
+#[inline(always)]
+pub(crate) fn cpu() -> Option<&'static CpuCell> {
+    let state = LB_CPU.get_ptr_mut(0)?;
+    // SAFETY: this CPU's value, of the same layout; nobody else writes it while the program runs.
+    Some(unsafe { &*state.cast() })
 }
 
-#[map]
-static LB_WATCH: PerCpuArray<Watch> = PerCpuArray::with_max_entries(1, 0);
+/// [`CpuState`], for one CPU to write through shared references.
+#[repr(transparent)]
+pub(crate) struct CpuCell(UnsafeCell<CpuState>);
 
-/// What `ask` says, asked once a jiffy: the coarse clock stands still in between, and jiffies are read without a call.
-#[inline(always)]
-pub(crate) fn watched(ask: impl Fn() -> u32) -> u32 {
-    let Some(watch) = LB_WATCH.get_ptr_mut(0) else {
-        return ask();
-    };
-    // SAFETY: this CPU's value, which nobody else refers to while the program runs.
-    let watch = unsafe { &mut *watch };
-    // SAFETY: a helper without arguments.
-    let jiffies = unsafe { bpf_jiffies64() };
-    if watch.jiffies != jiffies {
-        watch.now = u64::from(ask());
-        watch.jiffies = jiffies;
+impl CpuCell {
+    /// What `ask` says, asked once a jiffy: the coarse clock stands still in between, and jiffies are read without a call.
+    #[inline(always)]
+    pub(crate) fn watched(&self, ask: impl Fn() -> u32) -> u32 {
+        // SAFETY: this CPU's own, and no other reference into it lives.
+        let state = unsafe { &mut *self.0.get() };
+        // SAFETY: a helper without arguments.
+        let jiffies = unsafe { bpf_jiffies64() };
+        if state.asked != jiffies {
+            state.now = u64::from(ask());
+            state.asked = jiffies;
+        }
+        state.now as u32
     }
-    watch.now as u32
+
+    /// Counts an outcome, without atomics.
+    #[inline(always)]
+    pub(crate) fn count(&self, reason: Reason, bytes: u64) {
+        // SAFETY: as above.
+        let state = unsafe { &mut *self.0.get() };
+        // The compiler knows how large a reason is, and would leave out what shows the verifier.
+        let number = hide(reason as u64) as usize & (REASON_SLOTS as usize - 1);
+        let counter = &mut state.verdicts[number];
+        counter.packets += 1;
+        counter.bytes += bytes;
+    }
 }
 
 #[inline(always)]
@@ -231,29 +255,11 @@ pub(crate) fn probe(number: u32) -> Option<&'static Backend> {
     backend(*LB_PROBES.get(number)? as u32)
 }
 
-/// Counts the outcome, per CPU, so without atomics.
-#[inline(always)]
-pub(crate) fn count(verdict: &Verdict, bytes: u64) {
-    count_verdict(verdict.reason, bytes);
-    if verdict.member != 0 {
-        count_member(verdict.member, verdict.reason, bytes);
-    }
-}
-
-#[inline(always)]
-pub(crate) fn count_verdict(reason: Reason, bytes: u64) {
-    if let Some(counter) = LB_VERDICTS.get_ptr_mut(reason as u32) {
-        // SAFETY: the map owns the value and no other CPU writes it.
-        let counter = unsafe { &mut *counter };
-        counter.packets += 1;
-        counter.bytes += bytes;
-    }
-}
-
+/// Counts what became of packets to a member, per CPU, so without atomics.
 #[inline(always)]
 pub(crate) fn count_member(member: u32, reason: Reason, bytes: u64) {
     if let Some(counter) = LB_MEMBER_STATS.get_ptr_mut(member) {
-        // SAFETY: as above.
+        // SAFETY: the map owns the value and no other CPU writes it.
         let counter = unsafe { &mut *counter };
         counter.packets += 1;
         counter.bytes += bytes;

@@ -8,6 +8,7 @@ use super::transport::{OPENS, Transport};
 use super::{
     Family, Fragment, IPV4_FRAGMENT_OFFSET, IPV4_MORE_FRAGMENTS, Network, TCP_HEADER, TCP_READ, UDP_HEADER,
 };
+use crate::opaque::hide;
 use crate::wire::{
     ETHERNET_HEADER, IPV4_HEADER, IPV6_HEADER, Packet, be16, ethertype, ipproto, tcp_flags, word,
 };
@@ -107,7 +108,8 @@ pub fn plain_transport<P: Packet>(packet: &P, network: &Network) -> Option<Trans
         return None;
     }
     let header = packet.window::<TCP_READ>(network.l4)?;
-    let transport = transport.with_ports(word(header, 0));
+    // Hidden, because the compiler would read it in pieces and put them together again.
+    let transport = transport.with_ports(hide(u64::from(word(header, 0))) as u32);
     if network.protocol == ipproto::UDP {
         return (network.l4 + UDP_HEADER <= network.end).then_some(transport);
     }

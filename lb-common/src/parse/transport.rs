@@ -28,6 +28,14 @@ pub(super) const ECHO_REQUEST: u32 = 1 << 15;
 pub(super) const ICMP_ERROR: u32 = 1 << 16;
 
 impl Transport {
+    /// Of no packet.
+    pub const NONE: Self = Self {
+        ports: 0,
+        bits: 0,
+        identification: 0,
+        fragment_kind: 0,
+    };
+
     #[inline(always)]
     pub(super) const fn new(
         protocol: u8,

@@ -9,8 +9,8 @@ use aya::maps::xdp::DevMapHash;
 use aya::maps::{HashMap, MapData, PerCpuArray};
 use imbl::OrdMap;
 use lb_common::layout::{
-    AddressKey, Backend, FilterBit, Member, MemberCounter, RuleKey, Selection, Service, SteeringKey,
-    VerdictCounter, map, size,
+    AddressKey, Backend, CpuState, FilterBit, Member, MemberCounter, RuleKey, Selection, Service,
+    SteeringKey, VerdictCounter, map, size,
 };
 use lb_common::verdict::Reason;
 use zerocopy::{FromBytes, IntoBytes, transmute};
@@ -30,7 +30,7 @@ pub struct MapSet {
     steering: LpmTrie<MapData, [u8; 20], u32>,
     zones: LpmTrie<MapData, [u8; 16], u32>,
     devices: DevMapHash<MapData>,
-    verdicts: PerCpuArray<MapData, [u64; 2]>,
+    cpus: PerCpuArray<MapData, CpuWords>,
     member_stats: PerCpuArray<MapData, [u64; 4]>,
     services: MappedArray,
     members: MappedArray,
@@ -45,6 +45,9 @@ pub struct MapSet {
     pub fragments: FragmentMemory,
     flows_map_id: u32,
 }
+
+/// [`CpuState`] as the map's reader takes it.
+type CpuWords = [u64; size_of::<CpuState>() / 8];
 
 /// Finds the map of a name.
 pub(super) type Source<'a> = &'a mut dyn FnMut(&'static str) -> Result<MapData>;
@@ -74,8 +77,8 @@ impl MapSet {
                 .with_context(kind(map::ZONES))?,
             devices: DevMapHash::try_from(aya::maps::Map::DevMapHash(source(map::DEVICES)?))
                 .with_context(kind(map::DEVICES))?,
-            verdicts: PerCpuArray::try_from(aya::maps::Map::PerCpuArray(source(map::VERDICTS)?))
-                .with_context(kind(map::VERDICTS))?,
+            cpus: PerCpuArray::try_from(aya::maps::Map::PerCpuArray(source(map::CPU)?))
+                .with_context(kind(map::CPU))?,
             member_stats: PerCpuArray::try_from(aya::maps::Map::PerCpuArray(source(map::MEMBER_STATS)?))
                 .with_context(kind(map::MEMBER_STATS))?,
             services: array(source, map::SERVICES, sizes.services, size_of::<Service>())?,
@@ -334,20 +337,24 @@ impl MapSet {
 
     /// Packets and bytes of every verdict, over all CPUs.
     pub fn verdicts(&self) -> Result<BTreeMap<Reason, VerdictCounter>> {
-        let counters = Reason::ALL
+        let mut totals: BTreeMap<_, _> = Reason::ALL
             .iter()
-            .map(|reason| Ok((*reason, self.verdict(*reason)?)));
-        counters.collect()
+            .map(|reason| (*reason, VerdictCounter::default()))
+            .collect();
+        for words in self.cpus.get(&0, 0)?.iter() {
+            let state: CpuState = transmute!(*words);
+            for (reason, total) in &mut totals {
+                let counter = state.verdicts[*reason as usize];
+                total.packets += counter.packets;
+                total.bytes += counter.bytes;
+            }
+        }
+        Ok(totals)
     }
 
     /// Packets and bytes of one verdict, over all CPUs.
     pub fn verdict(&self, reason: Reason) -> Result<VerdictCounter> {
-        let mut total = VerdictCounter::default();
-        for [packets, bytes] in self.verdicts.get(&(reason as u32), 0)?.iter() {
-            total.packets += packets;
-            total.bytes += bytes;
-        }
-        Ok(total)
+        Ok(self.verdicts()?[&reason])
     }
 
     /// Counters of one member, over all CPUs.
