@@ -47,7 +47,7 @@ enum Command {
     Clients,
     /// Measure: what packets and changes cost (root)
     Bench(bench::Options),
-    /// Render the documents that come from tests
+    /// Render the documents that come from tests and from reports of the benchmark
     Docs,
     /// Check the house rules that a machine can see
     Tidy,
