@@ -18,6 +18,7 @@ pub mod documents;
 pub mod health_scale;
 pub mod netns;
 pub mod packet;
+pub mod performance;
 pub mod process;
 pub mod topology;
 pub mod traffic;

@@ -1,4 +1,4 @@
-//! Renders the documents that come from tests, into `docs/`.
+//! Renders the documents that come from tests and from the reports of the benchmark, into `docs/`.
 
 use anyhow::{Context as _, Result};
 

@@ -50,7 +50,7 @@ enum Command {
     Bench(bench::Options),
     /// Count the instructions of packets on an emulated machine, and compare them with their budget
     Instructions(instructions::Options),
-    /// Render the documents that come from tests
+    /// Render the documents that come from tests and from reports of the benchmark
     Docs,
     /// Check the house rules that a machine can see
     Tidy,

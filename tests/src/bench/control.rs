@@ -19,52 +19,41 @@ use lb_ctl::plan::{Inputs, Limits, Plan, ProbeDestination, Scope as PlanScope, Z
 use lb_ctl::resources::{
     Changes, DatabaseStore, Document, Mode, Owners, ResourceStore as _, Resources, Scope,
 };
-use serde::ser::{Serialize, SerializeStruct as _, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Extent;
+use super::clock::Spread;
 use super::progress::Progress;
 use super::report::{Machine, Report, Row};
 
 /// One thing that was measured.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Case {
     pub name: String,
     pub services: u32,
     /// Of each service.
     pub endpoints: u32,
-    /// One run each, sorted.
-    pub times: Vec<Duration>,
-    /// What the runs had of a processor, sorted: less than the times on a machine that has other work.
-    pub processor: Vec<Duration>,
+    pub runs: usize,
+    pub median_ms: f64,
+    pub worst_ms: f64,
+    /// The median of what the runs had of a processor: less than the times on a machine that has other work.
+    pub processor_ms: f64,
 }
 
 impl Case {
     fn new(name: &str, (services, endpoints): Shape, runs: Vec<Spent>) -> Self {
-        let mut times: Vec<_> = runs.iter().map(|spent| spent.time).collect();
-        let mut processor: Vec<_> = runs.iter().map(|spent| spent.processor).collect();
-        times.sort();
-        processor.sort();
+        let times = Spread::of(runs.iter().map(|spent| milliseconds(spent.time)));
+        let processor = Spread::of(runs.iter().map(|spent| milliseconds(spent.processor)));
         Self {
             name: name.to_owned(),
             services,
             endpoints,
-            times,
-            processor,
+            runs: runs.len(),
+            median_ms: times.median,
+            worst_ms: times.max,
+            processor_ms: processor.median,
         }
-    }
-
-    /// The median that other work on the machine does not change.
-    pub fn median_processor(&self) -> Duration {
-        self.processor[self.processor.len() / 2]
-    }
-
-    pub fn median(&self) -> Duration {
-        self.times[self.times.len() / 2]
-    }
-
-    pub fn worst(&self) -> Duration {
-        self.times[self.times.len() - 1]
     }
 }
 
@@ -75,20 +64,6 @@ const SEED: u128 = 0x0c0f_fee0_0000_0000_0000_0000_0000_0002;
 /// Health changes that are measured.
 const FLIPS: u32 = 101;
 const BUILDS: u32 = 21;
-
-impl Serialize for Case {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Case", 7)?;
-        fields.serialize_field("name", &self.name)?;
-        fields.serialize_field("services", &self.services)?;
-        fields.serialize_field("endpoints", &self.endpoints)?;
-        fields.serialize_field("runs", &self.times.len())?;
-        fields.serialize_field("median_ms", &milliseconds(self.median()))?;
-        fields.serialize_field("worst_ms", &milliseconds(self.worst()))?;
-        fields.serialize_field("processor_ms", &milliseconds(self.median_processor()))?;
-        fields.end()
-    }
-}
 
 impl Row for Case {
     const HEADER: &'static [&'static str] = &[
@@ -102,15 +77,15 @@ impl Row for Case {
     ];
 
     fn row(&self) -> Vec<String> {
-        let number = |time: Duration| format!("{:.3}", milliseconds(time));
+        let number = |milliseconds: f64| format!("{milliseconds:.3}");
         vec![
             self.name.clone(),
             self.services.to_string(),
             self.endpoints.to_string(),
-            self.times.len().to_string(),
-            number(self.median()),
-            number(self.worst()),
-            number(self.median_processor()),
+            self.runs.to_string(),
+            number(self.median_ms),
+            number(self.worst_ms),
+            number(self.processor_ms),
         ]
     }
 }
@@ -134,7 +109,7 @@ pub(super) fn run(extent: Extent, progress: &mut Progress) -> anyhow::Result<Rep
     progress.say("selection tables");
     cases.extend(tables(if quick { 50 } else { 1000 }));
     Ok(Report {
-        part: "control",
+        part: "control".into(),
         machine: Machine::read()?,
         cases,
     })

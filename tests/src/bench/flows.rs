@@ -4,10 +4,12 @@
 mod flood;
 mod memory;
 
+use std::borrow::Cow;
+
 use anyhow::Result;
 use lb_ctl::dataplane::{Sizes, now};
 use lb_ctl::plan::contents::Contents;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Extent;
 use super::clock;
@@ -21,11 +23,11 @@ use super::world;
 use crate::conformance::bench::enter_namespace;
 
 /// One thing that was measured. What a case is not about is absent.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Case {
     pub name: String,
     /// `flow table`, or `LRU hash`: the same program over the kernel's.
-    pub table: &'static str,
+    pub table: Cow<'static, str>,
     /// Entries that there is room for.
     pub slots: u32,
     pub flows: u32,
@@ -57,7 +59,7 @@ impl Row for Case {
         let share = |kept: u32| format!("{:.3} %", f64::from(kept) / f64::from(self.flows) * 100.0);
         vec![
             self.name.clone(),
-            self.table.to_owned(),
+            self.table.to_string(),
             self.slots.to_string(),
             self.flows.to_string(),
             count(self.flood),
@@ -121,7 +123,7 @@ pub(super) fn run(extent: Extent, progress: &mut Progress) -> Result<Report<Case
         cases.extend(flood::cases(&mut generator, &mut subject, &scale, progress)?);
     }
     Ok(Report {
-        part: "flows",
+        part: "flows".into(),
         machine: Machine::read()?,
         cases,
     })
@@ -156,7 +158,7 @@ fn room(generator: &mut Generator, flows: u32, slots: u32) -> Result<Case> {
     let kept = subject.flows().alive_slots(now()).count();
     Ok(Case {
         name: "room".to_owned(),
-        table: table_name(Build::Shipped),
+        table: table_name(Build::Shipped).into(),
         slots,
         flows,
         kept: Some(kept as u32),

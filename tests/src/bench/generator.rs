@@ -76,7 +76,8 @@ impl Load {
     }
 }
 
-fn order(flows: u32, walk: Walk) -> Order {
+/// An order that makes use of all numbers below the next power of two.
+pub(super) fn order(flows: u32, walk: Walk) -> Order {
     let mask = flows
         .checked_next_power_of_two()
         .map_or(u32::MAX, |numbers| numbers - 1);

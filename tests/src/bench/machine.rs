@@ -1,11 +1,11 @@
 //! What the numbers were measured on.
 
-use std::fs;
+use std::{fmt, fs};
 
 use anyhow::{Context as _, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     /// Release of the running kernel.
     pub kernel: String,
@@ -35,6 +35,27 @@ impl Machine {
             is_virtual: field(&processors, "flags")
                 .is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor")),
         })
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.is_virtual {
+            "a virtual machine"
+        } else {
+            "a machine"
+        };
+        let Self {
+            cpus,
+            cpu,
+            memory_mib,
+            kernel,
+            ..
+        } = self;
+        write!(
+            f,
+            "{kind} of {cpus} CPUs ({cpu}), {memory_mib} MiB, Linux {kernel}"
+        )
     }
 }
 

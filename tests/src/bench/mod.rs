@@ -3,6 +3,7 @@
 //! Each part measures its cases, shows progress on standard error, and leaves one [`report::Report`]: a table for people and
 //! JSON for programs. A part fails when what it measures does not do what it should, never because it is slow.
 
+mod access;
 mod check;
 mod clock;
 pub mod control;
@@ -16,6 +17,7 @@ mod progress;
 pub mod report;
 mod rows;
 mod subject;
+mod targets;
 #[path = "../../ebpf/src/bench/traffic.rs"]
 pub mod traffic;
 mod world;

@@ -7,6 +7,7 @@ use lb_ctl::dataplane::Sizes;
 use lb_ctl::plan::contents::Contents;
 
 use super::Extent;
+use super::access::{Access, Ring};
 use super::check;
 use super::clock::{self, Spread};
 use super::generator::{Generator, Load, Walk};
@@ -81,7 +82,7 @@ pub(super) fn run(extent: Extent, filter: &str, progress: &mut Progress) -> Resu
     }
     ensure!(!bench.cases.is_empty(), "no row's title contains '{filter}'");
     Ok(Report {
-        part: "packet",
+        part: "packet".into(),
         machine: Machine::read()?,
         cases: bench.cases,
     })
@@ -109,7 +110,11 @@ impl Bench {
             ..shipped
         };
         let contents = world::wide(services, endpoints, &sizes)?;
-        let plan = Plan { services, ..*plan };
+        let plan = Plan {
+            services,
+            endpoints,
+            ..*plan
+        };
         let mut subjects = [Subject::load(Build::Shipped, sizes, &contents)?];
         self.measure(&plan, &mut subjects, &contents)
     }
@@ -142,9 +147,19 @@ impl Bench {
                 Spread::of(shown.nanoseconds.iter().map(|time| time - alone.median)),
             );
         }
-        let (_, shipped) = &all[0];
-        self.cases.push(plan.case(&nets, &shipped.outcomes));
+        let (subject, shipped) = &all[0];
+        let access = match plan.is_on_curve() {
+            true => Some(self.access(plan, subject)?),
+            false => None,
+        };
+        self.cases.push(plan.case(&nets, &shipped.outcomes, access));
         Ok(())
+    }
+
+    /// Last of a case, because its flows are lost.
+    fn access(&self, plan: &Plan, subject: &Subject) -> Result<Access> {
+        let ring = Ring::new(subject.flows(), plan.flows);
+        ring.access(self.pace.runs, self.pace.packets)
     }
 
     fn empty_run(&mut self, load: &mut Load) -> Result<f64> {

@@ -7,10 +7,12 @@ use anyhow::{Result, ensure};
 use lb_common::verdict::Reason;
 
 use super::Extent;
+use super::access::Access;
 use super::clock::Spread;
 use super::generator::{Load, Walk};
 use super::report::Case;
 use super::subject::{Build, Outcomes};
+use super::targets::target_ns;
 use super::world::{self, Delivery, PORT, STRANGER, Service};
 use crate::conformance::packet::{Ends, network, transport};
 use crate::conformance::rows;
@@ -62,6 +64,8 @@ pub(super) struct Plan {
     pub(super) is_quick: bool,
     /// Not 0: flows are of this many services, which lie side by side.
     pub(super) services: u32,
+    /// Of each of these services.
+    pub(super) endpoints: u32,
 }
 
 const TCP: u8 = 6;
@@ -81,6 +85,7 @@ const ONE: Plan = Plan {
     slots: SLOTS,
     is_quick: true,
     services: 0,
+    endpoints: 0,
 };
 pub(super) const HUNDRED: Plan = Plan {
     name: "100 k flows",
@@ -93,6 +98,15 @@ pub(super) const MILLION: Plan = Plan {
     is_quick: false,
     ..ONE
 };
+/// More points of the curve over flows.
+const fn flows(name: &'static str, flows: u32) -> Plan {
+    Plan {
+        name,
+        flows,
+        is_quick: false,
+        ..ONE
+    }
+}
 const NEW: Plan = Plan {
     name: "new flows, room",
     kind: Kind::New,
@@ -102,9 +116,12 @@ const NEW: Plan = Plan {
 };
 
 /// The rows of the table.
-const PLANS: [Plan; 19] = [
+const PLANS: [Plan; 22] = [
     ONE,
+    flows("1 k flows", 1000),
+    flows("10 k flows", 10_000),
     HUNDRED,
+    flows("300 k flows", 300_000),
     MILLION,
     NEW,
     Plan {
@@ -265,20 +282,35 @@ impl Plan {
         Ok(())
     }
 
-    pub(super) fn case(&self, nets: &BTreeMap<Build, Spread>, outcomes: &Outcomes) -> Case {
+    /// A point of the curve over flows, beside which stands what memory costs by itself.
+    pub(super) fn is_on_curve(&self) -> bool {
+        let is_of_curve = (self.protocol, self.is_ipv6, self.delivery) == (TCP, false, Delivery::Ipip);
+        self.kind == Kind::Known && is_of_curve && self.services == 0
+    }
+
+    pub(super) fn case(
+        &self,
+        nets: &BTreeMap<Build, Spread>,
+        outcomes: &Outcomes,
+        access: Option<Access>,
+    ) -> Case {
         let net = nets[&Build::Shipped];
         let median = |build| nets.get(&build).map(|net| net.median);
         let lru_ns = median(Build::Lru);
+        let delivery = match self.kind {
+            Kind::Passed => "none",
+            _ => self.delivery.name(),
+        };
+        let of_many = |count: u32| (self.services != 0).then_some(count);
         Case {
             name: self.name.to_owned(),
-            delivery: if self.kind == Kind::Passed {
-                "none"
-            } else {
-                self.delivery.name()
-            },
-            protocol: self.protocol_name(),
+            delivery: delivery.into(),
+            protocol: self.protocol_name().into(),
             family: self.family(),
             flows: (!self.kind.is_new()).then_some(self.flows),
+            services: of_many(self.services),
+            endpoints: of_many(self.endpoints),
+            target_ns: target_ns(self.name, self.protocol_name(), self.family(), delivery),
             net_ns: net.median,
             min: net.min,
             max: net.max,
@@ -287,6 +319,7 @@ impl Plan {
             without_tuples_ns: median(Build::WithoutTuples),
             lru_ns,
             lru_ratio: lru_ns.map(|lru| lru / net.median),
+            access,
         }
     }
 }

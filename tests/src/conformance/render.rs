@@ -86,7 +86,8 @@ fn section(text: &mut String, title: &str, words: &str) {
     let _ = writeln!(text, "\n## {title}\n\n{words}\n");
 }
 
-fn line<'a>(text: &mut String, cells: impl IntoIterator<Item = &'a str>) {
+/// A row of a Markdown table.
+pub(crate) fn line<'a>(text: &mut String, cells: impl IntoIterator<Item = &'a str>) {
     let cells: Vec<String> = cells.into_iter().map(|cell| cell.replace('|', "\\|")).collect();
     let _ = writeln!(text, "| {} |", cells.join(" | "));
 }

@@ -17,7 +17,7 @@ use aya_ebpf::macros::{map, xdp};
 use aya_ebpf::maps::{Array, ProgramArray};
 use aya_ebpf::programs::XdpContext;
 
-use self::traffic::{Order, Traffic};
+use self::traffic::Traffic;
 use crate::{ETHERNET_LEN, IPV4_LEN, IPV6_LEN, write};
 
 #[map]
@@ -97,22 +97,6 @@ fn write_packet(ctx: &XdpContext, traffic: &mut Traffic) -> Option<()> {
 /// The steps that one packet may take to come to the number of a flow. Flows are more than half of all numbers, so that
 /// as many misses in a row don't happen.
 const TRIES: u32 = 32;
-
-impl Order {
-    /// Multiplications by odd numbers and shifted exclusive ors are bijections, and so is what is made of them.
-    #[inline(always)]
-    const fn number(&self, step: u32) -> u32 {
-        let mut number = self.moved(step & self.mask);
-        number = self.moved(number.wrapping_mul(self.factors[0]) & self.mask);
-        number = self.moved(number.wrapping_mul(self.factors[1]) & self.mask);
-        self.moved(number.wrapping_mul(self.factors[2]) & self.mask)
-    }
-
-    #[inline(always)]
-    const fn moved(&self, number: u32) -> u32 {
-        number ^ (number >> (self.shift & 31))
-    }
-}
 
 impl Traffic {
     /// The low 32 bits of a flow's source address, host order: another one for each 16 million flows.

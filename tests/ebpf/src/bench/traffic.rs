@@ -37,3 +37,20 @@ pub struct Order {
     /// At least half of the number's bits, so that what it moves down is what it came from; 31 moves nothing.
     pub shift: u32,
 }
+
+impl Order {
+    /// The number that a step comes to. Multiplications by odd numbers and shifted exclusive ors are bijections, and so is what is
+    /// made of them.
+    #[inline(always)]
+    pub const fn number(&self, step: u32) -> u32 {
+        let mut number = self.moved(step & self.mask);
+        number = self.moved(number.wrapping_mul(self.factors[0]) & self.mask);
+        number = self.moved(number.wrapping_mul(self.factors[1]) & self.mask);
+        self.moved(number.wrapping_mul(self.factors[2]) & self.mask)
+    }
+
+    #[inline(always)]
+    const fn moved(&self, number: u32) -> u32 {
+        number ^ (number >> (self.shift & 31))
+    }
+}

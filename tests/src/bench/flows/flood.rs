@@ -59,7 +59,7 @@ pub(super) fn cases(
         }
         cases.push(Case {
             name: name.to_owned(),
-            table,
+            table: table.into(),
             slots: scale.slots,
             flows: scale.flows,
             flood: Some(scale.flood),

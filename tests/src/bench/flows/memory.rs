@@ -23,7 +23,7 @@ pub(super) fn cases(subject: &mut Subject, slots: u32, flows: u32) -> Result<Vec
     let table = table_name(subject.build);
     let case = |name: &str, bytes: u64, slots: u32, flows: u32| Case {
         name: name.to_owned(),
-        table,
+        table: table.into(),
         slots,
         flows,
         bytes_per_slot: Some(bytes as f64 / f64::from(slots)),

@@ -6,8 +6,10 @@ mod packets;
 mod ways;
 mod wire;
 
+use std::borrow::Cow;
+
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Extent;
 use super::clock::Spread;
@@ -16,14 +18,14 @@ use super::progress::Progress;
 use super::report::{Report, Row};
 
 /// One thing that was measured.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Case {
     pub name: String,
     /// What is counted: `packets` or `connections`.
-    pub unit: &'static str,
+    pub unit: Cow<'static, str>,
     /// What forwards them.
-    pub way: &'static str,
-    pub protocol: &'static str,
+    pub way: Cow<'static, str>,
+    pub protocol: Cow<'static, str>,
     /// Flows that the packets are of; absent where no packet is of the flow of another.
     pub flows: Option<u32>,
     /// Median of the runs.
@@ -57,9 +59,9 @@ impl Case {
     ) -> Self {
         Self {
             name: name.to_owned(),
-            unit,
-            way,
-            protocol,
+            unit: unit.into(),
+            way: way.into(),
+            protocol: protocol.into(),
             flows: None,
             per_second: rates.median,
             min: rates.min,
@@ -96,9 +98,9 @@ impl Row for Case {
         let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
         vec![
             self.name.clone(),
-            self.unit.to_owned(),
-            self.way.to_owned(),
-            self.protocol.to_owned(),
+            self.unit.to_string(),
+            self.way.to_string(),
+            self.protocol.to_string(),
             or_dash(self.flows.map(|flows| flows.to_string())),
             whole(self.per_second),
             whole(self.min),
@@ -130,7 +132,7 @@ pub(super) fn run(extent: Extent, progress: &mut Progress) -> Result<Report<Case
     let mut cases = packets::run(extent, progress)?;
     cases.extend(connections::run(extent, progress)?);
     Ok(Report {
-        part: "forward",
+        part: "forward".into(),
         machine: Machine::read()?,
         cases,
     })

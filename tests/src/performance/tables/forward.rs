@@ -1,0 +1,60 @@
+//! Packets and connections a second.
+
+use super::{hundredths, or_dash, table, tenths, whole};
+use crate::bench::forward::Case;
+use crate::performance::katran;
+
+pub(super) fn packets(cases: &[Case]) -> String {
+    let rows = cases.iter().filter(|case| case.unit == "packets").map(|case| {
+        let katran = katran::forward_share(&case.name, &case.way);
+        let (share, times) = (case.target.map(hundredths), case.dnat_target.map(tenths));
+        vec![
+            case.name.clone(),
+            case.way.to_string(),
+            case.protocol.to_string(),
+            format!("{:.2}", case.per_second / 1e6),
+            format!("{:.2} – {:.2}", case.min / 1e6, case.max / 1e6),
+            format!("**{:.2}**", case.share),
+            or_dash(share.map(|share| format!("≥ {share}"))),
+            or_dash(katran.map(hundredths)),
+            or_dash(case.dnat_ratio.map(tenths)),
+            or_dash(times.map(|times| format!("≥ {times}"))),
+        ]
+    });
+    let header = [
+        "packets of",
+        "forwarded by",
+        "protocol",
+        "million a second",
+        "min – max",
+        "share of XDP_TX alone",
+        "target",
+        "Katran",
+        "times DNAT",
+        "target",
+    ];
+    table(&header, rows)
+}
+
+pub(super) fn connections(cases: &[Case]) -> String {
+    let rows = cases
+        .iter()
+        .filter(|case| case.unit == "connections")
+        .map(|case| {
+            vec![
+                case.way.to_string(),
+                whole(case.per_second),
+                format!("{:.0} – {:.0}", case.min, case.max),
+                hundredths(case.share),
+                or_dash(case.dnat_ratio.map(hundredths)),
+            ]
+        });
+    let header = [
+        "forwarded by",
+        "connections a second",
+        "min – max",
+        "share of none in between",
+        "times DNAT",
+    ];
+    table(&header, rows)
+}
