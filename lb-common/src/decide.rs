@@ -410,7 +410,7 @@ impl<T: Tables> Flow<'_, T> {
         let tuple = || self.tuple_record(row.tracking());
         let sought = self.sought(bucket, *place, now);
         match self.tables.record_flow(sought, tuple, found, entry) {
-            Insert::Recorded(_) | Insert::Kept => {
+            Insert::Recorded(_) | Insert::Replaced => {
                 let diverted = found.is_some() && !self.is_always_new();
                 if diverted {
                     Reason::ForwardDiverted

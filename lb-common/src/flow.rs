@@ -69,11 +69,6 @@ impl Slot {
     }
 
     #[inline(always)]
-    const fn expiry(self) -> u32 {
-        (self.0 >> EXPIRY_SHIFT) as u32 & EXPIRY_MASK
-    }
-
-    #[inline(always)]
     pub const fn is_confirmed(self) -> bool {
         self.0 & CONFIRMED != 0
     }
@@ -222,8 +217,8 @@ impl Slot {
 pub enum Insert {
     /// In this slot of the bucket.
     Recorded(usize),
-    /// In the slot that the flow had.
-    Kept,
+    /// In the slot that the flow had, beside which its tuple is kept.
+    Replaced,
     /// Every slot is a living, confirmed flow.
     Full,
     /// Other CPUs took the chosen slot every time.
@@ -233,16 +228,14 @@ pub enum Insert {
 /// How often a slot is chosen anew after another CPU took it.
 const ATTEMPTS: usize = 2;
 
-/// Records a new entry: over `replaces` if it is still there, else in the cheapest slot. One that says the same already
-/// was seen again, so that SYNs out of turn don't make a connection evictable.
+/// Records a new entry: over `replaces` if it is still there, else in the cheapest slot.
 #[inline(always)]
 pub fn insert<B: FlowBucket>(bucket: &B, entry: Slot, now: u32, replaces: &Found) -> Insert {
-    if replaces.is_some() && replaces.slot.member() == entry.member() {
-        refresh(bucket, replaces, entry.expiry());
-        return Insert::Kept;
-    }
-    if replaces.is_some() && bucket.compare_exchange(replaces.index, replaces.slot.0, entry.0) {
-        return Insert::Recorded(replaces.index);
+    if replaces.is_some() {
+        let is_there = replaces.slot == entry;
+        if is_there || bucket.compare_exchange(replaces.index, replaces.slot.0, entry.0) {
+            return Insert::Replaced;
+        }
     }
     let free = free(bucket, now, entry);
     if let Some((index, slot)) = free

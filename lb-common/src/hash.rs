@@ -195,7 +195,7 @@ pub fn flow_of_record(keys: &HashKeys, service: u32, record: &TupleRecord) -> u6
     let fields = Fields {
         source: record.source(),
         destination: record.destination(),
-        ports: record.ports,
+        ports: record.ports(),
         kind: u32::from(record.protocol()),
     };
     fields.reduced(record.tuple()).hash(&keys.flow, record.is_ipv6()) ^ scope(service)

@@ -28,6 +28,7 @@ pub mod map {
     pub const TABLES: &str = "LB_TABLES";
     pub const FLOWS: &str = "LB_FLOWS";
     pub const TUPLES: &str = "LB_TUPLES";
+    pub const TUPLES6: &str = "LB_TUPLES6";
     pub const ZONES: &str = "LB_ZONES";
     pub const ZONE_TABLES: &str = "LB_ZONE_TABLES";
     pub const FRAGMENTS: &str = "LB_FRAGMENTS";
@@ -51,6 +52,7 @@ pub mod map {
         TABLES,
         FLOWS,
         TUPLES,
+        TUPLES6,
         DEVICES,
         CPU,
         MEMBER_STATS,
@@ -489,20 +491,30 @@ pub struct Bucket {
     pub slots: [u64; BUCKET_SLOTS as usize],
 }
 
-/// The full tuple of a slot, written when a flow is recorded and read only by user space.
-///
-/// What IPv4 has comes first: of its records nothing else is written, or read, so that one rarely lies in two cache lines.
+/// The full tuple of a slot, written when a flow is recorded and read only by user space. It is kept in two arrays: all
+/// that IPv4 has is in the first, so that its records are few pages, and none lies in two cache lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TupleRecord {
+    pub head: TupleHead,
+    /// Of IPv6; nothing of a record of IPv4.
+    pub rest: TupleRest,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C, align(8))]
-pub struct TupleRecord {
+pub struct TupleHead {
     /// Protocol (8) · tuple kind (8) · 1 if IPv6 (8), from the low bits up.
     kind: u32,
     /// As in the packet, source first.
-    pub ports: u32,
-    /// The first words of source and destination, then the other three of each.
+    ports: u32,
+    /// The first words of source and destination.
     first: [u32; 2],
-    rest: [[u32; 3]; 2],
 }
+
+/// The other words of source and destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C, align(8))]
+pub struct TupleRest([[u32; 3]; 2]);
 
 impl TupleRecord {
     /// Addresses are words in network order; IPv4 has only the first. `tuple` is the number of a
@@ -517,59 +529,54 @@ impl TupleRecord {
         is_ipv6: bool,
     ) -> Self {
         Self {
-            kind: protocol as u32 | (tuple << 8) | ((is_ipv6 as u32) << 16),
-            ports,
-            first: [source[0], destination[0]],
-            rest: [
+            head: TupleHead {
+                kind: protocol as u32 | (tuple << 8) | ((is_ipv6 as u32) << 16),
+                ports,
+                first: [source[0], destination[0]],
+            },
+            rest: TupleRest([
                 [source[1], source[2], source[3]],
                 [destination[1], destination[2], destination[3]],
-            ],
-        }
-    }
-
-    /// Takes over what IPv4 has.
-    #[inline(always)]
-    pub const fn keep_ipv4(&mut self, other: &Self) {
-        self.kind = other.kind;
-        self.ports = other.ports;
-        self.first = other.first;
-    }
-
-    /// The record of an IPv4 flow without the words that are not its own.
-    pub const fn trimmed(self) -> Self {
-        if self.is_ipv6() {
-            self
-        } else {
-            Self {
-                rest: [[0; 3]; 2],
-                ..self
-            }
+            ]),
         }
     }
 
     #[inline(always)]
     pub const fn source(&self) -> [u32; 4] {
-        let [a, b, c] = self.rest[0];
-        [self.first[0], a, b, c]
+        let [a, b, c] = self.rest.0[0];
+        [self.head.first[0], a, b, c]
     }
 
     #[inline(always)]
     pub const fn destination(&self) -> [u32; 4] {
-        let [a, b, c] = self.rest[1];
-        [self.first[1], a, b, c]
+        let [a, b, c] = self.rest.0[1];
+        [self.head.first[1], a, b, c]
+    }
+
+    /// As in the packet, source first.
+    #[inline(always)]
+    pub const fn ports(&self) -> u32 {
+        self.head.ports
     }
 
     #[inline(always)]
     pub const fn protocol(&self) -> u8 {
-        self.kind as u8
+        self.head.kind as u8
     }
 
     /// The number of the [`Tuple`](crate::policy::Tuple) that the flow is tracked by.
     #[inline(always)]
     pub const fn tuple(&self) -> u32 {
-        (self.kind >> 8) & 0xff
+        (self.head.kind >> 8) & 0xff
     }
 
+    #[inline(always)]
+    pub const fn is_ipv6(&self) -> bool {
+        self.head.is_ipv6()
+    }
+}
+
+impl TupleHead {
     #[inline(always)]
     pub const fn is_ipv6(&self) -> bool {
         (self.kind >> 16) & 1 != 0
@@ -647,7 +654,8 @@ const _: () = {
     assert!(size_of::<Member>() == 16);
     assert!(size_of::<Backend>() == 64);
     assert!(size_of::<Bucket>() == 64 && align_of::<Bucket>() == 64);
-    assert!(size_of::<TupleRecord>() == 40);
+    assert!(size_of::<TupleHead>() == 16);
+    assert!(size_of::<TupleRest>() == 24);
     assert!(size_of::<VerdictCounter>() == 16);
     assert!(size_of::<CpuState>() == 16 * (1 + REASON_SLOTS as usize));
     assert!(size_of::<MemberCounter>() == 32);

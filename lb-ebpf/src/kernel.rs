@@ -183,15 +183,16 @@ impl Tables for KernelTables {
         if cfg!(feature = "without-tuples") {
             return;
         }
-        let Some(record) = maps::LB_TUPLES.get_ptr_mut(index) else {
-            return;
-        };
-        // SAFETY: the map owns the record; a reader takes it only if its hash fits the slot.
-        let record = unsafe { &mut *record };
-        if tuple.is_ipv6() {
-            *record = *tuple;
-        } else {
-            record.keep_ipv4(tuple);
+        // SAFETY: the maps own the records; a reader takes one only if its hash fits the slot.
+        unsafe {
+            if let Some(head) = maps::LB_TUPLES.get_ptr_mut(index) {
+                *head = tuple.head;
+            }
+            if tuple.is_ipv6()
+                && let Some(rest) = maps::LB_TUPLES6.get_ptr_mut(index)
+            {
+                *rest = tuple.rest;
+            }
         }
     }
 

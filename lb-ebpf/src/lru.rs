@@ -32,7 +32,7 @@ fn key(sought: &Sought<'_, KernelBucket>, tuple: TupleRecord) -> Key {
         pair(c, d),
         pair(e, f),
         pair(g, h),
-        pair(tuple.ports & mask(high), kind),
+        pair(tuple.ports() & mask(high), kind),
     ])
 }
 

@@ -11,7 +11,7 @@ use aya_ebpf::maps::xdp::DevMapHash;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use lb_common::layout::{
     AddressKey, BUCKET_SLOTS, Backend, CpuState, FilterBit, FragmentKey, FragmentRecord, Member,
-    MemberCounter, Rule, RuleKey, Service, SteeringKey, TupleRecord, Vip, size,
+    MemberCounter, Rule, RuleKey, Service, SteeringKey, TupleHead, TupleRest, Vip, size,
 };
 use lb_common::opaque::hide;
 use lb_common::parse::Network;
@@ -42,7 +42,9 @@ pub(crate) static LB_TABLES: Array<u64> = Array::with_max_entries(size::TABLE_SL
 pub(crate) static LB_FLOWS: Array<KernelBucket> =
     Array::with_max_entries(size::FLOW_SLOTS / BUCKET_SLOTS, BPF_F_MMAPABLE);
 #[map]
-pub(crate) static LB_TUPLES: Array<TupleRecord> = Array::with_max_entries(size::FLOW_SLOTS, BPF_F_MMAPABLE);
+pub(crate) static LB_TUPLES: Array<TupleHead> = Array::with_max_entries(size::FLOW_SLOTS, BPF_F_MMAPABLE);
+#[map]
+pub(crate) static LB_TUPLES6: Array<TupleRest> = Array::with_max_entries(size::FLOW_SLOTS, BPF_F_MMAPABLE);
 #[map]
 static LB_ZONES: LpmTrie<AddressKey, u32> = LpmTrie::with_max_entries(size::ZONES, BPF_F_NO_PREALLOC);
 #[map]

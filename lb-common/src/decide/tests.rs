@@ -117,7 +117,7 @@ fn a_new_flow_is_recorded_with_its_tuple() {
     assert_eq!(Slot(slot).member(), verdict.member);
     assert_eq!(tuple.source(), crate::frames::words(&crate::frames::CLIENT));
     assert_eq!(tuple.destination(), crate::frames::words(&crate::frames::VIP));
-    assert_eq!(tuple.ports.to_ne_bytes(), [0x0f, 0xa1, 0, 80]);
+    assert_eq!(tuple.ports().to_ne_bytes(), [0x0f, 0xa1, 0, 80]);
     assert_eq!((tuple.protocol(), tuple.tuple()), (6, Tuple::Five as u32));
     assert!(!tuple.is_ipv6());
 }

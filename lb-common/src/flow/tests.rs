@@ -148,14 +148,19 @@ fn a_bucket_of_confirmed_flows_takes_no_other() {
     let entry = Slot::new(99, MEMBER, NOW + 20);
     assert_eq!(insert(&table, entry, NOW, &Found::NONE), Insert::Full);
     assert_eq!(table.snapshot().slots, slots.map(|slot| slot.0));
-    // Its own entry may still be written over, and stays as it is if the member is the same.
+    // Its own entry may still be written over.
     let found = look(&table, 4, NOW);
-    let same = Slot::new(4, MEMBER, NOW + 5);
-    assert_eq!(insert(&table, same, NOW, &found), Insert::Kept);
-    assert_eq!(table.load(4), slots[4].0);
-    let other = Slot::new(4, 6, NOW + 20);
-    assert_eq!(insert(&table, other, NOW, &found), Insert::Recorded(4));
-    assert_eq!(table.load(4), other.0);
+    let own = Slot::new(4, MEMBER, NOW + 20);
+    assert_eq!(insert(&table, own, NOW, &found), Insert::Replaced);
+    assert_eq!(table.load(4), own.0);
+    // What is there already is not written.
+    let contended = Contended {
+        inside: bucket([own, EMPTY, EMPTY, EMPTY, EMPTY, EMPTY, EMPTY, EMPTY]),
+        attempts: Cell::new(0),
+    };
+    let found = look(&contended, 4, NOW);
+    assert_eq!(insert(&contended, own, NOW, &found), Insert::Replaced);
+    assert_eq!(contended.attempts.get(), 0);
     // And one tick later the first has expired.
     assert_eq!(
         insert(&table, Slot::new(98, MEMBER, NOW + 20), NOW + 1, &Found::NONE),
@@ -395,27 +400,22 @@ impl Model {
     fn packet(&mut self, key: u32, now: u64, idle: u64, opens: Option<u32>) {
         let expires = (now + idle) / 4 * 4 + 4;
         let found = self.position(key, now);
-        let entry = found.and_then(|index| self.0[index].as_mut());
-        match entry {
-            Some(entry) if opens.is_none_or(|member| member == entry.member) => {
-                if entry.expires != expires {
-                    *entry = Entry {
-                        expires,
-                        confirmed: true,
-                        ..*entry
-                    };
-                }
+        if let (Some(index), None) = (found, opens) {
+            let entry = self.0[index].as_mut().expect("just found");
+            if entry.expires != expires {
+                *entry = Entry {
+                    expires,
+                    confirmed: true,
+                    ..*entry
+                };
             }
-            _ => {
-                if let Some(index) = found.or_else(|| self.victim(now)) {
-                    self.0[index] = Some(Entry {
-                        key,
-                        member: opens.unwrap_or(MEMBER),
-                        expires,
-                        confirmed: false,
-                    });
-                }
-            }
+        } else if let Some(index) = found.or_else(|| self.victim(now)) {
+            self.0[index] = Some(Entry {
+                key,
+                member: opens.unwrap_or(MEMBER),
+                expires,
+                confirmed: false,
+            });
         }
     }
 }

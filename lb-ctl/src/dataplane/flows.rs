@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use lb_common::clock;
 use lb_common::flow::Slot;
-use lb_common::layout::{BUCKET_SLOTS, TupleRecord};
+use lb_common::layout::{BUCKET_SLOTS, TupleHead, TupleRecord, TupleRest};
 use zerocopy::transmute;
 
 use super::mapped::MappedArray;
@@ -13,6 +13,7 @@ use super::mapped::MappedArray;
 pub struct FlowTable {
     buckets: MappedArray,
     tuples: MappedArray,
+    tuples6: MappedArray,
 }
 
 /// A living entry.
@@ -27,8 +28,12 @@ pub struct FlowEntry {
 }
 
 impl FlowTable {
-    pub(super) fn new(buckets: MappedArray, tuples: MappedArray) -> Self {
-        Self { buckets, tuples }
+    pub(super) fn new(buckets: MappedArray, tuples: MappedArray, tuples6: MappedArray) -> Self {
+        Self {
+            buckets,
+            tuples,
+            tuples6,
+        }
     }
 
     pub fn bucket_count(&self) -> u32 {
@@ -72,8 +77,13 @@ impl FlowTable {
     }
 
     pub fn tuple(&self, index: u32) -> TupleRecord {
-        let record: TupleRecord = transmute!(self.tuples.load::<5>(index as usize));
-        record.trimmed()
+        let head: TupleHead = transmute!(self.tuples.load::<2>(index as usize));
+        let rest = if head.is_ipv6() {
+            transmute!(self.tuples6.load::<3>(index as usize))
+        } else {
+            TupleRest::default()
+        };
+        TupleRecord { head, rest }
     }
 
     /// Clears what has expired, before its tick can wrap and seem to lie ahead. Returns how many slots.

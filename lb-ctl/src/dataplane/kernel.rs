@@ -64,7 +64,8 @@ impl MapSet {
         let flows_map_id = flows.info()?.id();
         let buckets = sizes.flow_slots / lb_common::layout::BUCKET_SLOTS;
         let flows = MappedArray::new(flows.fd(), buckets, 64)?;
-        let tuples = array(source, map::TUPLES, sizes.flow_slots, 40)?;
+        let tuples = array(source, map::TUPLES, sizes.flow_slots, size_of::<TupleHead>())?;
+        let tuples6 = array(source, map::TUPLES6, sizes.flow_slots, size_of::<TupleRest>())?;
         let kind = |name: &'static str| move || format!("map {name}");
         let maps = Self {
             rules: HashMap::try_from(aya::maps::Map::HashMap(source(map::RULES)?))
@@ -89,7 +90,7 @@ impl MapSet {
             zone_tables: array(source, map::ZONE_TABLES, sizes.zone_tables, 8)?,
             vip_filter: array(source, map::VIP_FILTER, size::VIP_FILTER, 8)?,
             epoch: array(source, map::EPOCH, 1, 8)?,
-            flows: Arc::new(FlowTable::new(flows, tuples)),
+            flows: Arc::new(FlowTable::new(flows, tuples, tuples6)),
             fragments: FragmentMemory::new(source(map::FRAGMENTS)?)?,
             flows_map_id,
         };

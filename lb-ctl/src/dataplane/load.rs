@@ -70,10 +70,11 @@ impl Default for Sizes {
 }
 
 impl Sizes {
-    fn entries(&self) -> [(&'static str, u32); 10] {
+    fn entries(&self) -> [(&'static str, u32); 11] {
         [
             (map::FLOWS, self.flow_slots / BUCKET_SLOTS),
             (map::TUPLES, self.flow_slots),
+            (map::TUPLES6, self.flow_slots),
             (map::TABLES, self.table_slots / 2),
             (map::SERVICES, self.services),
             (map::MEMBERS, self.members),

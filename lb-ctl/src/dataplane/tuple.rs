@@ -58,6 +58,6 @@ fn address(tuple: &TupleRecord, words: [u32; 4]) -> IpAddr {
 
 /// The port whose first byte is at `at` of the packet's ports.
 fn port(tuple: &TupleRecord, at: usize) -> u16 {
-    let bytes = tuple.ports.to_ne_bytes();
+    let bytes = tuple.ports().to_ne_bytes();
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }

@@ -39,7 +39,7 @@ pub(super) fn cases(subject: &mut Subject, slots: u32, flows: u32) -> Result<Vec
         case("memory, hot", sum(&[map::FLOWS])?, slots, flows),
         case(
             "memory, with tuples",
-            sum(&[map::FLOWS, map::TUPLES])?,
+            sum(&[map::FLOWS, map::TUPLES, map::TUPLES6])?,
             slots,
             flows,
         ),
