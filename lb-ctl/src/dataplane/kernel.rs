@@ -10,7 +10,7 @@ use aya::maps::{HashMap, MapData, PerCpuArray};
 use imbl::OrdMap;
 use lb_common::layout::{
     AddressKey, Backend, CpuState, FilterBit, Member, MemberCounter, RuleKey, Selection, Service,
-    SteeringKey, VerdictCounter, map, size,
+    SteeringKey, TupleHead, TupleRest, VerdictCounter, map, size,
 };
 use lb_common::verdict::Reason;
 use zerocopy::{FromBytes, IntoBytes, transmute};
