@@ -10,7 +10,7 @@ use crate::opaque::{hide, mask};
 use crate::parse::{Family, Network, Transport};
 use crate::policy::Tuple;
 
-/// Words that are hashed at most: two IPv6 addresses, ports, and one of protocol, tuple kind and scope.
+/// Words that are hashed at most: two IPv6 addresses, ports, and one of protocol and tuple kind.
 const WORDS: usize = 10;
 /// The second lane uses the same keys one pair further on (Toeplitz).
 const LANE_SHIFT: usize = 2;
@@ -182,12 +182,11 @@ pub fn selection(
     (fields.hash(&keys.selection, v6) >> 32) as u32
 }
 
-/// The hash of a tracking key (semantics §3), scoped by the service in its high bits: the low ones, which choose the
-/// bucket, are known before the service is.
+/// The hash of a tracking key (semantics §3), scoped by the service.
 #[inline(always)]
 pub fn flow(keys: &HashKeys, service: u32, tuple: u32, network: &Network, transport: &Transport) -> u64 {
     let v6 = network.family == Family::V6;
-    Fields::of(tuple, network, transport).hash(&keys.flow, v6) ^ scope(service)
+    Fields::of(tuple, network, transport).hash(&keys.flow, v6) ^ scope(service, tuple)
 }
 
 /// The hash that the flow of a kept tuple has: a reader compares it with the slot beside the tuple.
@@ -198,14 +197,23 @@ pub fn flow_of_record(keys: &HashKeys, service: u32, record: &TupleRecord) -> u6
         ports: record.ports(),
         kind: u32::from(record.protocol()),
     };
-    fields.reduced(record.tuple()).hash(&keys.flow, record.is_ipv6()) ^ scope(service)
+    let tuple = record.tuple();
+    fields.reduced(tuple).hash(&keys.flow, record.is_ipv6()) ^ scope(service, tuple)
 }
 
-/// What a service's number changes of a flow's hash: only bits of the tag, and no two numbers the same. Multiples of the
-/// golden ratio lie evenly apart, so those of 2^20 numbers differ in their high bits.
+/// What a service's number changes of a flow's hash. Multiples of the golden ratio lie evenly apart, so those of 2^20
+/// numbers differ in their high bits: each service has tags of its own.
+///
+/// Of a whole connection it changes the tag alone: the low bits, which choose the bucket, are then known before the service
+/// is. A client's sessions with several services have the same fields, and would all be in one bucket.
 #[inline(always)]
-const fn scope(service: u32) -> u64 {
-    (service as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) & !(u64::MAX >> crate::flow::TAG_BITS)
+const fn scope(service: u32, tuple: u32) -> u64 {
+    let word = (service as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    if tuple == Tuple::Five as u32 {
+        word & !(u64::MAX >> crate::flow::TAG_BITS)
+    } else {
+        word
+    }
 }
 
 /// Maps 32 hash bits to `0..size`, evenly, without a division.

@@ -17,7 +17,7 @@ pub const LAYOUT_VERSION: u32 = 4;
 
 /// Member numbers fit a flow-table slot; 0 is none.
 pub const MEMBER_BITS: u32 = 20;
-/// Service numbers are part of the flow hash's last word; 0 is none.
+/// Service numbers are told apart by the tags of flows; 0 is none.
 pub const SERVICE_BITS: u32 = 20;
 
 pub mod map {

@@ -15,13 +15,20 @@ pub(crate) fn report(ctx: &XdpContext, verdict: &Verdict) {
             verdict.backend
         );
     }
-    #[cfg(feature = "trace")]
-    aya_log_ebpf::info!(
-        ctx,
-        "packet: reason={} service={} member={} backend={}",
-        verdict.reason as u8,
-        verdict.service,
-        verdict.member,
-        verdict.backend
-    );
+    trace(ctx, verdict);
+}
+
+/// Every packet, in a build with the feature.
+#[inline(always)]
+pub(crate) fn trace(ctx: &XdpContext, verdict: &Verdict) {
+    if cfg!(feature = "trace") {
+        aya_log_ebpf::info!(
+            ctx,
+            "packet: reason={} service={} member={} backend={}",
+            verdict.reason as u8,
+            verdict.service,
+            verdict.member,
+            verdict.backend
+        );
+    }
 }

@@ -35,21 +35,24 @@ use crate::maps::Scratch;
 #[inline(always)]
 fn lb(ctx: XdpContext) -> u32 {
     match handle_short(&ctx) {
-        u32::MAX => handle_any(&ctx),
+        GENERAL_ROAD => handle_any(&ctx),
         action => action,
     }
 }
 
-/// The short road; nothing that is an action if the packet has to take the general one.
+/// No action: the packet has to take the general road.
+const GENERAL_ROAD: u32 = u32::MAX;
+
+/// The short road: the action, or [`GENERAL_ROAD`].
 #[inline(never)]
 fn handle_short(ctx: &XdpContext) -> u32 {
     let frame = Frame::of(ctx);
     let length = frame.length() as u64;
     let Some(cpu) = maps::cpu() else {
-        return u32::MAX;
+        return GENERAL_ROAD;
     };
     let Some(Plain { verdict, inner }) = decide::plain(&KernelTables { cpu }, &frame) else {
-        return u32::MAX;
+        return GENERAL_ROAD;
     };
     let Verdict {
         reason,
@@ -59,6 +62,7 @@ fn handle_short(ctx: &XdpContext) -> u32 {
     } = verdict;
     if reason.action() == Action::Pass {
         cpu.count(reason, length);
+        emit::trace(ctx, &verdict);
         return xdp_action::XDP_PASS;
     }
     // Number 0 is none.
@@ -70,11 +74,12 @@ fn handle_short(ctx: &XdpContext) -> u32 {
         Some(Ok(action)) => {
             cpu.count(reason, length);
             maps::count_member(member, reason, length);
+            emit::trace(ctx, &verdict);
             action
         }
         Some(Err(reason)) => refuse(ctx, reason, member, length),
         // It needs more of the headers than was read. Deciding again changes nothing.
-        None => u32::MAX,
+        None => GENERAL_ROAD,
     }
 }
 
@@ -95,14 +100,13 @@ fn counted(ctx: &XdpContext, verdict: &Verdict, length: u64, action: u32) -> u32
     action
 }
 
-/// Counts a packet that goes nowhere. A function of its own, so that what leads here costs other packets nothing.
+/// Counts a packet that goes nowhere. A function of its own, so that what leads here costs other packets nothing. What breaks
+/// an invariant, as a backend without a record does, is the general road's to find again: its report names the service.
 #[inline(never)]
 fn refuse(ctx: &XdpContext, reason: Reason, member: u32, length: u64) -> u32 {
-    let reason = match reason.action() {
-        // There is no record of how to reach the backend.
-        Action::Forward => Reason::DropBadDelivery,
-        _ => reason,
-    };
+    if reason.action() != Action::Drop || reason.is_broken_invariant() {
+        return GENERAL_ROAD;
+    }
     let verdict = Verdict {
         member,
         ..Verdict::without_member(reason, 0)

@@ -114,7 +114,7 @@ struct RecentRule {
     rule: Rule,
 }
 
-/// Two in each set, of one cache line: two that fall into one set don't evict each other by turns.
+/// Two in each set of 64 bytes: two that fall into one set don't evict each other by turns.
 type RecentRules = [RecentRule; 2];
 
 /// Only those in use are in a CPU's caches.

@@ -320,14 +320,31 @@ proptest! {
 }
 
 #[test]
-fn every_service_has_tags_of_its_own_in_the_same_bucket() {
+fn every_service_has_tags_of_its_own_in_a_connections_bucket() {
     let keys = HashKeys::from_seed(3);
     let base = FLOW.flow(&keys, 0, Tuple::Five);
     let mut tags = std::collections::BTreeSet::new();
     for service in 0..1 << crate::layout::SERVICE_BITS {
-        let hash = base ^ scope(service);
+        let hash = base ^ scope(service, Tuple::Five as u32);
         assert_eq!(hash as u32, base as u32);
         assert!(tags.insert(hash >> (64 - crate::flow::TAG_BITS)), "{service}");
     }
-    assert_eq!(FLOW.flow(&keys, 77, Tuple::Five), base ^ scope(77));
+    assert_eq!(
+        FLOW.flow(&keys, 77, Tuple::Five),
+        base ^ scope(77, Tuple::Five as u32)
+    );
+}
+
+/// A client's sessions with a hundred services have the same fields.
+#[test]
+fn sessions_with_many_services_are_in_many_buckets() {
+    let keys = HashKeys::from_seed(3);
+    for tuple in [Tuple::One, Tuple::Two, Tuple::Three] {
+        let places = (1..=100).map(|service| {
+            let hash = FLOW.flow(&keys, service, tuple);
+            crate::flow::Place::of(hash, 1 << 19).bucket
+        });
+        let buckets: std::collections::BTreeSet<_> = places.collect();
+        assert!(buckets.len() > 95, "{tuple:?}: {}", buckets.len());
+    }
 }

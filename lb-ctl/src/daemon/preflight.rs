@@ -5,8 +5,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::dataplane;
 
-/// Atomics with fetch, `bpf_ktime_get_coarse_ns`, pinned XDP links.
-const OLDEST_KERNEL: (u32, u32) = (5, 15);
+/// The oldest whose verifier is seen to take the program, with what it needs: atomics with fetch, coarse clocks, pinned links.
+const OLDEST_KERNEL: (u32, u32) = (6, 1);
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
 pub(super) fn check(trace_packets: bool) -> anyhow::Result<()> {

@@ -45,7 +45,7 @@ pub enum AttachError {
         source: Box<aya::pin::PinError>,
     },
     #[error(
-        "the kernel attached to {interface} without a link, so the attachment can't be pinned; Linux 5.15 or newer is needed"
+        "the kernel attached to {interface} without a link, so the attachment can't be pinned; Linux 6.1 or newer is needed"
     )]
     NoLink { interface: String },
 }

@@ -22,7 +22,7 @@ pub struct FlowEntry {
     /// bucket · 8 + slot.
     pub index: u32,
     pub slot: Slot,
-    /// What was kept when the flow was recorded. Another flow's if the two arrays were caught between two writes:
+    /// What was kept when the flow was recorded. Another flow's if the arrays were caught between two writes:
     /// check it against the slot's tag.
     pub tuple: TupleRecord,
 }

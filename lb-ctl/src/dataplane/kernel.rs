@@ -380,5 +380,5 @@ fn prefix(key: &SteeringKey, bits: u32) -> PrefixKey<[u8; 20]> {
 // The byte sizes above are those of the layout.
 const _: () = {
     assert!(size_of::<RuleKey>() == 20 && size_of::<SteeringKey>() == 20);
-    assert!(size_of::<VerdictCounter>() == 16 && size_of::<MemberCounter>() == 32);
+    assert!(size_of::<MemberCounter>() == 32);
 };

@@ -17,7 +17,10 @@ pub(super) fn all(reports: &Reports) -> Vec<Table> {
         ("packet", packet::packet(&reports.packet.cases)),
         ("growth", packet::growth(&reports.packet.cases)),
         ("floor", packet::floor(&reports.packet.cases)),
-        ("packets", forward::packets(&reports.forward.cases)),
+        (
+            "packets",
+            forward::packets(&reports.forward.cases, &reports.packet.cases),
+        ),
         ("connections", forward::connections(&reports.forward.cases)),
         ("memory", flows::memory(&reports.flows.cases)),
         ("room", flows::room(&reports.flows.cases)),

@@ -1,5 +1,5 @@
-//! The kernel that is booted: Debian's for virtual machines, of one release whatever this machine runs, so that everyone counts
-//! on the same one. It is unpacked below the target directory and never installed.
+//! The kernels that are booted: Debian's for virtual machines, of named releases whatever this machine runs, so that everyone
+//! counts on the same ones. They are unpacked below the target directory and never installed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,21 +9,38 @@ use anyhow::{Context, Result, bail};
 
 use crate::sh;
 
-/// Mirrors have it for years.
-const RELEASE: &str = "trixie";
+/// A release of Debian. Mirrors have it for years.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Release {
+    /// What instructions are counted on.
+    Counted,
+    /// With the oldest kernel that the program is for.
+    Oldest,
+}
+
+impl Release {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Counted => "trixie",
+            Self::Oldest => "bookworm",
+        }
+    }
+}
+
 /// Depends on the kernel's package, whose name changes.
 const NEWEST: &str = "linux-image-cloud-amd64";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Downloads it, once.
-pub(super) fn ensure(directory: &Path) -> Result<PathBuf> {
-    let unpacked = directory.join("kernel").join(RELEASE);
+pub(super) fn ensure(directory: &Path, release: Release) -> Result<PathBuf> {
+    let release = release.name();
+    let unpacked = directory.join("kernel").join(release);
     if let Some(image) = image(&unpacked) {
         return Ok(image);
     }
-    download(directory, &unpacked).with_context(|| {
+    download(directory, &unpacked, release).with_context(|| {
         format!(
-            "getting the kernel of Debian {RELEASE} by apt; or name another one: \
+            "getting the kernel of Debian {release} by apt; or name another one: \
              `cargo xtask instructions --kernel FILE`"
         )
     })?;
@@ -39,9 +56,9 @@ fn image(unpacked: &Path) -> Option<PathBuf> {
     })
 }
 
-fn download(directory: &Path, unpacked: &Path) -> Result<()> {
-    println!("downloading the kernel of Debian {RELEASE}");
-    let apt = Apt::new(directory.join("apt"))?;
+fn download(directory: &Path, unpacked: &Path, release: &str) -> Result<()> {
+    println!("downloading the kernel of Debian {release}");
+    let apt = Apt::new(directory.join("apt"), release)?;
     sh::run(apt.command("apt-get").args(["-qq", "update"]))?;
     let description = sh::output(
         apt.command("apt-cache")
@@ -89,7 +106,7 @@ struct Apt {
 }
 
 impl Apt {
-    fn new(directory: PathBuf) -> Result<Self> {
+    fn new(directory: PathBuf, release: &str) -> Result<Self> {
         make_empty(&directory)?;
         for part in ["lists/partial", "cache/archives/partial"] {
             make_empty(&directory.join(part))?;
@@ -99,7 +116,7 @@ impl Apt {
         } else {
             String::new()
         };
-        let source = format!("deb [arch=amd64{signed}] {} {RELEASE} main\n", mirror()?);
+        let source = format!("deb [arch=amd64{signed}] {} {release} main\n", mirror()?);
         let list = directory.join("sources.list");
         fs::write(&list, source).with_context(|| format!("writing {}", list.display()))?;
         Ok(Self { directory })

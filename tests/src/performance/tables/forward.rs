@@ -2,9 +2,27 @@
 
 use super::{hundredths, or_dash, table, tenths, whole};
 use crate::bench::forward::Case;
+use crate::bench::report;
 use crate::performance::katran;
 
-pub(super) fn packets(cases: &[Case]) -> String {
+/// The share that the path leaves to a program which takes no longer than one flow and the row's one access to memory do.
+fn floor(case: &Case, cases: &[Case], packets: &[report::Case]) -> Option<f64> {
+    let alone = cases
+        .iter()
+        .find(|case| case.flows.is_none() && case.share == 1.0)?;
+    let one = packets.iter().find(|row| {
+        let is_one = row.flows == Some(1) && row.protocol == "TCP" && row.family == 4;
+        is_one && row.delivery == case.way
+    })?;
+    let access = packets
+        .iter()
+        .find(|row| row.flows == case.flows && row.access.is_some())?
+        .access?;
+    let path = 1e9 / alone.per_second;
+    Some(path / (path + one.net_ns + access.net_ns))
+}
+
+pub(super) fn packets(cases: &[Case], packet_cases: &[report::Case]) -> String {
     let rows = cases.iter().filter(|case| case.unit == "packets").map(|case| {
         let katran = katran::forward_share(&case.name, &case.way);
         let (share, times) = (case.target.map(hundredths), case.dnat_target.map(tenths));
@@ -16,6 +34,7 @@ pub(super) fn packets(cases: &[Case]) -> String {
             format!("{:.2} – {:.2}", case.min / 1e6, case.max / 1e6),
             format!("**{:.2}**", case.share),
             or_dash(share.map(|share| format!("≥ {share}"))),
+            or_dash(floor(case, cases, packet_cases).map(hundredths)),
             or_dash(katran.map(hundredths)),
             or_dash(case.dnat_ratio.map(tenths)),
             or_dash(times.map(|times| format!("≥ {times}"))),
@@ -29,6 +48,7 @@ pub(super) fn packets(cases: &[Case]) -> String {
         "min – max",
         "share of XDP_TX alone",
         "target",
+        "at the floor",
         "Katran",
         "times DNAT",
         "target",
