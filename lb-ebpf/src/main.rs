@@ -68,7 +68,11 @@ fn handle_short(ctx: &XdpContext) -> u32 {
     // Number 0 is none.
     let backend = (verdict.backend != 0).then(|| maps::backend(verdict.backend));
     let Some(backend) = backend.flatten() else {
-        return refuse(ctx, reason, member, length);
+        // What breaks an invariant is the general road's to find again: its report names the service.
+        return match reason.action() {
+            Action::Drop if !reason.is_broken_invariant() => refuse(ctx, reason, member, length),
+            _ => GENERAL_ROAD,
+        };
     };
     match deliver::deliver_plain(ctx, &inner, backend, entropy) {
         Some(Ok(action)) => {
@@ -100,13 +104,10 @@ fn counted(ctx: &XdpContext, verdict: &Verdict, length: u64, action: u32) -> u32
     action
 }
 
-/// Counts a packet that goes nowhere. A function of its own, so that what leads here costs other packets nothing. What breaks
-/// an invariant, as a backend without a record does, is the general road's to find again: its report names the service.
+/// Counts a packet that goes nowhere; it may have been changed already. A function of its own, so that what leads here costs
+/// other packets nothing.
 #[inline(never)]
 fn refuse(ctx: &XdpContext, reason: Reason, member: u32, length: u64) -> u32 {
-    if reason.action() != Action::Drop || reason.is_broken_invariant() {
-        return GENERAL_ROAD;
-    }
     let verdict = Verdict {
         member,
         ..Verdict::without_member(reason, 0)
