@@ -45,7 +45,8 @@ fn or_dash(value: Option<String>) -> String {
 }
 
 fn whole(value: f64) -> String {
-    format!("{value:.0}")
+    // Not "-0".
+    format!("{:.0}", value.round() + 0.0)
 }
 
 fn tenths(value: f64) -> String {
