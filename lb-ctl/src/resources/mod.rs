@@ -21,6 +21,7 @@ mod rules;
 mod schema;
 mod set;
 mod store;
+mod tables;
 mod typed;
 
 #[cfg(test)]
@@ -40,4 +41,6 @@ pub(crate) use schema::is_name as is_resource_name;
 pub use schema::{FieldShape, field_shape};
 pub(crate) use set::probe_field;
 pub use set::{Resource, Resources};
+pub use tables::{DefaultSlots, TableRoom, coarse_shares};
+pub(crate) use tables::sizes as table_sizes;
 pub use store::{Changes, DatabaseStore, MemoryStore, Owners, ResourceStore, StoreError, Stored};
