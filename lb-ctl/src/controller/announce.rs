@@ -37,13 +37,18 @@ impl Announcements {
         }
         let vips: BTreeSet<IpAddr> = config.rules.values().map(|rule| rule.vip.address).collect();
         let mut desired: BTreeMap<u32, BTreeSet<VipRange>> = BTreeMap::new();
+        let state = match self.links.state().await {
+            Ok(state) => state,
+            Err(error) => {
+                return tracing::warn!("finding the interfaces that VIPs are connected to: {error}");
+            }
+        };
         for vip in vips {
-            match self.links.connected_interface(vip).await {
-                Ok(Some(index)) if self.interfaces.contains(&index) => {
-                    desired.entry(index).or_default().insert(range(vip));
+            match state.connected_interface(vip) {
+                Some(link) if self.interfaces.contains(&link.index) => {
+                    desired.entry(link.index).or_default().insert(range(vip));
                 }
-                Ok(_) => {}
-                Err(error) => tracing::warn!("finding the interface that {vip} is connected to: {error}"),
+                _ => {}
             }
         }
         self.desired = desired;

@@ -32,8 +32,8 @@ impl Controller {
 
     /// Addresses of others that VIPs claim.
     pub(super) async fn claims(&self) -> Vec<String> {
-        match self.links.own_addresses().await {
-            Ok(own) => claims::warnings(&self.config, &own),
+        match self.links.state().await {
+            Ok(state) => claims::warnings(&self.config, state.own_addresses()),
             Err(error) => {
                 tracing::warn!("asking for the host's addresses: {error}");
                 Vec::new()
