@@ -17,6 +17,7 @@ impl Controller {
                 self.follow_endpoints();
             }
         }
+        self.deadlines_met_at = now;
         self.announcements.retry().await;
     }
 

@@ -11,8 +11,8 @@ use crate::plan::diff::diff;
 use crate::plan::{Inputs, Plan, PlanError, Scope as PlanScope, compile};
 
 impl Controller {
-    pub(super) fn plan_for(&self, config: &Config, scope: PlanScope<'_>) -> Result<Plan, PlanError> {
-        let inputs = Inputs {
+    pub(super) fn inputs<'a>(&'a self, config: &'a Config) -> Inputs<'a> {
+        Inputs {
             config,
             health: &self.health,
             next_hops: &self.next_hops,
@@ -21,8 +21,11 @@ impl Controller {
             probe_destination: self.settings.probe_destination,
             seed: self.settings.seed,
             limits: self.settings.limits,
-        };
-        compile(&inputs, &self.plan, scope, dataplane::now())
+        }
+    }
+
+    pub(super) fn plan_for(&self, config: &Config, scope: PlanScope<'_>) -> Result<Plan, PlanError> {
+        compile(&self.inputs(config), &self.plan, scope, dataplane::now())
     }
 
     /// History first: a number that the maps hold is never forgotten.

@@ -92,6 +92,8 @@ pub struct Controller {
     links: Links,
     /// Warnings about claimed addresses that the log has.
     told: BTreeSet<String>,
+    /// The second at which all that waits for time was last looked after.
+    deadlines_met_at: u32,
     attached: bool,
 }
 
@@ -171,6 +173,7 @@ impl Controller {
             connections,
             links: Links::new().context("asking for addresses")?,
             told: BTreeSet::new(),
+            deadlines_met_at: dataplane::now(),
             attached: false,
             settings,
         };
