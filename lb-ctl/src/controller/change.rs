@@ -8,7 +8,7 @@ use super::Controller;
 use crate::control::{ApplyOptions, ApplyReport, ControlError, resource_map};
 use crate::model::{Config, ResourcePath};
 use crate::plan::{Plan, PlanError, Scope as PlanScope};
-use crate::resources::{Applied, ChangeKind, Changes, Document, Fault, FaultKind, Owners, Resources};
+use crate::resources::{Applied, ChangeKind, Document, Fault, FaultKind, OwnedChanges, Owners, Resources};
 
 impl Controller {
     pub(super) async fn apply(
@@ -64,12 +64,12 @@ impl Controller {
 
     /// On disk when this returns: what differs from what is kept.
     fn keep(&self, resources: &Resources, owners: &Owners) -> Result<(), ControlError> {
-        let changes = Changes::between((&self.resources, &self.owners), (resources, owners));
+        let changes = OwnedChanges::between((&self.resources, &self.owners), (resources, owners));
         if changes.is_empty() {
             return Ok(());
         }
-        self.store
-            .commit(&changes)
+        let kept = self.store.propose(changes);
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(kept))
             .map_err(|error| ControlError::Internal(error.to_string()))
     }
 
