@@ -8,7 +8,7 @@ use super::Controller;
 use crate::dataplane;
 use crate::model::Config;
 use crate::plan::diff::diff;
-use crate::plan::{Inputs, Plan, PlanError, Scope as PlanScope, compile};
+use crate::plan::{BuiltTables, Inputs, Plan, PlanError, Scope as PlanScope, compile};
 
 impl Controller {
     pub(super) fn plan_for(&self, config: &Config, scope: PlanScope<'_>) -> Result<Plan, PlanError> {
@@ -21,6 +21,8 @@ impl Controller {
             probe_destination: self.settings.probe_destination,
             seed: self.settings.seed,
             limits: self.settings.limits,
+            built: &BuiltTables::default(),
+            inline_work: u64::MAX,
         };
         compile(&inputs, &self.plan, scope, dataplane::now())
     }

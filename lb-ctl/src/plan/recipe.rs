@@ -39,8 +39,14 @@ impl Recipe {
     pub(super) fn new(locality: LocalityPolicy, slots: u32, mut candidates: Vec<Candidate>) -> Self {
         candidates.sort();
         let is_maglev = locality.is_maglev();
-        let size = if is_maglev { maglev::prime_for(slots) } else { slots };
-        let parts = candidates.iter().map(|one| (one.identity, one.weight, one.member));
+        let size = if is_maglev {
+            maglev::prime_for(slots)
+        } else {
+            slots
+        };
+        let parts = candidates
+            .iter()
+            .map(|one| (one.identity, one.weight, one.member));
         let parts: Vec<(u64, u32, u32)> = parts.collect();
         Self {
             fingerprint: hasher().hash_one((is_maglev, size, parts)),
@@ -62,11 +68,15 @@ impl Recipe {
         &self.candidates
     }
 
+    /// Whether both make tables of one kind and size.
+    pub(super) fn is_alike(&self, other: &Self) -> bool {
+        self.is_maglev == other.is_maglev && self.size == other.size
+    }
+
     /// Maglev tables depend on all candidates in every slot.
     fn is_akin(&self, before: &Self) -> bool {
         !self.is_maglev
-            && !before.is_maglev
-            && self.size == before.size
+            && self.is_alike(before)
             && rendezvous::are_equal(&self.candidates) == rendezvous::are_equal(&before.candidates)
     }
 
