@@ -8,11 +8,11 @@ use super::Controller;
 use crate::dataplane;
 use crate::model::Config;
 use crate::plan::diff::diff;
-use crate::plan::{Inputs, Plan, PlanError, Scope as PlanScope, compile};
+use crate::plan::{BuiltTables, Inputs, Plan, PlanError, Scope as PlanScope, compile};
 
 impl Controller {
-    pub(super) fn inputs<'a>(&'a self, config: &'a Config) -> Inputs<'a> {
-        Inputs {
+    pub(super) fn plan_for(&self, config: &Config, scope: PlanScope<'_>) -> Result<Plan, PlanError> {
+        let inputs = Inputs {
             config,
             health: &self.health,
             next_hops: &self.next_hops,
@@ -21,11 +21,10 @@ impl Controller {
             probe_destination: self.settings.probe_destination,
             seed: self.settings.seed,
             limits: self.settings.limits,
-        }
-    }
-
-    pub(super) fn plan_for(&self, config: &Config, scope: PlanScope<'_>) -> Result<Plan, PlanError> {
-        compile(&self.inputs(config), &self.plan, scope, dataplane::now())
+            built: &BuiltTables::default(),
+            inline_work: u64::MAX,
+        };
+        compile(&inputs, &self.plan, scope, dataplane::now())
     }
 
     /// History first: a number that the maps hold is never forgotten.

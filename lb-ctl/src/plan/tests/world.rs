@@ -7,11 +7,11 @@ use crate::health::{HealthState, TargetId, machine::Weight};
 use crate::model::{
     Backend, BackendService, Config, Delivery, Endpoint, FailoverPolicy, ForwardingRule, Group,
     LocalityPolicy, Persistence, Ports, Ratio, ResourcePath, RuleProtocol, Scheme, ServiceProtocol,
-    SessionAffinity, TrackingMode, Vip,
+    SessionAffinity, TableSlots, TrackingMode, Vip,
 };
 use crate::net::{NextHop, NextHops};
 use crate::plan::{
-    Inputs, IpFamily, Limits, Plan, PlanError, ProbeDestination, Scope, ServiceKey, ServicePlan,
+    BuiltTables, Inputs, IpFamily, Limits, Plan, PlanError, ProbeDestination, Scope, ServiceKey, ServicePlan,
     ZonePrefixes, compile,
 };
 
@@ -22,8 +22,14 @@ pub(crate) const LIMITS: Limits = Limits {
     members: 256,
     backends: 256,
     table_slots: 1 << 18,
+    table_reserve: 1 << 16,
     zone_tables: 64,
     zone_prefixes: 16,
+    rules: 1024,
+    vips: 64,
+    steering: 64,
+    devices: 64,
+    probes: 256,
 };
 
 #[derive(Clone)]
@@ -36,6 +42,8 @@ pub(crate) struct World {
     pub(crate) probe_destination: ProbeDestination,
     pub(crate) seed: u128,
     pub(crate) limits: Limits,
+    pub(crate) built: BuiltTables,
+    pub(crate) inline_work: u64,
     pub(crate) now: u32,
 }
 
@@ -72,6 +80,8 @@ impl World {
             probe_destination: ProbeDestination::OwnAddress,
             seed: SEED,
             limits: LIMITS,
+            built: BuiltTables::default(),
+            inline_work: u64::MAX,
             now: 4003,
         }
     }
@@ -120,6 +130,7 @@ impl World {
                 zonal_affinity: None,
                 ha_policy: None,
                 log: None,
+                table_slots: TableSlots::all(4096),
             })
     }
 
@@ -237,11 +248,16 @@ impl World {
             probe_destination: self.probe_destination,
             seed: self.seed,
             limits: self.limits,
+            built: &self.built,
+            inline_work: self.inline_work,
         }
     }
 
+    /// Packets are quick: what an earlier plan replaced is not read any more.
     pub(crate) fn try_compile(&self, previous: &Plan) -> Result<Plan, PlanError> {
-        compile(&self.inputs(), previous, Scope::All, self.now)
+        let mut previous = previous.clone();
+        previous.forget_readers(previous.table_mark());
+        compile(&self.inputs(), &previous, Scope::All, self.now)
     }
 
     pub(crate) fn compile(&self, previous: &Plan) -> Plan {
