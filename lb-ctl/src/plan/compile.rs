@@ -26,7 +26,7 @@ use crate::net::NextHops;
 #[derive(Clone, Copy)]
 pub struct Inputs<'a> {
     pub config: &'a Config,
-    pub health: &'a BTreeMap<TargetId, HealthState>,
+    pub health: &'a HealthMap,
     pub next_hops: &'a NextHops,
     /// Where clients are, for zonal affinity.
     pub zones: &'a ZonePrefixes,
@@ -40,6 +40,9 @@ pub struct Inputs<'a> {
     /// How long selection tables may be built here and now, in nanoseconds and about; the rest is asked for.
     pub inline_work: u64,
 }
+
+/// What is known of every probed target; a copy costs nothing.
+pub type HealthMap = OrdMap<TargetId, HealthState>;
 
 /// Which services are compiled again.
 #[derive(Clone, Copy)]
@@ -194,6 +197,15 @@ impl Plan {
     pub fn due(&self, now: u32) -> Vec<ServiceKey> {
         let due = self.deadlines().filter(|(_, deadline)| now >= *deadline);
         due.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Whether the plan gives out a number that is free in `kept`.
+    pub fn gives_numbers_beyond(&self, kept: &Self) -> bool {
+        let (ours, theirs) = (&self.space, &kept.space);
+        ours.services.go_beyond(&theirs.services)
+            || ours.members.go_beyond(&theirs.members)
+            || ours.steering.go_beyond(&theirs.steering)
+            || ours.free_zones.go_beyond(&theirs.free_zones)
     }
 
     /// All tables that have been replaced up to now.

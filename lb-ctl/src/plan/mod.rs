@@ -28,7 +28,7 @@ mod unclaimed;
 mod zonal;
 mod zones;
 
-pub use compile::{Inputs, Plan, Scope, compile, compile_what_fits};
+pub use compile::{HealthMap, Inputs, Plan, Scope, compile, compile_what_fits};
 pub use limits::{LeftOut, Limits, PlanError};
 pub use members::{EndpointId, MemberPlan, MemberStatus};
 pub use pending::{BuiltTables, Pending};

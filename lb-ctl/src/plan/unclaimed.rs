@@ -29,7 +29,7 @@ pub(super) struct Unclaimed {
 
 impl Plan {
     /// Finds what `actual` holds beyond the adopted history, and reserves it.
-    pub(super) fn reserve_unclaimed(&mut self, actual: &Contents) {
+    pub fn reserve_unclaimed(&mut self, actual: &Contents) {
         let known = self.known_members();
         let mut unclaimed = Unclaimed::default();
         for (number, held) in &actual.services {

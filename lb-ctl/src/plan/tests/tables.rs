@@ -62,9 +62,7 @@ const LOCALITIES: [LocalityPolicy; 4] = [
 ];
 
 fn give_weights(world: &mut World) {
-    for (weight, state) in world.health.values_mut().enumerate() {
-        state.weight.value = weight as u32 % 4;
-    }
+    world.set_weights(|position| position as u32 % 4);
 }
 
 proptest! {
@@ -116,9 +114,7 @@ fn another_seed_is_another_table() {
 fn shares_follow_weights() {
     for locality in [LocalityPolicy::WeightedMaglev, LocalityPolicy::WeightedRendezvous] {
         let mut world = world(locality, &addresses(3));
-        for (weight, state) in [100, 300, 600].into_iter().zip(world.health.values_mut()) {
-            state.weight.value = weight;
-        }
+        world.set_weights(|position| [100, 300, 600][position]);
         let plan = world.compile(&Plan::default());
         let slots = slots(&plan, "web");
         for (address, share) in addresses(3).iter().zip([0.1, 0.3, 0.6]) {
@@ -207,9 +203,7 @@ fn a_table_is_written_again_only_when_it_changes() {
     ));
     assert_eq!(offset(&plan, "web"), offset(&again, "web"));
     // Equal weights in another unit, another policy, another next hop: the same slots.
-    for state in world.health.values_mut() {
-        state.weight.value = 500;
-    }
+    world.set_weights(|_| 500);
     world.service("web").draining_timeout_sec = 77;
     let next = world.compile(&plan);
     assert!(is_same(&next));

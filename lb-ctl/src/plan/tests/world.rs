@@ -1,6 +1,5 @@
 //! Inputs that are easy to write and to change.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::health::{HealthState, TargetId, machine::Weight};
@@ -11,6 +10,7 @@ use crate::model::{
 };
 use crate::net::{NextHop, NextHops};
 use crate::plan::{
+    HealthMap,
     BuiltTables, Inputs, IpFamily, Limits, Plan, PlanError, ProbeDestination, Scope, ServiceKey, ServicePlan,
     ZonePrefixes, compile,
 };
@@ -35,7 +35,7 @@ pub(crate) const LIMITS: Limits = Limits {
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) config: Config,
-    pub(crate) health: BTreeMap<TargetId, HealthState>,
+    pub(crate) health: HealthMap,
     pub(crate) next_hops: NextHops,
     pub(crate) zones: ZonePrefixes,
     pub(crate) gue_port: u16,
@@ -73,7 +73,7 @@ impl World {
     pub(crate) fn new() -> Self {
         Self {
             config: Config::default(),
-            health: BTreeMap::new(),
+            health: HealthMap::new(),
             next_hops: NextHops::new(),
             zones: ZonePrefixes::new(),
             gue_port: 6080,
@@ -236,6 +236,15 @@ impl World {
             .get_mut(&target(ip(address)))
             .expect("a known address");
         state.weight = weight;
+    }
+
+    /// Of every endpoint, by its position in the order of addresses.
+    pub(crate) fn set_weights(&mut self, weight: impl Fn(usize) -> u32) {
+        let targets: Vec<TargetId> = self.health.keys().cloned().collect();
+        for (position, target) in targets.iter().enumerate() {
+            let state = self.health.get_mut(target).expect("a known target");
+            state.weight.value = weight(position);
+        }
     }
 
     pub(crate) fn inputs(&self) -> Inputs<'_> {
