@@ -14,15 +14,15 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 pub(super) use self::asker::Asker;
-pub(super) use self::prepare::{FilesRead, Ground, Prepared};
 use self::prepare::tell;
+pub(super) use self::prepare::{FilesRead, Ground, Prepared};
 use super::Controller;
 use super::troubles::Subject;
 use super::work::Done;
 use crate::control::{ApplyOptions, ControlError, ResourceMap, resource_map};
 use crate::model::{Config, ResourcePath};
 use crate::plan::{Plan, ServiceKey};
-use crate::resources::{Document, OwnedChanges, Owners, Resources, StoreError, Stored};
+use crate::resources::{Document, OwnedChanges, Owners, Resources, StoreError, Stored, TableRoom};
 
 /// How long an answer waits for the maps. The change stays, and is tried on.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
@@ -32,6 +32,10 @@ pub(super) enum Change {
     Apply(Vec<Document>, ApplyOptions),
     Delete(ResourcePath),
     SetIamPolicy(ResourcePath, Value),
+    /// How large a service's tables are.
+    TableSlots(ResourcePath, u32),
+    /// Sizes that were never kept are kept from now on.
+    KeepTableSizes,
     /// The files of `--config` may say something new.
     Files,
 }
@@ -86,9 +90,9 @@ impl Changes {
 
 impl InForce {
     /// What a store holds. What can't be understood of it stays stored and has no effect.
-    pub(super) fn of_store(stored: Stored) -> Self {
+    pub(super) fn of_store(stored: Stored, room: &TableRoom) -> Self {
         let resources = stored.resources;
-        let config = match resources.config() {
+        let config = match resources.config_within(room) {
             Ok((config, _)) => config,
             Err(faults) => {
                 for fault in faults {
@@ -202,7 +206,11 @@ impl Controller {
                 .unwrap_or_else(|| self.in_force.config.clone()),
             published: prepared.published.clone(),
         };
-        prepared.built.iter().cloned().for_each(|built| self.built.insert(built));
+        prepared
+            .built
+            .iter()
+            .cloned()
+            .for_each(|built| self.built.insert(built));
         self.go_to(next, prepared.config.is_some());
     }
 
@@ -243,7 +251,8 @@ impl Controller {
         else {
             return;
         };
-        self.plan = applying.plan_before.clone();
+        let refused = std::mem::replace(&mut self.plan, applying.plan_before.clone());
+        self.plan.go_on_marking(&refused);
         // Packets may have met numbers that only the refused plan gave out.
         self.plan.reserve_unclaimed(held);
         self.go_to(applying.before.clone(), true);
@@ -275,9 +284,7 @@ impl Controller {
                 let new = applying.new.clone();
                 self.put_in_force(&new);
                 self.troubles.set(Subject::Store, error.to_string());
-                format!(
-                    "the change is stored, and the kernel refuses it, which is tried again: {reason}"
-                )
+                format!("the change is stored, and the kernel refuses it, which is tried again: {reason}")
             }
         };
         self.follow_endpoints();

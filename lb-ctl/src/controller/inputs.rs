@@ -64,7 +64,13 @@ pub(super) fn inputs<'a>(
 
 impl Snapshot {
     pub(super) fn inputs(&self) -> Inputs<'_> {
-        inputs(&self.settings, &self.config, &self.health, &self.next_hops, &self.built)
+        inputs(
+            &self.settings,
+            &self.config,
+            &self.health,
+            &self.next_hops,
+            &self.built,
+        )
     }
 
     /// The tables that a configuration needs, or why it does not fit the data plane. Takes the processor for as long as

@@ -59,6 +59,7 @@ impl Controller {
             endpoints: endpoints.len(),
             healthy_endpoints: endpoints.values().filter(|healthy| **healthy).count(),
             flow_slots: self.maps.flows().slots(),
+            tables: self.table_views(),
             default_place: views::DefaultPlace {
                 project: self.settings.scope.project.clone(),
                 region: self.settings.scope.region.clone(),
@@ -118,6 +119,7 @@ impl Controller {
         });
         let mut warnings: Vec<String> = unresolved.collect();
         warnings.extend(self.claims());
+        warnings.extend(self.coarse_shares());
         warnings.sort();
         warnings.dedup();
         warnings
@@ -150,10 +152,7 @@ impl Controller {
         flows: &BTreeMap<u32, u64>,
     ) -> Result<views::ServiceStats, ControlError> {
         let backend = |(id, member): (&EndpointId, &MemberPlan)| {
-            let counter = self
-                .maps
-                .member_counter(member.number)
-                .map_err(internal)?;
+            let counter = self.maps.member_counter(member.number).map_err(internal)?;
             Ok(views::BackendStats {
                 group: id.group.clone(),
                 instance: id.instance.clone(),
@@ -324,7 +323,11 @@ impl Controller {
     }
 
     fn probe_port(&self, service: &BackendService) -> Option<u16> {
-        let check = self.in_force.config.health_checks.get(service.health_check.as_ref()?)?;
+        let check = self
+            .in_force
+            .config
+            .health_checks
+            .get(service.health_check.as_ref()?)?;
         Some(check.probe.port())
     }
 }

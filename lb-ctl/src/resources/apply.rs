@@ -92,7 +92,9 @@ impl Resources {
         let mut report = Report::default();
         let mut drafts = new_drafts(documents, scope, &mut report);
         let sources = sources_of(&drafts);
-        let places = drafts.iter().map(|(path, draft)| (path.clone(), draft.json_path().to_owned()));
+        let places = drafts
+            .iter()
+            .map(|(path, draft)| (path.clone(), draft.json_path().to_owned()));
         let places = places.collect();
         let named: BTreeSet<ResourcePath> = sources.keys().cloned().collect();
         self.keep_members(&mut drafts);
@@ -109,8 +111,9 @@ impl Resources {
             return Err(sorted(report.faults));
         }
         let mut resources = self.next(&drafts, now);
-        resources.put_sizes(&mut config);
+        resources.put_sizes(&mut config, room);
         resources.decide_sizes(self, &mut config, room);
+        resources.keep_sizes(&config);
         tables::check_room(self, &config, &drafts, room, &mut report);
         if !report.faults.is_empty() {
             return Err(sorted(report.faults));
@@ -129,11 +132,16 @@ impl Resources {
 
     /// The model, and what is worth telling about it.
     pub fn config(&self) -> Result<(Config, Vec<Warning>), Vec<Fault>> {
+        self.config_within(&TableRoom::default())
+    }
+
+    /// The same, where tables exist whose size was never decided.
+    pub fn config_within(&self, room: &TableRoom) -> Result<(Config, Vec<Warning>), Vec<Fault>> {
         let mut report = Report::default();
         let drafts = self.drafts(&mut report);
         rules::check(&drafts, &mut report);
         let mut config = config::build(&drafts, &mut report);
-        self.put_sizes(&mut config);
+        self.put_sizes(&mut config, room);
         if report.faults.is_empty() {
             tables::warn_of_coarse_shares(&config, &drafts, &mut report);
             Ok((config, report.warnings))
@@ -197,7 +205,7 @@ impl Resources {
             let kind = match (self.all.get(path), next.all.get(path)) {
                 (None, _) => ChangeKind::Created,
                 (_, None) => ChangeKind::Deleted,
-                (before, after) if before == after => ChangeKind::Unchanged,
+                (Some(before), Some(after)) if before.says_what(after) => ChangeKind::Unchanged,
                 _ => ChangeKind::Updated,
             };
             (kind != ChangeKind::Unchanged || named.contains(path)).then(|| Change {

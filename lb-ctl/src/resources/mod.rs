@@ -46,3 +46,4 @@ pub use store::{
     ResourceStore, StoreError, StoreId, StoreState, Stored,
 };
 pub use tables::{DefaultSlots, TableRoom, coarse_shares};
+pub(crate) use tables::{is_size as is_table_size, sizes as table_sizes};

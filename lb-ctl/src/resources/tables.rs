@@ -9,9 +9,7 @@ use super::draft::{Drafts, Report};
 use super::fault::{Fault, FaultKind};
 use super::kind::Kind;
 use super::set::{Resource, Resources};
-use crate::model::{
-    BackendService, Config, HeldSizes, ResourcePath, TableDemand, TableSlots, larger_pool,
-};
+use crate::model::{BackendService, Config, HeldSizes, ResourcePath, TableDemand, TableSlots, larger_pool};
 
 /// `[tables] default-slots`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +30,8 @@ pub struct TableRoom {
     pub default_slots: DefaultSlots,
     /// Zones that clients are known to be in.
     pub zones: BTreeSet<String>,
+    /// Tables of services whose size was never decided, because an older version made them.
+    pub held: BTreeMap<ResourcePath, HeldSizes>,
 }
 
 impl Default for TableRoom {
@@ -42,6 +42,7 @@ impl Default for TableRoom {
             reserve: u32::MAX / 4,
             default_slots: DefaultSlots::Auto,
             zones: BTreeSet::new(),
+            held: BTreeMap::new(),
         }
     }
 }
@@ -71,15 +72,22 @@ impl TableRoom {
 const CHOICE: [u32; 3] = [SIZES[2], SIZES[1], SIZES[0]];
 
 impl Resources {
-    /// Puts the sizes that are kept beside the services into the model. A service of an older store has those that it
-    /// had then: they followed the number of its endpoints.
-    pub(super) fn put_sizes(&self, config: &mut Config) {
+    /// Puts the sizes that are kept beside the services into the model. A service of an older store has those of its
+    /// tables that are there; what is not there had a size that followed the number of endpoints.
+    pub(super) fn put_sizes(&self, config: &mut Config, room: &TableRoom) {
+        let undecided = |path: &ResourcePath, service: &BackendService| {
+            let sizes = TableSlots::by_count(config, service);
+            match room.held.get(path) {
+                Some(held) => sizes.with_held(held),
+                None => sizes,
+            }
+        };
         let sizes: Vec<(ResourcePath, TableSlots)> = config
             .services
             .iter()
             .map(|(path, service)| {
                 let kept = self.get(path).and_then(|resource| resource.table_slots.clone());
-                (path.clone(), kept.unwrap_or_else(|| TableSlots::by_count(config, service)))
+                (path.clone(), kept.unwrap_or_else(|| undecided(path, service)))
             })
             .collect();
         for (path, slots) in sizes {
@@ -91,7 +99,7 @@ impl Resources {
 
     /// Decides for the services that were not there before. Those that come together are of one size, so that it does
     /// not depend on their names.
-    pub(super) fn decide_sizes(&mut self, before: &Self, config: &mut Config, room: &TableRoom) {
+    pub(super) fn decide_sizes(&self, before: &Self, config: &mut Config, room: &TableRoom) {
         let new: Vec<ResourcePath> = config
             .services
             .keys()
@@ -121,31 +129,31 @@ impl Resources {
                 shrink_to_reserve(config, &new, room);
             }
         }
-        for path in new {
-            let slots = config.services.get(&path).map(|service| service.table_slots.clone());
-            if let Some(resource) = self.all.get_mut(&path) {
-                resource.table_slots = slots;
-            }
-        }
     }
 
     fn is_new_service(&self, before: &Self, path: &ResourcePath) -> bool {
         let id = |resource: &Resource| resource.value.get("id").cloned();
         let (before, after) = (before.get(path).and_then(id), self.get(path).and_then(id));
-        before != after && self.get(path).is_some_and(|resource| resource.table_slots.is_none())
+        before != after
+            && self
+                .get(path)
+                .is_some_and(|resource| resource.table_slots.is_none())
     }
 
-    /// What the daemon knows of tables that exist, in the place of what is assumed of services whose size was never
-    /// decided. From then on it is kept.
-    pub fn settle_sizes(&mut self, config: &mut Config, held: impl Fn(&ResourcePath) -> HeldSizes) {
-        let undecided = self.all.iter_mut().filter(|(_, resource)| {
-            resource.kind == Kind::BackendService && resource.table_slots.is_none()
-        });
-        for (path, resource) in undecided {
-            if let Some(service) = config.services.get_mut(path) {
-                let slots = std::mem::take(&mut service.table_slots).with_held(&held(path));
-                service.table_slots = slots.clone();
-                resource.table_slots = Some(slots);
+    /// Services whose size was never decided.
+    pub fn undecided_sizes(&self) -> impl Iterator<Item = &ResourcePath> {
+        let services = self.of_kind(Kind::BackendService);
+        let undecided = services.filter(|(_, resource)| resource.table_slots.is_none());
+        undecided.map(|(path, _)| path)
+    }
+
+    /// From now on the sizes that the model has are kept.
+    pub fn keep_sizes(&mut self, config: &Config) {
+        for (path, resource) in &mut self.all {
+            if resource.table_slots.is_none()
+                && let Some(service) = config.services.get(path)
+            {
+                resource.table_slots = Some(service.table_slots.clone());
             }
         }
     }
@@ -159,16 +167,22 @@ impl Resources {
     ) -> Result<(Self, Config), Vec<Fault>> {
         let fault = |kind, reason: String| vec![Fault::of_resource(path, kind, reason)];
         let mut next = self.clone();
-        let Some(resource) = next.all.get_mut(path).filter(|resource| resource.kind == Kind::BackendService)
+        let Some(resource) = next
+            .all
+            .get_mut(path)
+            .filter(|resource| resource.kind == Kind::BackendService)
         else {
-            return Err(fault(FaultKind::NotFound, format!("The resource '{path}' was not found")));
+            return Err(fault(
+                FaultKind::NotFound,
+                format!("The resource '{path}' was not found"),
+            ));
         };
-        if !SIZES.contains(&slots) {
+        if !is_size(slots) {
             let reason = format!("{slots} is no size of a selection table: {}", sizes());
             return Err(fault(FaultKind::Invalid, reason));
         }
         resource.table_slots = Some(TableSlots::all(slots));
-        let (mut config, _) = self.config()?;
+        let (mut config, _) = self.config_within(room)?;
         let demand = |config: &Config| room.demand(config).get(path).copied();
         let before = demand(&config);
         if let Some(service) = config.services.get_mut(path) {
@@ -205,7 +219,11 @@ fn shrink_to_reserve(config: &mut Config, new: &[ResourcePath], room: &TableRoom
     }
 }
 
-/// "4,096, 16,384, …".
+pub(crate) fn is_size(slots: u32) -> bool {
+    SIZES.contains(&slots)
+}
+
+/// "it is one of 4096, 16384, …".
 pub(crate) fn sizes() -> String {
     let sizes: Vec<String> = SIZES.iter().map(u32::to_string).collect();
     format!("it is one of {}", sizes.join(", "))
@@ -220,7 +238,11 @@ fn refusal(demand: &TableDemand, total: u64, room: &TableRoom) -> Option<String>
     let TableRoom { slots, reserve, .. } = room;
     let way_out = "raise --table-slots (`table-slots` in the settings file), or have services made with smaller tables \
                    (`[tables] default-slots`; `lb-ctl backend-services set-table-slots` for one that is there)";
-    let TableDemand { tables, slots: own, at_once } = demand;
+    let TableDemand {
+        tables,
+        slots: own,
+        at_once,
+    } = demand;
     if total > room.capacity() {
         Some(format!(
             "its {tables} selection tables take {own} slots, which don't fit: of {slots} slots {reserve} are the reserve \
@@ -247,10 +269,16 @@ pub(super) fn check_room(
 ) {
     let after = room.demand(config);
     let total: u64 = after.values().map(|demand| demand.slots).sum();
-    if after.values().all(|demand| refusal(demand, total, room).is_none()) {
+    if after
+        .values()
+        .all(|demand| refusal(demand, total, room).is_none())
+    {
         return;
     }
-    let known = before.config().map(|(config, _)| config).unwrap_or_default();
+    let known = before
+        .config_within(room)
+        .map(|(config, _)| config)
+        .unwrap_or_default();
     let known = room.demand(&known);
     for (path, demand) in after {
         let is_more = known.get(path).is_none_or(|before| grows(before, &demand));
@@ -266,9 +294,15 @@ pub(super) fn check_room(
 fn culprit<'a>(path: &'a ResourcePath, config: &'a Config, drafts: &Drafts) -> &'a ResourcePath {
     let is_new = |path: &&ResourcePath| drafts.get(*path).is_some_and(|draft| draft.is_new);
     let rules = config.rules.values().filter(|rule| rule.service == *path);
-    let groups = config.services.get(path).into_iter().flat_map(|service| &service.backends);
+    let groups = config
+        .services
+        .get(path)
+        .into_iter()
+        .flat_map(|service| &service.backends);
     let all = [path].into_iter();
-    let all = all.chain(rules.map(|rule| &rule.path)).chain(groups.map(|backend| &backend.group));
+    let all = all
+        .chain(rules.map(|rule| &rule.path))
+        .chain(groups.map(|backend| &backend.group));
     all.into_iter().find(is_new).unwrap_or(path)
 }
 
@@ -284,7 +318,9 @@ pub fn coarse_shares(config: &Config, service: &BackendService) -> Option<String
         true => format!("one slot, or {:.0} %", 100.0 / each.max(1.0)),
         false => format!("about {:.0} %", 100.0 / each.sqrt()),
     };
-    let enough = SIZES.iter().find(|size| **size as usize >= endpoints * SLOTS_EACH as usize);
+    let enough = SIZES
+        .iter()
+        .find(|size| **size as usize >= endpoints * SLOTS_EACH as usize);
     let more = enough.unwrap_or(&SIZES[3]);
     let advice = match *more > slots {
         true => format!(
