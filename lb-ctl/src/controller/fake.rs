@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -86,6 +86,10 @@ impl Maps for MemoryMaps {
     fn reader(&self) -> Arc<dyn Fn() -> anyhow::Result<Contents> + Send + Sync> {
         let maps = self.maps.clone();
         Arc::new(move || Ok(locked(&maps).contents()))
+    }
+
+    fn barrier(&self) -> Arc<dyn Fn() -> std::io::Result<()> + Send + Sync> {
+        Arc::new(|| Ok(()))
     }
 
     fn incarnation(&self) -> u32 {
@@ -212,27 +216,33 @@ impl Attachments for Hooks {
     }
 }
 
-/// A clock that the test sets.
-#[derive(Clone, Default)]
-pub(crate) struct SetClock(Arc<AtomicU32>);
+/// The test can put it forward; else it goes as the runtime's does.
+#[derive(Clone)]
+pub(crate) struct SetClock {
+    begin: Arc<AtomicU32>,
+    started: tokio::time::Instant,
+}
 
 impl SetClock {
     pub(crate) fn at(second: u32) -> Self {
-        Self(Arc::new(AtomicU32::new(second)))
+        Self {
+            begin: Arc::new(AtomicU32::new(second)),
+            started: tokio::time::Instant::now(),
+        }
     }
 
-    pub(crate) fn pass(&self, seconds: u32) -> u32 {
-        self.0.fetch_add(seconds, Ordering::Relaxed) + seconds
+    pub(crate) fn pass(&self, seconds: u32) {
+        self.begin.fetch_add(seconds, Ordering::Relaxed);
     }
 }
 
 impl Clock for SetClock {
     fn now(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+        self.begin.load(Ordering::Relaxed) + self.started.elapsed().as_secs() as u32
     }
 }
 
-/// Builds tables when the test lets it.
+/// Lets nobody through while it is closed.
 #[derive(Clone)]
 pub(crate) struct Gate(watch::Sender<bool>);
 
@@ -256,11 +266,39 @@ impl Gate {
     }
 }
 
-impl Workshop for Gate {
+/// Builds tables; the test can hold the next one.
+#[derive(Clone, Default)]
+pub(crate) struct Bench {
+    holds_next: Arc<AtomicBool>,
+    held: Arc<AtomicBool>,
+    gate: Gate,
+}
+
+impl Bench {
+    pub(crate) fn hold_next(&self) {
+        self.gate.close();
+        self.holds_next.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn holds(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn let_go(&self) {
+        self.gate.open();
+    }
+}
+
+impl Workshop for Bench {
     fn build(&self, build: TableBuild) -> BoxFuture<'static, BuiltTable> {
-        let gate = self.clone();
+        let bench = self.clone();
+        let is_held = self.holds_next.swap(false, Ordering::Relaxed);
         Box::pin(async move {
-            gate.pass().await;
+            if is_held {
+                bench.held.store(true, Ordering::Relaxed);
+                bench.gate.pass().await;
+                bench.held.store(false, Ordering::Relaxed);
+            }
             build.run()
         })
     }
@@ -298,7 +336,7 @@ pub(crate) struct Stage {
     pub(crate) checks: ToldChecks,
     pub(crate) hooks: Hooks,
     pub(crate) clock: SetClock,
-    pub(crate) builds: Gate,
+    pub(crate) builds: Bench,
     pub(crate) notes: Notes,
     pub(crate) store: MemoryStore,
     _stop: watch::Sender<bool>,
@@ -316,7 +354,7 @@ impl Stage {
         let network = StillNetwork::new(network());
         let (checks, health_events) = ToldChecks::new();
         let (hooks, clock) = (Hooks::default(), SetClock::at(BEGIN));
-        let (builds, notes) = (Gate::default(), Notes::default());
+        let (builds, notes) = (Bench::default(), Notes::default());
         let parts = Parts {
             settings: settings(),
             stored: store.load().expect("memory is read"),

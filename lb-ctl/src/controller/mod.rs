@@ -141,6 +141,10 @@ pub struct Controller {
     behind: bool,
     /// The maps are being read back after a failure.
     reading: bool,
+    /// Somebody waits for the last reader of tables that were replaced.
+    awaits_readers: bool,
+    /// Nobody can tell when that is gone, so tables wait for their time.
+    readers_unknown: bool,
     maps_retry: Backoff,
     keep_retry: Backoff,
     comparison: Comparison,
@@ -245,6 +249,8 @@ impl Controller {
             pending_since: BTreeMap::new(),
             behind: false,
             reading: false,
+            awaits_readers: false,
+            readers_unknown: false,
             maps_retry: Backoff::default(),
             keep_retry: Backoff::default(),
             interfaces: Interfaces::default(),
@@ -309,6 +315,8 @@ impl Controller {
     /// Runs until `stop` says so. Returns whether the data plane is still attached: then it goes on forwarding.
     pub async fn run(mut self, mut events: Events, mut stop: watch::Receiver<bool>) -> bool {
         let mut network = self.network.state();
+        // It may have changed since the start looked at it.
+        network.mark_changed();
         let mut second = tokio::time::interval(SECOND);
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
         loop {
@@ -360,6 +368,7 @@ impl Controller {
             Done::Reverted(result) => self.on_reverted(result),
             Done::Kept(result) => self.on_kept(result),
             Done::Built(service, tables) => self.on_built(service, tables),
+            Done::Unread(mark, result) => self.on_unread(mark, result),
             Done::Held(held) => self.on_held(held),
             Done::Verified(verified) => self.on_verified(*verified),
         }

@@ -47,6 +47,10 @@ impl Maps for KernelMaps {
         Arc::new(move || maps.read())
     }
 
+    fn barrier(&self) -> Arc<dyn Fn() -> std::io::Result<()> + Send + Sync> {
+        Arc::new(dataplane::wait_for_readers)
+    }
+
     fn incarnation(&self) -> u32 {
         self.maps.incarnation()
     }

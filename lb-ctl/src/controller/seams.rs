@@ -27,6 +27,10 @@ pub trait Maps: Send {
     /// Reads everything, on any thread, while operations go on.
     fn reader(&self) -> Arc<dyn Fn() -> anyhow::Result<Contents> + Send + Sync>;
 
+    /// Waits until no packet is judged any more by what the maps held when it was called. Blocks; an error where nobody
+    /// can tell.
+    fn barrier(&self) -> Arc<dyn Fn() -> std::io::Result<()> + Send + Sync>;
+
     /// Tells one life of the maps from another.
     fn incarnation(&self) -> u32;
 

@@ -11,7 +11,7 @@ use super::verify::Verified;
 use super::history::KeepError;
 use crate::control::ControlError;
 use crate::model::ResourcePath;
-use crate::plan::BuiltTable;
+use crate::plan::{BuiltTable, TableMark};
 use crate::plan::contents::Contents;
 use crate::resources::StoreError;
 
@@ -27,6 +27,8 @@ pub(super) enum Done {
     Kept(Result<(), KeepError>),
     /// The tables that a service waits for.
     Built(ResourcePath, Vec<BuiltTable>),
+    /// No packet reads tables that had been replaced by then; an error if nobody can tell.
+    Unread(TableMark, std::io::Result<()>),
     /// What the maps hold.
     Held(Held),
     /// The same, because somebody asked.

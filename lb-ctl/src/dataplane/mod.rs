@@ -8,6 +8,7 @@ mod link_info;
 mod load;
 mod mapped;
 mod pin;
+mod readers;
 mod tuple;
 
 pub use attach::{AttachError, Attached, PinnedLinkState, XdpMode};
@@ -16,6 +17,7 @@ pub use fragments::FragmentMemory;
 pub use kernel::{ApplyError, MapSet};
 pub use load::{LoadError, LoadOptions, Program, Sizes, object, object_can_trace, object_is_embedded};
 pub use pin::{PinDirectory, detach_offline};
+pub use readers::wait_for_readers;
 pub use tuple::{TrackedTuple, is_of_slot};
 
 /// What a loaded program, of whomever, is called; nothing if it has no name or is gone.
