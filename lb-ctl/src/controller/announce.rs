@@ -1,20 +1,20 @@
 //! Which VIPs the balancer answers for, and on which interfaces: those on a prefix that is connected there.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::collections::BTreeSet;
 
 use anyhow::Context as _;
 
 use super::Settings;
 use crate::model::Config;
-use crate::net::{Announcer, Links, VipRange};
+use crate::net::{Announcer, Desired, Links};
+use crate::plan::announce::{self, AnnounceInputs};
 
 pub(super) struct Announcements {
     links: Links,
     announcer: Announcer,
     enabled: bool,
     interfaces: BTreeSet<u32>,
-    desired: BTreeMap<u32, BTreeSet<VipRange>>,
+    desired: Desired,
     /// Interfaces that could not be answered on, told of once.
     failed: bool,
 }
@@ -26,32 +26,25 @@ impl Announcements {
             announcer: Announcer::new(),
             enabled: settings.announce,
             interfaces: settings.interfaces.iter().map(|(_, index)| *index).collect(),
-            desired: BTreeMap::new(),
+            desired: Desired::default(),
             failed: false,
         })
     }
 
     pub(super) async fn update(&mut self, config: &Config) {
-        if !self.enabled {
-            return;
-        }
-        let vips: BTreeSet<IpAddr> = config.rules.values().map(|rule| rule.vip.address).collect();
-        let mut desired: BTreeMap<u32, BTreeSet<VipRange>> = BTreeMap::new();
-        let state = match self.links.state().await {
-            Ok(state) => state,
+        let network = match self.links.state().await {
+            Ok(network) => network,
             Err(error) => {
                 return tracing::warn!("finding the interfaces that VIPs are connected to: {error}");
             }
         };
-        for vip in vips {
-            match state.connected_interface(vip) {
-                Some(link) if self.interfaces.contains(&link.index) => {
-                    desired.entry(link.index).or_default().insert(range(vip));
-                }
-                _ => {}
-            }
-        }
-        self.desired = desired;
+        let inputs = AnnounceInputs {
+            network: &network,
+            interfaces: &self.interfaces,
+            enabled: self.enabled,
+            repeat: None,
+        };
+        self.desired = announce::Announcements::new(&announce::vips(config), &inputs).desired;
         self.set();
     }
 
@@ -68,14 +61,5 @@ impl Announcements {
             tracing::warn!("answering for VIPs: {error}");
         }
         self.failed = !errors.is_empty();
-    }
-}
-
-/// An IPv6 rule that names a /96 is answered for as a whole; one that names an address, for that address, because
-/// the rest of its /96 may well be neighbours.
-fn range(vip: IpAddr) -> VipRange {
-    match vip {
-        IpAddr::V6(address) if address.octets()[12..] == [0; 4] => VipRange::whole_96(address),
-        _ => VipRange::host(vip),
     }
 }
