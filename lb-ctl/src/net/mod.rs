@@ -27,7 +27,7 @@ pub use announce::{
 pub use links::{Link, Links, XdpAttachment, XdpMode};
 pub use mark::Mark;
 pub use next_hop::{MacAddr, NextHop, NextHops};
-pub use probe_device::ProbeDevice;
+pub use probe_device::{ProbeDevice, ProbeWay, WayState};
 pub use state::{Following, NetworkState, Trouble};
 pub use watcher::NetWatcher;
 
