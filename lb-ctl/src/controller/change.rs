@@ -68,6 +68,9 @@ impl Controller {
         if changes.is_empty() {
             return Ok(());
         }
+        if let Some(reason) = &self.frozen {
+            return Err(ControlError::Internal(reason.clone()));
+        }
         let kept = self.store.propose(changes);
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(kept))
             .map_err(|error| ControlError::Internal(error.to_string()))
@@ -126,8 +129,10 @@ impl Controller {
         self.published
             .send_replace(Arc::new(resource_map(&self.resources)));
         let installed = self.install(plan);
-        let inherited = heirs.iter().map(|heir| (heir, self.health.get(heir)));
-        self.history.save_health(inherited);
+        let inherited = heirs
+            .iter()
+            .map(|heir| (heir.clone(), self.health.get(heir).cloned()));
+        self.keep_health(inherited.collect());
         self.follow_endpoints();
         installed.map_err(|error| ControlError::Internal(format!("{error:#}")))
     }

@@ -66,7 +66,7 @@ impl Controller {
         for target in &gone {
             self.health.remove(target);
         }
-        self.history.save_health(gone.iter().map(|target| (target, None)));
+        self.keep_health(gone.into_iter().map(|target| (target, None)).collect());
         self.checker
             .set_targets(index::health_targets(&self.config, &self.index));
         self.watch_endpoints();
@@ -94,10 +94,10 @@ impl Controller {
                 tracing::debug!("{} is {state}: {detail}", event.target.address);
             }
             touched.extend(services.iter().cloned());
-            known.push((&event.target, Some(&event.state)));
+            known.push((event.target.clone(), Some(event.state.clone())));
         }
         self.recompile(PlanScope::Services(&touched));
-        self.history.save_health(known);
+        self.keep_health(known);
     }
 
     pub(super) fn on_next_hops(&mut self, known: Arc<NextHops>) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::Controller;
+use super::{Controller, HealthChanges, KeepError, Keeper as _};
 use crate::dataplane;
 use crate::model::Config;
 use crate::plan::diff::diff;
@@ -30,7 +30,10 @@ impl Controller {
 
     /// History first: a number that the maps hold is never forgotten.
     pub(super) fn install(&mut self, plan: Plan) -> anyhow::Result<()> {
-        self.history.save_plan(&plan, self.program.maps.incarnation())?;
+        if self.frozen.is_some() {
+            return Ok(());
+        }
+        self.keep_history(&plan, HealthChanges::new())?;
         let operations = diff(&self.actual, &plan.contents);
         if !operations.is_empty() {
             tracing::debug!("{} map operations", operations.len());
@@ -51,6 +54,17 @@ impl Controller {
         }
         self.publish_probe_paths();
         Ok(())
+    }
+
+    pub(super) fn keep_history(&mut self, plan: &Plan, health: HealthChanges) -> Result<(), KeepError> {
+        let kept = self.history.save(plan, health);
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(kept))
+    }
+
+    pub(super) fn keep_health(&mut self, health: HealthChanges) {
+        if let Err(error) = self.keep_history(&self.plan.clone(), health) {
+            tracing::warn!("{error}");
+        }
     }
 
     /// Not before the maps hold the records of the paths.

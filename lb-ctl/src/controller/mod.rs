@@ -24,7 +24,7 @@ use anyhow::Context as _;
 use tokio::sync::{Notify, mpsc, watch};
 
 pub use self::handle::Handle;
-pub use self::history::{History, kept_seed};
+pub use self::history::{HealthChanges, History, HistoryPlace, KeepError, Keeper, KeeperState, kept_seed};
 
 use self::announce::Announcements;
 use self::files::Files;
@@ -95,6 +95,7 @@ pub struct Controller {
     /// The second at which all that waits for time was last looked after.
     deadlines_met_at: u32,
     attached: bool,
+    frozen: Option<String>,
 }
 
 /// What wakes the controller.
@@ -122,6 +123,8 @@ pub struct Parts {
     pub history: History,
     /// What the log of connections is told.
     pub connections: Publisher,
+    /// Why nothing may be changed.
+    pub frozen: Option<String>,
 }
 
 impl Controller {
@@ -139,9 +142,10 @@ impl Controller {
             probe_device,
             mut history,
             connections,
+            frozen,
         } = parts;
         let actual = program.maps.read().context("reading the maps back")?;
-        let plan = history.adopt(program.maps.incarnation(), &actual);
+        let plan = history.adopt(&actual);
         let health = history.health();
         let (probe_paths, paths) = watch::channel(Some(Arc::default()));
         let prober = EndpointProber::new(settings.probe_mark.value, paths);
@@ -175,6 +179,7 @@ impl Controller {
             told: BTreeSet::new(),
             deadlines_met_at: dataplane::now(),
             attached: false,
+            frozen,
             settings,
         };
         controller.load(from_files).await?;

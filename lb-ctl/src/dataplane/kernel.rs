@@ -10,7 +10,7 @@ use aya::maps::{HashMap, MapData, PerCpuArray};
 use imbl::OrdMap;
 use lb_common::layout::{
     AddressKey, Backend, CpuState, FilterBit, Member, MemberCounter, RuleKey, Selection, Service,
-    SteeringKey, TupleHead, TupleRest, VerdictCounter, map, size,
+    SteeringKey, TupleHead, TupleRest, VerdictCounter, about, map, size,
 };
 use lb_common::verdict::Reason;
 use zerocopy::{FromBytes, IntoBytes, transmute};
@@ -21,6 +21,7 @@ use super::load::Sizes;
 use super::mapped::MappedArray;
 use crate::plan::contents::{Contents, Numbered, RuleContents, ServiceContents, ZonePrefix};
 use crate::plan::diff::Operation;
+use crate::resources::StoreId;
 
 /// Handles on every map. Keys and values cross as bytes: their layouts are checked by zerocopy, and aya's own
 /// marker trait can't be implemented for types of another crate.
@@ -40,6 +41,7 @@ pub struct MapSet {
     zone_tables: MappedArray,
     vip_filter: MappedArray,
     epoch: MappedArray,
+    about: MappedArray,
     /// Shared with readers of its memory.
     pub flows: Arc<FlowTable>,
     pub fragments: FragmentMemory,
@@ -60,6 +62,15 @@ fn array(source: Source<'_>, name: &'static str, values: u32, value_size: usize)
 impl MapSet {
     /// From wherever `source` finds a map of a name.
     pub(super) fn new(source: Source<'_>, sizes: &Sizes) -> Result<Self> {
+        let maps = Self::open(source, sizes)?;
+        // A former daemon may have ended between a change and what belongs to it.
+        maps.filter_vips()?;
+        maps.start_epoch();
+        Ok(maps)
+    }
+
+    /// The same without a change of any map.
+    pub(super) fn open(source: Source<'_>, sizes: &Sizes) -> Result<Self> {
         let flows = source(map::FLOWS)?;
         let flows_map_id = flows.info()?.id();
         let buckets = sizes.flow_slots / lb_common::layout::BUCKET_SLOTS;
@@ -67,7 +78,7 @@ impl MapSet {
         let tuples = array(source, map::TUPLES, sizes.flow_slots, size_of::<TupleHead>())?;
         let tuples6 = array(source, map::TUPLES6, sizes.flow_slots, size_of::<TupleRest>())?;
         let kind = |name: &'static str| move || format!("map {name}");
-        let maps = Self {
+        Ok(Self {
             rules: HashMap::try_from(aya::maps::Map::HashMap(source(map::RULES)?))
                 .with_context(kind(map::RULES))?,
             vips: HashMap::try_from(aya::maps::Map::HashMap(source(map::VIPS)?))
@@ -90,19 +101,32 @@ impl MapSet {
             zone_tables: array(source, map::ZONE_TABLES, sizes.zone_tables, 8)?,
             vip_filter: array(source, map::VIP_FILTER, size::VIP_FILTER, 8)?,
             epoch: array(source, map::EPOCH, 1, 8)?,
+            about: array(source, map::ABOUT, about::WORDS, 8)?,
             flows: Arc::new(FlowTable::new(flows, tuples, tuples6)),
             fragments: FragmentMemory::new(source(map::FRAGMENTS)?)?,
             flows_map_id,
-        };
-        // A former daemon may have ended between a change and what belongs to it.
-        maps.filter_vips()?;
-        maps.start_epoch();
-        Ok(maps)
+        })
     }
 
-    /// Tells one life of the maps from another: a map made anew has a new id.
+    /// Tells one life of the maps from another: a map made anew has a new id, and one that was copied says whose.
     pub fn incarnation(&self) -> u32 {
-        self.flows_map_id
+        match self.about.load::<1>(about::INCARNATION as usize) {
+            [0] => self.flows_map_id,
+            [copied] => copied as u32,
+        }
+    }
+
+    /// The maps take over the life of others, whose content they were given.
+    pub(super) fn set_incarnation(&self, number: u32) {
+        self.about
+            .store(about::INCARNATION as usize, &[u64::from(number)]);
+    }
+
+    /// From now on the maps say that they are written from this store.
+    pub fn set_store(&self, store: StoreId) {
+        for (index, word) in about::STORE.into_iter().zip(store.words()) {
+            self.about.store(index as usize, &[word]);
+        }
     }
 
     pub fn apply(&mut self, operations: &[Operation]) -> Result<()> {

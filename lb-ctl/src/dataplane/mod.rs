@@ -7,6 +7,7 @@ mod kernel;
 mod load;
 mod mapped;
 mod pin;
+mod pinned;
 mod tuple;
 
 pub use attach::{AttachError, Attached, XdpMode};
@@ -14,7 +15,8 @@ pub use flows::{FlowEntry, FlowTable};
 pub use fragments::FragmentMemory;
 pub use kernel::MapSet;
 pub use load::{LoadError, LoadOptions, Program, Sizes, object, object_can_trace, object_is_embedded};
-pub use pin::{PinDirectory, detach_offline};
+pub use pin::{PinDirectory, TakenPins, detach_offline};
+pub use pinned::Pinned;
 pub use tuple::{TrackedTuple, is_of_slot};
 
 /// What a loaded program, of whomever, is called; nothing if it has no name or is gone.
