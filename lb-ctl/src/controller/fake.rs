@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use lb_common::verdict::Reason;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
-use super::history::{KeepError, Keeper};
+use super::history::{HealthChanges, KeepError, Keeper, KeeperState};
 use super::seams::{Attachments, Checks, Clock, Maps, Network, Workshop};
 use super::{Controller, Handle, Parts, Settings};
 use crate::config_files::ConfigFiles;
@@ -21,7 +21,7 @@ use crate::dataplane::{ApplyError, AttachError, Attached, FlowTable, PinnedLinkS
 use crate::flowlog::Publisher;
 use crate::health::{HealthEvent, HealthState, TargetId};
 use crate::model::HealthCheck;
-use crate::net::{Following, Link, Mark, NetworkState, NextHop, VipRange};
+use crate::net::{Conflicts, Desired, Following, Link, Mark, NetworkState, NextHop};
 use crate::plan::contents::Contents;
 use crate::plan::diff::Operation;
 use crate::plan::tests::maps::FakeMaps;
@@ -86,6 +86,10 @@ impl Maps for MemoryMaps {
         Arc::new(move || Ok(locked(&maps).contents()))
     }
 
+    fn barrier(&self) -> Arc<dyn Fn() -> std::io::Result<()> + Send + Sync> {
+        Arc::new(|| Ok(()))
+    }
+
     fn incarnation(&self) -> u32 {
         1
     }
@@ -108,7 +112,8 @@ impl Maps for MemoryMaps {
 pub(crate) struct StillNetwork {
     state: watch::Sender<Arc<NetworkState>>,
     pub(crate) watched: Arc<Mutex<BTreeSet<IpAddr>>>,
-    pub(crate) answered: Arc<Mutex<BTreeMap<u32, BTreeSet<VipRange>>>>,
+    pub(crate) answered: Arc<Mutex<Desired>>,
+    pub(crate) conflicts: watch::Sender<Arc<Conflicts>>,
 }
 
 impl StillNetwork {
@@ -117,6 +122,7 @@ impl StillNetwork {
             state: watch::channel(Arc::new(state)).0,
             watched: Arc::default(),
             answered: Arc::default(),
+            conflicts: watch::channel(Arc::default()).0,
         }
     }
 
@@ -134,8 +140,16 @@ impl Network for StillNetwork {
         *locked(&self.watched) = addresses;
     }
 
-    fn answer_for(&mut self, vips: &BTreeMap<u32, BTreeSet<VipRange>>) -> Vec<String> {
-        locked(&self.answered).clone_from(vips);
+    fn answer_for(&mut self, desired: &Desired) -> Vec<String> {
+        locked(&self.answered).clone_from(desired);
+        Vec::new()
+    }
+
+    fn conflicts(&self) -> watch::Receiver<Arc<Conflicts>> {
+        self.conflicts.subscribe()
+    }
+
+    fn troubles(&self) -> Vec<String> {
         Vec::new()
     }
 }
@@ -181,6 +195,10 @@ impl Checks for ToldChecks {
     fn state(&self, target: &TargetId) -> Option<HealthState> {
         locked(&self.states).get(target).cloned()
     }
+
+    fn warning(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Attachments that last until the test ends them.
@@ -204,33 +222,43 @@ impl Attachments for Hooks {
         Ok(())
     }
 
+    fn attach_probe(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
     fn detach(&mut self) -> anyhow::Result<()> {
         locked(&self.links).clear();
         Ok(())
     }
 }
 
-/// A clock that the test sets.
-#[derive(Clone, Default)]
-pub(crate) struct SetClock(Arc<AtomicU32>);
+/// The test can put it forward; else it goes as the runtime's does.
+#[derive(Clone)]
+pub(crate) struct SetClock {
+    begin: Arc<AtomicU32>,
+    started: tokio::time::Instant,
+}
 
 impl SetClock {
     pub(crate) fn at(second: u32) -> Self {
-        Self(Arc::new(AtomicU32::new(second)))
+        Self {
+            begin: Arc::new(AtomicU32::new(second)),
+            started: tokio::time::Instant::now(),
+        }
     }
 
-    pub(crate) fn pass(&self, seconds: u32) -> u32 {
-        self.0.fetch_add(seconds, Ordering::Relaxed) + seconds
+    pub(crate) fn pass(&self, seconds: u32) {
+        self.begin.fetch_add(seconds, Ordering::Relaxed);
     }
 }
 
 impl Clock for SetClock {
     fn now(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+        self.begin.load(Ordering::Relaxed) + self.started.elapsed().as_secs() as u32
     }
 }
 
-/// Builds tables when the test lets it.
+/// Lets nobody through while it is closed.
 #[derive(Clone)]
 pub(crate) struct Gate(watch::Sender<bool>);
 
@@ -254,11 +282,39 @@ impl Gate {
     }
 }
 
-impl Workshop for Gate {
+/// Builds tables; the test can hold the next one.
+#[derive(Clone, Default)]
+pub(crate) struct Bench {
+    holds_next: Arc<AtomicBool>,
+    held: Arc<AtomicBool>,
+    gate: Gate,
+}
+
+impl Bench {
+    pub(crate) fn hold_next(&self) {
+        self.gate.close();
+        self.holds_next.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn holds(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn let_go(&self) {
+        self.gate.open();
+    }
+}
+
+impl Workshop for Bench {
     fn build(&self, build: TableBuild) -> BoxFuture<'static, BuiltTable> {
-        let gate = self.clone();
+        let bench = self.clone();
+        let is_held = self.holds_next.swap(false, Ordering::Relaxed);
         Box::pin(async move {
-            gate.pass().await;
+            if is_held {
+                bench.held.store(true, Ordering::Relaxed);
+                bench.gate.pass().await;
+                bench.held.store(false, Ordering::Relaxed);
+            }
             build.run()
         })
     }
@@ -275,16 +331,26 @@ impl Keeper for Notes {
     fn save(
         &mut self,
         _plan: &Plan,
-        _health: Vec<(TargetId, Option<HealthState>)>,
+        _health: HealthChanges,
     ) -> BoxFuture<'static, Result<(), KeepError>> {
         let notes = self.clone();
         Box::pin(async move {
             notes.gate.pass().await;
             match notes.fails.load(Ordering::Relaxed) {
                 0 => Ok(()),
-                _ => Err(KeepError::of("no space left on the device")),
+                _ => Err(KeepError("no space left on the device".to_owned())),
             }
         })
+    }
+
+    fn state(&self) -> KeeperState {
+        match self.fails.load(Ordering::Relaxed) {
+            0 => KeeperState::Keeping,
+            _ => KeeperState::Failing {
+                since: jiff::Timestamp::UNIX_EPOCH,
+                reason: "no space left on the device".to_owned(),
+            },
+        }
     }
 }
 
@@ -296,7 +362,7 @@ pub(crate) struct Stage {
     pub(crate) checks: ToldChecks,
     pub(crate) hooks: Hooks,
     pub(crate) clock: SetClock,
-    pub(crate) builds: Gate,
+    pub(crate) builds: Bench,
     pub(crate) notes: Notes,
     pub(crate) store: MemoryStore,
     _stop: watch::Sender<bool>,
@@ -314,7 +380,7 @@ impl Stage {
         let network = StillNetwork::new(network());
         let (checks, health_events) = ToldChecks::new();
         let (hooks, clock) = (Hooks::default(), SetClock::at(BEGIN));
-        let (builds, notes) = (Gate::default(), Notes::default());
+        let (builds, notes) = (Bench::default(), Notes::default());
         let parts = Parts {
             settings: settings(),
             stored: store.load().expect("memory is read"),
@@ -430,9 +496,12 @@ fn settings() -> Settings {
         probe_mark: Mark::DEFAULT,
         interfaces: vec!["eth0".to_owned()],
         xdp_mode: XdpMode::Auto,
-        announce: false,
+        announce: true,
+        announce_repeat: None,
         state_dir: "/nowhere".into(),
         pin_dir: "/nowhere".into(),
+        // So that every table goes through the workshop.
+        inline_work: 0,
         compare_interval: Duration::from_secs(60),
     }
 }

@@ -38,7 +38,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
 
 pub use self::handle::Handle;
-pub use self::history::{History, Keeper, kept_seed};
+pub use self::history::{HealthChanges, History, HistoryPlace, KeepError, Keeper, KeeperState, kept_seed};
 pub use self::real::{KernelAttachments, KernelClock, KernelMaps, KernelNetwork, Threads};
 pub use self::seams::{Attachments, Checks, Clock, Maps, Network, Workshop};
 
@@ -53,7 +53,7 @@ use self::handle::Request;
 use self::index::Index;
 use self::interfaces::Interfaces;
 use self::settle::Keeping;
-use self::troubles::Troubles;
+use self::troubles::{Subject, Troubles};
 use self::work::{Done, Work};
 use crate::config_files::ConfigFiles;
 use crate::control::ResourceMap;
@@ -86,8 +86,12 @@ pub struct Settings {
     pub interfaces: Vec<String>,
     pub xdp_mode: XdpMode,
     pub announce: bool,
+    /// VIPs are announced again this often.
+    pub announce_repeat: Option<Duration>,
     pub state_dir: std::path::PathBuf,
     pub pin_dir: std::path::PathBuf,
+    /// Nanoseconds of table building that the loop spends at once. What takes more is built beside it.
+    pub inline_work: u64,
     /// How often everything that the maps hold is compared with what they should hold.
     pub compare_interval: Duration,
 }
@@ -147,6 +151,10 @@ pub struct Controller {
     behind: bool,
     /// The maps are being read back after a failure.
     reading: bool,
+    /// Somebody waits for the last reader of tables that were replaced.
+    awaits_readers: bool,
+    /// Nobody can tell when that is gone, so tables wait for their time.
+    readers_unknown: bool,
     maps_retry: Backoff,
     keep_retry: Backoff,
     comparison: Comparison,
@@ -253,6 +261,8 @@ impl Controller {
             pending_since: BTreeMap::new(),
             behind: false,
             reading: false,
+            awaits_readers: false,
+            readers_unknown: false,
             maps_retry: Backoff::default(),
             keep_retry: Backoff::default(),
             interfaces: Interfaces::default(),
@@ -260,6 +270,9 @@ impl Controller {
             told: BTreeSet::new(),
             work,
         };
+        if let Some(reason) = controller.frozen.clone() {
+            controller.troubles.set(Subject::Ownership, reason);
+        }
         controller.load(&mut events).await;
         (controller, Handle::new(requests_in, snapshot), events)
     }
@@ -314,6 +327,10 @@ impl Controller {
     /// Runs until `stop` says so. Returns whether the data plane is still attached: then it goes on forwarding.
     pub async fn run(mut self, mut events: Events, mut stop: watch::Receiver<bool>) -> bool {
         let mut network = self.network.state();
+        // It may have changed since the start looked at it.
+        network.mark_changed();
+        let mut conflicts = self.network.conflicts();
+        let mut probe_way = self.probe_device.as_ref().map(|device| device.way());
         let mut second = tokio::time::interval(SECOND);
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
         loop {
@@ -334,6 +351,11 @@ impl Controller {
                     let state = network.borrow_and_update().clone();
                     self.on_network(state);
                 }
+                Ok(()) = conflicts.changed() => {
+                    conflicts.mark_unchanged();
+                    self.tell_warnings();
+                }
+                () = changed(&mut probe_way) => self.open_probe_way(),
                 () = events.files.notified() => self.reload_files(),
                 () = sleep_until(next_try) => self.retry_history(),
                 _ = second.tick() => self.every_second(),
@@ -346,7 +368,9 @@ impl Controller {
     fn every_second(&mut self) {
         self.follow_interfaces();
         self.announce();
+        self.open_probe_way();
         self.compare_now_and_then();
+        self.look_at_keeper();
         self.retry_history();
     }
 
@@ -365,6 +389,7 @@ impl Controller {
             Done::Reverted(result) => self.on_reverted(result),
             Done::Kept(result) => self.on_kept(result),
             Done::Built(service, tables) => self.on_built(service, tables),
+            Done::Unread(mark, result) => self.on_unread(mark, result),
             Done::Held(held) => self.on_held(held),
             Done::Verified(verified) => self.on_verified(*verified),
         }
@@ -396,6 +421,16 @@ const FIRST_SETTLE: Duration = Duration::from_secs(15);
 /// Returns when `stop` says so, or when nobody can say so any more.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Never, if there is nothing that could change.
+async fn changed<T>(receiver: &mut Option<watch::Receiver<T>>) {
+    if let Some(receiver) = receiver
+        && receiver.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 async fn sleep_until(when: Option<tokio::time::Instant>) {

@@ -8,13 +8,13 @@ use tokio::time::Instant;
 
 use super::Controller;
 use super::dirty::Dirty;
-use super::history::KeepError;
+use super::history::{KeepError, KeeperState};
 use super::inputs::inputs;
 use super::troubles::Subject;
 use super::work::{Done, Held};
 use crate::model::ResourcePath;
 use crate::plan::diff::diff;
-use crate::plan::{BuiltTable, Inputs, Plan, compile_what_fits};
+use crate::plan::{BuiltTable, Inputs, Plan, TableMark, compile_what_fits};
 
 /// A plan on its way into the history.
 pub(super) struct Keeping {
@@ -189,6 +189,31 @@ impl Controller {
         self.maps_retry.succeeded();
         self.troubles.clear(&Subject::Maps);
         self.publish_probe_paths();
+        self.await_readers();
+    }
+
+    /// Room for the next tables comes with the last reader of those that were replaced.
+    fn await_readers(&mut self) {
+        if self.awaits_readers || self.readers_unknown || !self.plan.has_retired_tables() {
+            return;
+        }
+        self.awaits_readers = true;
+        let (mark, barrier) = (self.plan.table_mark(), self.maps.barrier());
+        self.work.compute(move || Done::Unread(mark, barrier()));
+    }
+
+    pub(super) fn on_unread(&mut self, mark: TableMark, result: std::io::Result<()>) {
+        self.awaits_readers = false;
+        match result {
+            Ok(()) => {
+                self.plan.forget_readers(mark);
+                self.dirty.due();
+            }
+            Err(error) => {
+                tracing::info!("tables that were replaced are kept for some seconds: {error}");
+                self.readers_unknown = true;
+            }
+        }
     }
 
     fn on_failed_write(&mut self, error: &crate::dataplane::ApplyError) {
@@ -277,17 +302,29 @@ impl Controller {
             Ok(()) => {
                 self.kept = plan;
                 self.keep_retry.succeeded();
-                self.troubles.clear(&Subject::History);
+                self.look_at_keeper();
                 self.dirty.merge(waiting);
                 self.dirty.merge(std::mem::take(&mut self.waiting_for_history));
             }
             Err(error) => {
                 self.keep_retry.failed();
-                self.troubles.set(Subject::History, error.to_string());
+                tracing::debug!("{error}");
+                self.look_at_keeper();
                 // Health is written whole the next time.
                 self.unkept = true;
                 self.unkept_health.extend(self.health.keys().cloned());
                 self.waiting_for_history.merge(waiting);
+            }
+        }
+    }
+
+    /// What nothing waits for may fail to be written, too.
+    pub(super) fn look_at_keeper(&mut self) {
+        match self.keeper.state() {
+            KeeperState::Keeping => self.troubles.clear(&Subject::History),
+            KeeperState::Failing { reason, .. } => {
+                let text = format!("numbers and health can't be kept for the next start, which is tried again: {reason}");
+                self.troubles.set(Subject::History, text);
             }
         }
     }

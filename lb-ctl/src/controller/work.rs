@@ -11,8 +11,8 @@ use super::history::KeepError;
 use super::verify::Verified;
 use crate::control::ControlError;
 use crate::model::ResourcePath;
+use crate::plan::{BuiltTable, TableMark};
 use crate::plan::contents::Contents;
-use crate::plan::BuiltTable;
 use crate::resources::StoreError;
 
 /// A piece of work that is done.
@@ -27,6 +27,8 @@ pub(super) enum Done {
     Kept(Result<(), KeepError>),
     /// The tables that a service waits for.
     Built(ResourcePath, Vec<BuiltTable>),
+    /// No packet reads tables that had been replaced by then; an error if nobody can tell.
+    Unread(TableMark, std::io::Result<()>),
     /// What the maps hold.
     Held(Held),
     /// The same, because somebody asked.

@@ -8,6 +8,8 @@ mod link_info;
 mod load;
 mod mapped;
 mod pin;
+mod pinned;
+mod readers;
 mod tuple;
 
 pub use attach::{AttachError, Attached, PinnedLinkState, XdpMode};
@@ -15,7 +17,9 @@ pub use flows::{FlowEntry, FlowTable};
 pub use fragments::FragmentMemory;
 pub use kernel::{ApplyError, MapSet};
 pub use load::{LoadError, LoadOptions, Program, Sizes, object, object_can_trace, object_is_embedded};
-pub use pin::{PinDirectory, detach_offline};
+pub use pin::{PinDirectory, TakenPins, detach_offline};
+pub use pinned::Pinned;
+pub use readers::wait_for_readers;
 pub use tuple::{TrackedTuple, is_of_slot};
 
 /// What a loaded program, of whomever, is called; nothing if it has no name or is gone.

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use imbl::ordmap::DiffItem;
-use imbl::{OrdMap, OrdSet};
+use imbl::OrdSet;
 
 /// Numbers in use. A copy costs nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +11,6 @@ pub(super) struct Numbers {
     free: OrdSet<u32>,
     /// From here on all are free; the one before is not.
     next: u32,
-    set_aside: OrdMap<u32, ()>,
 }
 
 const FIRST: u32 = 1;
@@ -22,7 +20,6 @@ impl Default for Numbers {
         Self {
             free: OrdSet::new(),
             next: FIRST,
-            set_aside: OrdMap::new(),
         }
     }
 }
@@ -32,33 +29,6 @@ impl Numbers {
         let mut numbers = Self::default();
         used.into_iter().for_each(|number| numbers.reserve(number));
         numbers
-    }
-
-    /// Whether a number is given out here that is not in `other`. Those that are set aside are given out later.
-    pub(super) fn go_beyond(&self, other: &Self) -> bool {
-        if self == other {
-            return false;
-        }
-        let is_given = |number: &u32| {
-            *number < self.next && !self.free.contains(number) && !self.set_aside.contains_key(number)
-        };
-        other.free.iter().any(is_given)
-            || (other.next..self.next).any(|number| is_given(&number))
-            || other.set_aside.diff(&self.set_aside).any(|item| match item {
-                DiffItem::Remove(number, ()) => is_given(number),
-                DiffItem::Add(..) | DiffItem::Update { .. } => false,
-            })
-    }
-
-    /// The number is taken, and nothing is called by it yet.
-    pub(super) fn set_aside(&mut self, number: u32) {
-        self.reserve(number);
-        self.set_aside.insert(number, ());
-    }
-
-    /// A number that was set aside is given out.
-    pub(super) fn give(&mut self, number: u32) {
-        self.set_aside.remove(&number);
     }
 
     /// The lowest free number that is less than `limit`.
@@ -84,7 +54,6 @@ impl Numbers {
         if !(FIRST..self.next).contains(&number) {
             return;
         }
-        self.set_aside.remove(&number);
         self.free.insert(number);
         while self.free.get_max().is_some_and(|last| *last == self.next - 1) {
             self.next -= 1;
@@ -106,22 +75,6 @@ mod tests {
         assert_eq!(numbers.take(5), None);
         numbers.release(2);
         assert_eq!(numbers.take(5), Some(2));
-    }
-
-    #[test]
-    fn what_was_set_aside_is_new_when_it_is_given() {
-        let mut numbers = Numbers::with_used(BTreeSet::from([1]));
-        let kept = numbers.clone();
-        numbers.set_aside(2);
-        assert!(!numbers.go_beyond(&kept));
-        let kept = numbers.clone();
-        assert_eq!(numbers.take(5), Some(3));
-        assert!(numbers.go_beyond(&kept));
-        numbers.release(3);
-        assert!(!numbers.go_beyond(&kept));
-        numbers.give(2);
-        assert!(numbers.go_beyond(&kept));
-        assert!(!numbers.go_beyond(&numbers.clone()));
     }
 
     #[test]

@@ -117,30 +117,19 @@ impl Plan {
         let before = match waiting {
             Some(waiting) => {
                 let numbers = waiting.members.values().copied();
-                numbers.for_each(|number| self.space.members.set_aside(number));
-                waiting
-                    .number
-                    .iter()
-                    .for_each(|number| self.space.services.set_aside(*number));
+                numbers.for_each(|number| self.space.members.reserve(number));
                 self.waiting.insert(key.clone(), waiting)
             }
             None => self.waiting.remove(key),
         };
         let Some(before) = before else { return };
         let after = self.waiting.get(key);
-        let waits =
-            |number: &u32| after.is_some_and(|after| after.members.values().any(|other| other == number));
-        for number in before.members.values().filter(|number| !waits(number)) {
-            match in_use.contains(number) {
-                true => self.space.members.give(*number),
-                false => self.space.members.release(*number),
-            }
-        }
-        if let Some(number) = before
-            .number
-            .filter(|_| after.is_none_or(|after| after.number.is_none()))
-        {
-            self.space.services.give(number);
+        let is_kept = |number: &u32| {
+            in_use.contains(number)
+                || after.is_some_and(|after| after.members.values().any(|other| other == number))
+        };
+        for number in before.members.values().filter(|number| !is_kept(number)) {
+            self.space.members.release(*number);
         }
     }
 

@@ -4,12 +4,14 @@
 //! Contract: every fault of the file is told at once, with the path of its key; what comes out is valid. A flag that is
 //! given wins over the file. Relative paths are taken from the directory that the daemon is started in, as with flags.
 
+mod announce;
 mod read;
 #[cfg(test)]
 mod tests;
 mod walk;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::cli::{DefaultPlace, HashSeed, XdpMode};
 use crate::flowlog::Destination;
@@ -40,6 +42,8 @@ pub struct FileSettings {
     pub default_table_slots: DefaultSlots,
     /// `[tables] reserve-slots`: what successors of selection tables are made of. A quarter of `table-slots` unless set.
     pub table_reserve: Option<u32>,
+    /// `announce.interval-sec`: VIPs are announced again this often. Default never.
+    pub announce_repeat: Option<Duration>,
     pub flags: FlagDefaults,
 }
 
@@ -49,6 +53,7 @@ pub struct FlagDefaults {
     pub interfaces: Vec<String>,
     pub config: Vec<PathBuf>,
     pub state_dir: Option<PathBuf>,
+    pub runtime_dir: Option<PathBuf>,
     pub listen: Vec<ListenAddress>,
     pub token_file: Option<PathBuf>,
     pub xdp_mode: Option<XdpMode>,
@@ -71,6 +76,7 @@ impl Default for FileSettings {
             log_connections: Destination::default(),
             default_table_slots: DefaultSlots::default(),
             table_reserve: None,
+            announce_repeat: None,
             flags: FlagDefaults::default(),
         }
     }

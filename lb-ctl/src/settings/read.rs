@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use toml::{Table, Value};
 
 use super::walk::{Faults, Walk, path_of};
-use super::{FileSettings, FlagDefaults, GUE_PORT};
+use super::{FileSettings, FlagDefaults, GUE_PORT, announce};
 use crate::cli::{DefaultPlace, XdpMode, flow_slots, table_slots};
 use crate::flowlog::Destination;
 use crate::plan::{ProbeDestination, ZonePrefixes};
@@ -26,6 +26,7 @@ const KEYS: &[&str] = &[
     "interfaces",
     "config",
     "state-dir",
+    "runtime-dir",
     "listen",
     "token-file",
     "xdp-mode",
@@ -84,6 +85,7 @@ fn read(table: &Table, faults: &mut Faults<'_>) -> FileSettings {
     let zones = zones(table, faults);
     let log_connections = log_connections(table, faults).unwrap_or_default();
     let (default_table_slots, table_reserve) = tables(table, faults);
+    let announce = announce::read(table, faults);
     let mut walk = Walk { table, faults };
     FileSettings {
         zones,
@@ -96,10 +98,12 @@ fn read(table: &Table, faults: &mut Faults<'_>) -> FileSettings {
             .choice("probe-destination", PROBE_DESTINATIONS)
             .unwrap_or_default(),
         probe_mark: walk.parsed("probe-mark").unwrap_or_default(),
+        announce_repeat: announce.repeat,
         flags: FlagDefaults {
             interfaces: walk.list("interfaces"),
             config: walk.list("config"),
             state_dir: walk.parsed("state-dir"),
+            runtime_dir: walk.parsed("runtime-dir"),
             listen: walk.list("listen"),
             token_file: walk.parsed("token-file"),
             xdp_mode: xdp_mode(&mut walk),
@@ -110,7 +114,7 @@ fn read(table: &Table, faults: &mut Faults<'_>) -> FileSettings {
                 region: walk.text("region"),
                 zone: walk.text("zone"),
             },
-            announce: walk.boolean("announce"),
+            announce: announce.enabled,
             pin_dir: walk.parsed("pin-dir"),
             hash_seed: walk.secret("hash-seed"),
         },

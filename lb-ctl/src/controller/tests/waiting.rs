@@ -76,16 +76,17 @@ async fn while_a_table_is_built() {
         stage.tell_health(&format!("10.0.0.{host}"), true);
     }
     stage.until_well().await;
-    stage.builds.close();
+    stage.builds.hold_next();
     let before = stage.maps.contents();
     // So many that it is not done at once.
     for host in 5..=22 {
         stage.tell_health(&format!("10.0.0.{host}"), false);
     }
+    stage.until("a build is held", || stage.builds.holds()).await;
     the_rest_goes_on(&stage).await;
     let tables = |contents: &crate::plan::contents::Contents| contents.services[&1].table.clone();
     assert_eq!(tables(&stage.maps.contents()), tables(&before));
-    stage.builds.open();
+    stage.builds.let_go();
     stage
         .until("the table is there", || tables(&stage.maps.contents()) != tables(&before))
         .await;
