@@ -12,7 +12,7 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use lb_ctl::client::Client;
-use lb_ctl::dataplane::{LoadOptions, PinDirectory, Program, Sizes};
+use lb_ctl::dataplane::{MapSet, PinDirectory, Sizes};
 use lb_ctl::plan::contents::Contents;
 use lb_ctl::views::{Stats, Status, Verification};
 use nix::sys::signal::Signal;
@@ -23,6 +23,7 @@ use crate::api;
 use crate::cleanup;
 use crate::condition::eventually;
 use crate::documents::Documents;
+use crate::held::Held;
 use crate::process::{Process, binary};
 use crate::topology::Lab;
 
@@ -35,7 +36,12 @@ const STOP: Duration = Duration::from_secs(10);
 pub struct Daemon<'lab> {
     lab: &'lab Lab,
     directory: PathBuf,
-    mode: &'static str,
+    /// `--interface`, from the next start on.
+    pub interfaces: Vec<&'static str>,
+    /// `--xdp-mode`, from the next start on.
+    pub mode: &'static str,
+    /// `--table-slots`, which maps keep once they are made.
+    pub table_slots: u32,
     /// Of `run`, beside those that every daemon here has.
     flags: Vec<OsString>,
     process: Option<Process>,
@@ -82,7 +88,9 @@ impl<'lab> Daemon<'lab> {
         Self {
             lab,
             directory,
+            interfaces: vec!["eth0"],
             mode: "native",
+            table_slots: Sizes::default().table_slots,
             flags: Vec::new(),
             process: None,
         }
@@ -125,10 +133,13 @@ impl<'lab> Daemon<'lab> {
             .open(self.log_path())
             .expect("opening the log");
         let mut command = self.command();
+        command.args(["run", "--xdp-mode", self.mode]);
+        for interface in &self.interfaces {
+            command.args(["--interface", interface]);
+        }
         command
-            .args(["run", "--interface", "eth0", "--xdp-mode", self.mode])
             .args(["--flow-slots", &FLOW_SLOTS.to_string()])
-            .args(["--table-slots", &Sizes::default().table_slots.to_string()])
+            .args(["--table-slots", &self.table_slots.to_string()])
             .args(&self.flags)
             .args(self.own_places())
             .stdin(Stdio::null())
@@ -247,19 +258,19 @@ impl<'lab> Daemon<'lab> {
 
     /// What the kernel's maps hold, read past the daemon.
     pub fn contents(&self) -> Contents {
-        let options = LoadOptions {
-            sizes: Sizes {
-                flow_slots: FLOW_SLOTS,
-                ..Sizes::default()
-            },
-            seed: 0,
-            answer_echo: false,
-            trace_packets: false,
-            test_now: 0,
+        let sizes = Sizes {
+            flow_slots: FLOW_SLOTS,
+            table_slots: self.table_slots,
+            ..Sizes::default()
         };
         let pins = PinDirectory::new(&self.directory.join("bpf/lb"));
-        let program = Program::load(&options, Some(&pins)).expect("opening the pinned maps");
-        program.maps.read().expect("reading the pinned maps")
+        let maps = MapSet::pinned(&pins, &sizes).expect("opening the pinned maps");
+        maps.read().expect("reading the pinned maps")
+    }
+
+    /// The same, by VIPs.
+    pub fn held(&self) -> Held {
+        Held(self.contents())
     }
 
     /// What the daemon finds when it compares the maps with a fresh compilation.

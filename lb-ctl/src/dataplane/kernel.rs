@@ -19,6 +19,7 @@ use super::flows::FlowTable;
 use super::fragments::FragmentMemory;
 use super::load::Sizes;
 use super::mapped::MappedArray;
+use super::pin::PinDirectory;
 use crate::plan::contents::{Contents, Numbered, RuleContents, ServiceContents, ZonePrefix};
 use crate::plan::diff::Operation;
 
@@ -98,6 +99,15 @@ impl MapSet {
         maps.filter_vips()?;
         maps.start_epoch();
         Ok(maps)
+    }
+
+    /// Those that a daemon has pinned, without loading its program.
+    pub fn pinned(pins: &PinDirectory, sizes: &Sizes) -> Result<Self> {
+        let mut open = |name: &'static str| {
+            let map = MapData::from_pin(pins.maps().join(name));
+            map.with_context(|| format!("opening the pinned map {name}"))
+        };
+        Self::new(&mut open, sizes)
     }
 
     /// Tells one life of the maps from another: a map made anew has a new id.
