@@ -4,6 +4,7 @@ mod preflight;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,14 +13,21 @@ use tokio::sync::{Notify, watch};
 use crate::cli::{RunArgs, XdpMode as AskedMode};
 use crate::config_files::{ConfigFiles, FileWatcher, judge};
 use crate::control::ControlError;
-use crate::controller::{Controller, History, Parts, Settings, kept_seed};
+use crate::controller::{
+    Controller, History, KernelAttachments, KernelClock, KernelMaps, KernelNetwork, Parts, Settings, Threads,
+    kept_seed,
+};
 use crate::dataplane::{self, LoadOptions, PinDirectory, Program, Sizes, XdpMode};
 use crate::flowlog::FlowLog;
+use crate::health::{EndpointProber, HealthChecker};
 use crate::net::{Link, Links, ProbeDevice};
 use crate::plan::{Limits, ProbeDestination};
 use crate::resources::{DatabaseStore, ResourceStore as _, Scope};
 use crate::server::{Server, ServerConfig, TokenFile};
 use crate::settings::FileSettings;
+
+/// How often everything that the maps hold is compared with what they should hold.
+const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Runs until SIGTERM or SIGINT, and leaves the data plane forwarding.
 pub fn run(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
@@ -57,8 +65,7 @@ async fn serve_with(
     let _watcher = follow(&files, &files_changed);
     // Everything that is wrong is told before anything is touched.
     let documents = files.read().map_err(ControlError::Faults)?;
-    let from_files =
-        judge(&stored.resources, &stored.owners, &files, &documents, &scope).map_err(ControlError::Faults)?;
+    judge(&stored.resources, &stored.owners, &files, &documents, &scope).map_err(ControlError::Faults)?;
     let links = interfaces(&args.interfaces).await?;
     let tokens = args.token_file.as_deref().map(TokenFile::open).transpose()?;
     let server = Server::bind(&args.listen, tokens)?;
@@ -95,30 +102,48 @@ async fn serve_with(
         gue_port: file.gue_port,
         probe_destination: file.probe_destination,
         probe_mark: file.probe_mark,
-        interfaces: links.iter().map(|link| (link.name.clone(), link.index)).collect(),
+        interfaces: links.iter().map(|link| link.name.clone()).collect(),
+        xdp_mode: mode(args.xdp_mode),
         announce: !args.no_announce,
         state_dir: args.state_dir.clone(),
         pin_dir: args.pin_dir.clone(),
+        compare_interval: COMPARE_INTERVAL,
     };
-    let history = History::open(&args.state_dir)?;
+    let mut history = History::open(&args.state_dir)?;
     let (log, connections) = FlowLog::new(file.log_connections, program.maps.flows.clone(), seed)?;
     let (stop, stopping) = watch::channel(false);
     let logging = tokio::spawn(log.run(stopping.clone()));
+    refuse_foreign_programs(&links, &pins)?;
+    let actual = program.maps.read().context("reading the maps back")?;
+    let plan = history.adopt(program.maps.incarnation(), &actual);
+    let health = history.health();
+    let (probe_paths, paths) = watch::channel(Some(Arc::default()));
+    let prober = EndpointProber::new(settings.probe_mark.value, paths);
+    let (checks, health_events) = HealthChecker::with_prober(prober, health.clone());
     let parts = Parts {
         settings,
         store: Box::new(store),
         stored,
+        frozen: None,
         files,
-        documents,
-        from_files,
         files_changed: files_changed.clone(),
-        program,
+        maps: Box::new(KernelMaps::new(&program.maps)?),
+        attachments: Box::new(KernelAttachments::new(program, pins)),
+        network: Box::new(KernelNetwork::new().context("watching links, routes and neighbours")?),
+        checks: Box::new(checks),
+        health_events,
+        probe_paths,
+        clock: Arc::new(KernelClock),
+        workshop: Arc::new(Threads::default()),
         probe_device: probe_device.clone(),
-        history,
+        keeper: Box::new(history),
+        actual,
+        plan,
+        health: health.into_iter().collect(),
         connections,
     };
-    let (mut controller, handle, events) = Controller::start(parts).await?;
-    attach(&mut controller, &links, args.xdp_mode, &pins)?;
+    let (mut controller, handle, events) = Controller::start(parts).await;
+    controller.attach()?;
 
     let control = Arc::new(handle);
     let serving = tokio::spawn(server.serve(control, ServerConfig::default(), stopping.clone()));
@@ -188,18 +213,15 @@ async fn interfaces(names: &[String]) -> anyhow::Result<Vec<Link>> {
     Ok(found)
 }
 
-/// Last of all: the maps are right before the first packet is judged by them.
-fn attach(
-    controller: &mut Controller,
-    links: &[Link],
-    asked: AskedMode,
-    pins: &PinDirectory,
-) -> anyhow::Result<()> {
-    let mode = match asked {
+fn mode(asked: AskedMode) -> XdpMode {
+    match asked {
         AskedMode::Auto => XdpMode::Auto,
         AskedMode::Native => XdpMode::Native,
         AskedMode::Generic => XdpMode::Generic,
-    };
+    }
+}
+
+fn refuse_foreign_programs(links: &[Link], pins: &PinDirectory) -> anyhow::Result<()> {
     for link in links {
         let foreign = link.xdp.first().filter(|_| !pins.link(link.index).exists());
         if let Some(xdp) = foreign {
@@ -211,11 +233,6 @@ fn attach(
             );
         }
     }
-    for link in links {
-        let attached = controller.program().attach(&link.name, link.index, mode, pins)?;
-        tracing::info!("{}: {attached}", link.name);
-    }
-    controller.set_attached();
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use aya::maps::lpm_trie::{Key as PrefixKey, LpmTrie};
 use aya::maps::xdp::DevMapHash;
-use aya::maps::{HashMap, MapData, PerCpuArray};
+use aya::maps::{HashMap, MapData, MapError, PerCpuArray};
 use imbl::OrdMap;
 use lb_common::layout::{
     AddressKey, Backend, CpuState, FilterBit, Member, MemberCounter, RuleKey, Selection, Service,
@@ -45,6 +45,39 @@ pub struct MapSet {
     pub flows: Arc<FlowTable>,
     pub fragments: FragmentMemory,
     flows_map_id: u32,
+    /// The kernel's numbers of the maps, for another set of handles.
+    ids: BTreeMap<&'static str, u32>,
+    sizes: Sizes,
+}
+
+/// Why operations were not applied.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause:#}")]
+pub struct ApplyError {
+    cause: anyhow::Error,
+    about_devices: bool,
+}
+
+impl ApplyError {
+    pub fn new(cause: anyhow::Error) -> Self {
+        Self {
+            cause,
+            about_devices: false,
+        }
+    }
+
+    /// Everything was applied but for interfaces that packets leave by, which may be gone.
+    pub fn is_about_devices(&self) -> bool {
+        self.about_devices
+    }
+
+    fn of_devices(errors: &[anyhow::Error]) -> Self {
+        let errors: Vec<String> = errors.iter().map(|error| format!("{error:#}")).collect();
+        Self {
+            cause: anyhow::anyhow!("{}", errors.join("; ")),
+            about_devices: true,
+        }
+    }
 }
 
 /// [`CpuState`] as the map's reader takes it.
@@ -61,6 +94,30 @@ fn array(source: Source<'_>, name: &'static str, values: u32, value_size: usize)
 impl MapSet {
     /// From wherever `source` finds a map of a name.
     pub(super) fn new(source: Source<'_>, sizes: &Sizes) -> Result<Self> {
+        let maps = Self::open(source, sizes)?;
+        // A former daemon may have ended between a change and what belongs to it.
+        maps.filter_vips()?;
+        maps.start_epoch();
+        Ok(maps)
+    }
+
+    /// Other handles on the same maps, for another thread.
+    pub fn reopen(&self) -> Result<Self> {
+        let mut source = |name: &'static str| {
+            let id = self.ids.get(name).copied();
+            let id = id.with_context(|| format!("no map {name}"))?;
+            MapData::from_id(id).with_context(|| format!("opening the map {name} again"))
+        };
+        Self::open(&mut source, &self.sizes)
+    }
+
+    fn open(find: Source<'_>, sizes: &Sizes) -> Result<Self> {
+        let mut ids = BTreeMap::new();
+        let source: Source<'_> = &mut |name| {
+            let map = find(name)?;
+            ids.insert(name, map.info()?.id());
+            Ok(map)
+        };
         let flows = source(map::FLOWS)?;
         let flows_map_id = flows.info()?.id();
         let buckets = sizes.flow_slots / lb_common::layout::BUCKET_SLOTS;
@@ -68,7 +125,7 @@ impl MapSet {
         let tuples = array(source, map::TUPLES, sizes.flow_slots, size_of::<TupleHead>())?;
         let tuples6 = array(source, map::TUPLES6, sizes.flow_slots, size_of::<TupleRest>())?;
         let kind = |name: &'static str| move || format!("map {name}");
-        let maps = Self {
+        Ok(Self {
             rules: HashMap::try_from(aya::maps::Map::HashMap(source(map::RULES)?))
                 .with_context(kind(map::RULES))?,
             vips: HashMap::try_from(aya::maps::Map::HashMap(source(map::VIPS)?))
@@ -94,11 +151,9 @@ impl MapSet {
             flows: Arc::new(FlowTable::new(flows, tuples, tuples6)),
             fragments: FragmentMemory::new(source(map::FRAGMENTS)?)?,
             flows_map_id,
-        };
-        // A former daemon may have ended between a change and what belongs to it.
-        maps.filter_vips()?;
-        maps.start_epoch();
-        Ok(maps)
+            ids,
+            sizes: *sizes,
+        })
     }
 
     /// Those that a daemon has pinned, without loading its program.
@@ -115,17 +170,28 @@ impl MapSet {
         self.flows_map_id
     }
 
-    pub fn apply(&mut self, operations: &[Operation]) -> Result<()> {
+    /// In their order; the first that fails is the last. An interface that can't be made a way out is passed over, because
+    /// it may be gone: what leaves by it is lost anyway, and nothing else has to wait for it.
+    pub fn apply(&mut self, operations: &[Operation]) -> Result<(), ApplyError> {
+        let mut without = Vec::new();
         for operation in operations {
-            self.apply_one(operation)
-                .with_context(|| format!("applying {operation:.200?}"))?;
+            let applied = self.apply_one(operation);
+            let applied = applied.with_context(|| format!("applying {operation:.200?}"));
+            match (operation, applied) {
+                (_, Ok(())) => {}
+                (Operation::PutDevice(_), Err(error)) => without.push(error),
+                (_, Err(error)) => return Err(ApplyError::new(error)),
+            }
         }
         // A bit may be that of several addresses.
         let deletes = |operation| matches!(operation, &Operation::DeleteVip(_) | &Operation::DeleteRule(_));
         if operations.iter().any(deletes) {
-            self.filter_vips()?;
+            self.filter_vips().map_err(ApplyError::new)?;
         }
-        Ok(())
+        match without.is_empty() {
+            true => Ok(()),
+            false => Err(ApplyError::of_devices(&without)),
+        }
     }
 
     /// Sets the bits of the addresses that are there, and no others.
@@ -163,7 +229,7 @@ impl MapSet {
     fn apply_one(&mut self, operation: &Operation) -> Result<()> {
         match operation {
             Operation::PutDevice(index) => self.devices.insert(*index, *index, None, 0)?,
-            Operation::DeleteDevice(index) => self.devices.remove(*index)?,
+            Operation::DeleteDevice(index) => gone(self.devices.remove(*index))?,
             Operation::PutBackend(number, backend) => {
                 let words: [u64; 8] = transmute!(*backend);
                 self.backends.store(*number as usize, &words);
@@ -186,7 +252,7 @@ impl MapSet {
                     .insert(&PrefixKey::new(*bits, transmute!(*key)), zone, 0)?;
             }
             Operation::DeleteZone(key, bits) => {
-                self.zones.remove(&PrefixKey::new(*bits, transmute!(*key)))?;
+                gone(self.zones.remove(&PrefixKey::new(*bits, transmute!(*key))))?;
             }
             Operation::PutService(number, service) => {
                 let words: [u64; 5] = transmute!(*service);
@@ -196,7 +262,7 @@ impl MapSet {
             Operation::PutSteering(key, bits, service) => {
                 self.steering.insert(&prefix(key, *bits), service, 0)?;
             }
-            Operation::DeleteSteering(key, bits) => self.steering.remove(&prefix(key, *bits))?,
+            Operation::DeleteSteering(key, bits) => gone(self.steering.remove(&prefix(key, *bits)))?,
             Operation::PutRule(key, rule) => {
                 self.set_filter_bit(&key.address);
                 let (key, rule): ([u8; 20], [u8; 8]) = (transmute!(*key), transmute!(*rule));
@@ -204,7 +270,7 @@ impl MapSet {
                 self.start_epoch();
             }
             Operation::DeleteRule(key) => {
-                self.rules.remove(&transmute!(*key))?;
+                gone(self.rules.remove(&transmute!(*key)))?;
                 self.start_epoch();
             }
             Operation::PutVip(key, vip) => {
@@ -214,7 +280,7 @@ impl MapSet {
                 self.start_epoch();
             }
             Operation::DeleteVip(key) => {
-                self.vips.remove(&transmute!(*key))?;
+                gone(self.vips.remove(&transmute!(*key)))?;
                 self.start_epoch();
             }
         }
@@ -378,6 +444,16 @@ impl MapSet {
             total.persisted += persisted;
         }
         Ok(total)
+    }
+}
+
+/// What shall not be there is not there: the kernel removes ways out by interfaces that go away, and somebody else may
+/// have removed the rest.
+fn gone(removed: Result<(), MapError>) -> Result<(), MapError> {
+    match removed {
+        Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        removed => removed,
     }
 }
 

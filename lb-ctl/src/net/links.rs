@@ -1,20 +1,17 @@
-//! The host's interfaces: their addresses, sizes, and the XDP programs on them.
+//! The host's interfaces: what they are, what they lie on, and the XDP programs on them.
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::sync::Arc;
 
-use ipnet::IpNet;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage, LinkXdp};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp};
 
 use super::netlink::Netlink;
-use super::{MacAddr, NetError};
+use super::{Following, MacAddr, NetError, NetworkState, addresses};
 
 /// An interface as the kernel describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
     pub index: u32,
     pub name: String,
@@ -26,6 +23,18 @@ pub struct Link {
     pub up: bool,
     pub carrier: bool,
     pub loopback: bool,
+    /// Frames can be sent to everybody on it.
+    pub broadcast: bool,
+    /// The kernel resolves no neighbours on it.
+    pub no_arp: bool,
+    /// It takes frames for other hosts too.
+    pub promiscuous: bool,
+    /// What made it, such as `bridge`, `bond`, `vlan`, `veth`; absent for hardware.
+    pub kind: Option<String>,
+    /// The bridge or bond that it is a port of.
+    pub master: Option<u32>,
+    /// The interface of this namespace that a VLAN or MACVLAN device lies on.
+    pub lower: Option<u32>,
     /// More than one only when programs of several modes are attached.
     pub xdp: Vec<XdpAttachment>,
 }
@@ -43,6 +52,13 @@ pub enum XdpMode {
     Native,
     Generic,
     Offload,
+}
+
+impl Link {
+    /// Frames can be sent and received.
+    pub fn is_running(&self) -> bool {
+        self.up && self.carrier
+    }
 }
 
 impl XdpMode {
@@ -81,28 +97,18 @@ impl Links {
             .ok_or_else(missing)
     }
 
-    /// The addresses that the host itself has, whatever interface they are on.
-    pub async fn own_addresses(&self) -> Result<BTreeSet<IpAddr>, NetError> {
-        let messages = self.0.addresses().await?;
-        Ok(messages.iter().filter_map(own_address).collect())
-    }
-
-    /// The index of the interface on whose connected prefix `address` lies: the one with the longest such prefix.
-    /// Loopback and host prefixes (/32, /128) don't count.
-    pub async fn connected_interface(&self, address: IpAddr) -> Result<Option<u32>, NetError> {
-        let loopbacks: Vec<u32> = self
-            .list()
-            .await?
-            .into_iter()
-            .filter(|link| link.loopback)
-            .map(|link| link.index)
-            .collect();
-        let prefixes = self.0.addresses().await?;
-        let prefixes = prefixes
-            .iter()
-            .filter_map(connected_prefix)
-            .filter(|(index, _)| !loopbacks.contains(index));
-        Ok(longest_match(prefixes, address))
+    /// Links and addresses as they are now, and nothing else.
+    pub async fn state(&self) -> Result<NetworkState, NetError> {
+        let links = self.list().await?.into_iter().map(|link| (link.index, link));
+        Ok(NetworkState {
+            links: Arc::new(links.collect()),
+            addresses: Arc::new(addresses::list(&self.0).await?),
+            following: Following {
+                is_read: true,
+                ..Following::default()
+            },
+            ..NetworkState::default()
+        })
     }
 }
 
@@ -122,18 +128,42 @@ fn from_message(message: &LinkMessage) -> Link {
         up: flags.contains(LinkFlags::Up),
         carrier: flags.contains(LinkFlags::LowerUp),
         loopback: flags.contains(LinkFlags::Loopback),
+        broadcast: flags.contains(LinkFlags::Broadcast),
+        no_arp: flags.contains(LinkFlags::Noarp),
+        promiscuous: flags.contains(LinkFlags::Promisc),
+        kind: None,
+        master: None,
+        lower: None,
         xdp: Vec::new(),
     };
+    let mut is_elsewhere = false;
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Address(bytes) => link.mac = bytes.as_slice().try_into().ok(),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            LinkAttribute::Controller(index) => link.master = Some(*index).filter(|index| *index != 0),
+            LinkAttribute::Link(index) => link.lower = Some(*index).filter(|index| *index != 0),
+            LinkAttribute::LinkNetNsId(_) => is_elsewhere = true,
+            LinkAttribute::LinkInfo(infos) => link.kind = infos.iter().find_map(kind),
+            LinkAttribute::Promiscuity(count) => link.promiscuous |= *count > 0,
             LinkAttribute::Xdp(attributes) => link.xdp = attributes.iter().filter_map(attachment).collect(),
             _ => {}
         }
     }
+    let lies_on_another = link.kind.as_deref().is_some_and(|kind| STACKED.contains(&kind));
+    link.lower = link.lower.filter(|_| lies_on_another && !is_elsewhere);
     link
+}
+
+/// Kinds whose packets arrive by the interface that they name; others name a peer or a tunnel's way.
+const STACKED: &[&str] = &["vlan", "macvlan", "macvtap", "ipvlan"];
+
+fn kind(info: &LinkInfo) -> Option<String> {
+    match info {
+        LinkInfo::Kind(kind) => Some(kind.to_string()),
+        _ => None,
+    }
 }
 
 fn attachment(attribute: &LinkXdp) -> Option<XdpAttachment> {
@@ -144,36 +174,4 @@ fn attachment(attribute: &LinkXdp) -> Option<XdpAttachment> {
         _ => return None,
     };
     (program_id != 0).then_some(XdpAttachment { mode, program_id })
-}
-
-/// The host's end of a point-to-point address is `Local`; elsewhere the two are one, or `Local` is absent.
-fn own_address(message: &AddressMessage) -> Option<IpAddr> {
-    let local = message.attributes.iter().find_map(|attribute| match attribute {
-        AddressAttribute::Local(address) => Some(*address),
-        _ => None,
-    });
-    local.or_else(|| {
-        message.attributes.iter().find_map(|attribute| match attribute {
-            AddressAttribute::Address(address) => Some(*address),
-            _ => None,
-        })
-    })
-}
-
-/// The prefix that an address makes on-link: the peer's for a point-to-point address.
-fn connected_prefix(message: &AddressMessage) -> Option<(u32, IpNet)> {
-    let address = message.attributes.iter().find_map(|attribute| match attribute {
-        AddressAttribute::Address(address) => Some(*address),
-        _ => None,
-    })?;
-    let prefix = IpNet::new(address, message.header.prefix_len).ok()?.trunc();
-    (prefix.prefix_len() < prefix.max_prefix_len()).then_some((message.header.index, prefix))
-}
-
-/// Of equally long prefixes the one on the lowest index.
-fn longest_match(prefixes: impl Iterator<Item = (u32, IpNet)>, address: IpAddr) -> Option<u32> {
-    prefixes
-        .filter(|(_, prefix)| prefix.contains(&address))
-        .max_by_key(|(index, prefix)| (prefix.prefix_len(), std::cmp::Reverse(*index)))
-        .map(|(index, _)| index)
 }

@@ -1,8 +1,10 @@
 //! The host's network: routes, neighbours, links, and answering for addresses. The only user of netlink.
 //!
-//! Contract: everything acts in the network namespace of the thread that made the object, whatever thread runs it
-//! later. Addresses in ([`NetWatcher::watch`], [`Announcer::set`]), next hops out; nobody here knows what they are for.
+//! Contract: everything acts in the network namespace of the runtime's threads, which is one. Addresses in
+//! ([`NetWatcher::watch`], [`Announcer::set`]), the state of the network out ([`NetWatcher::state`]); nobody here knows
+//! what they are for.
 
+mod addresses;
 pub mod announce;
 pub mod links;
 mod mark;
@@ -11,17 +13,21 @@ mod netlink;
 mod next_hop;
 mod probe_device;
 mod route;
+mod state;
 #[cfg(test)]
 mod testing;
 mod watcher;
 
 use std::io;
 
+pub use addresses::{Address, Addresses};
 pub use announce::{Announcer, VipRange};
 pub use links::{Link, Links, XdpAttachment, XdpMode};
 pub use mark::Mark;
+pub use netlink::requests_made;
 pub use next_hop::{MacAddr, NextHop, NextHops};
 pub use probe_device::ProbeDevice;
+pub use state::{Following, NetworkState, Trouble};
 pub use watcher::NetWatcher;
 
 /// What can go wrong here; each displays as one clause of a sentence.

@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, TryStreamExt};
@@ -26,6 +27,13 @@ use super::NetError;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The kernel caps this at its own limit.
 const EVENT_BUFFER: usize = 4 << 20;
+
+static REQUESTS: AtomicU64 = AtomicU64::new(0);
+
+/// How many requests this process has made to the kernel's routing netlink.
+pub fn requests_made() -> u64 {
+    REQUESTS.load(Ordering::Relaxed)
+}
 
 /// A socket for requests. Needs a tokio runtime.
 #[derive(Debug)]
@@ -50,28 +58,34 @@ impl Netlink {
         })
     }
 
+    /// For one request.
+    fn handle(&self) -> Handle {
+        REQUESTS.fetch_add(1, Ordering::Relaxed);
+        self.handle.clone()
+    }
+
     pub(super) fn links_handle(&self) -> LinkHandle {
-        self.handle.link()
+        self.handle().link()
     }
 
     pub(super) fn routes_handle(&self) -> RouteHandle {
-        self.handle.route()
+        self.handle().route()
     }
 
     pub(super) fn rules_handle(&self) -> RuleHandle {
-        self.handle.rule()
+        self.handle().rule()
     }
 
     pub(super) async fn links(&self) -> Result<Vec<LinkMessage>, NetError> {
-        collect("list the interfaces", self.handle.link().get().execute()).await
+        collect("list the interfaces", self.handle().link().get().execute()).await
     }
 
     pub(super) async fn addresses(&self) -> Result<Vec<AddressMessage>, NetError> {
-        collect("list the addresses", self.handle.address().get().execute()).await
+        collect("list the addresses", self.handle().address().get().execute()).await
     }
 
     pub(super) async fn neighbours(&self) -> Result<Vec<NeighbourMessage>, NetError> {
-        collect("list the neighbours", self.handle.neighbours().get().execute()).await
+        collect("list the neighbours", self.handle().neighbours().get().execute()).await
     }
 
     /// The route that the kernel takes to `destination`.
@@ -83,7 +97,7 @@ impl Netlink {
             .attributes
             .push(RouteAttribute::Destination(destination.into()));
         let doing = format!("look up the route to {destination}");
-        let mut routes = collect(&doing, self.handle.route().get(message).execute()).await?;
+        let mut routes = collect(&doing, self.handle().route().get(message).execute()).await?;
         routes.pop().ok_or_else(|| NetError::Unexpected {
             doing,
             answer: "nothing".to_owned(),
@@ -110,7 +124,7 @@ impl Netlink {
     async fn change(&self, doing: String, message: NeighbourMessage, flags: u16) -> Result<(), NetError> {
         let mut request = NetlinkMessage::from(RouteNetlinkMessage::NewNeighbour(message));
         request.header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
-        let mut handle = self.handle.clone();
+        let mut handle = self.handle();
         let replies = handle.request(request).map_err(|error| refused(&doing, error))?;
         in_time(&doing, async {
             let mut replies = std::pin::pin!(replies);

@@ -1,45 +1,38 @@
-//! Follows how the watched addresses are reached, and tells when that changes.
+//! Follows the host's links, its addresses, and how the watched addresses are reached, and tells when that changes.
 //!
 //! A task looks routes up by asking the kernel, so that rules, metrics and exceptions are the kernel's business, and
 //! keeps up by its notifications. Bursts are taken together; lost notifications and a slow regular round make it look
-//! at everything again. XDP traffic refreshes no neighbour entry, so the kernel is asked to keep them resolved.
+//! at everything again. XDP traffic refreshes no neighbour entry, so the kernel is asked to keep them resolved. It
+//! never gives up: what fails is tried again, on new sockets, and the state says since when it is not followed.
 
+mod look;
+mod neighbours;
 #[cfg(test)]
 mod tests;
+mod timing;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use netlink_packet_route::RouteNetlinkMessage;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 
-use super::NetError;
-use super::links::{self, Link};
-use super::neighbours::{Neighbour, NeighbourKey, Neighbours};
+use self::look::Look;
+use self::timing::{Timing, sleep_until, ticks};
 use super::netlink::{Event, Events, Netlink};
-use super::next_hop::{self, NextHops};
-use super::route::{self, Route};
+use super::next_hop::NextHops;
+use super::{Following, NetError, NetworkState};
 
-/// How long a first notification waits for others.
-const SETTLE: Duration = Duration::from_millis(20);
-/// The least time between two rounds while notifications keep coming.
-const LEAST_ROUND: Duration = Duration::from_millis(200);
-/// Everything is looked at again this often: route exceptions expire, and next-hop objects change, without a word.
-const REFRESH: Duration = Duration::from_secs(10);
-/// How often neighbours that the kernel does not look after are asked for again.
-const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// The same for those that it forgot.
-const ASK_FORGOTTEN: Duration = Duration::from_secs(1);
-
-/// Watches next hops; dropping it ends that.
+/// Watches the network; dropping it ends that.
 #[derive(Debug)]
 pub struct NetWatcher {
     addresses: watch::Sender<BTreeSet<IpAddr>>,
+    state: watch::Receiver<Arc<NetworkState>>,
     next_hops: watch::Receiver<Arc<NextHops>>,
+    look_again: Arc<Notify>,
     task: AbortHandle,
 }
 
@@ -50,19 +43,21 @@ impl Drop for NetWatcher {
 }
 
 impl NetWatcher {
-    /// Watches nothing yet, in the network namespace of the calling thread. Needs a tokio runtime.
+    /// Watches no next hops yet. Needs a tokio runtime.
     pub fn new() -> Result<Self, NetError> {
         let (addresses, wanted) = watch::channel(BTreeSet::new());
-        let (publish, next_hops) = watch::channel(Arc::default());
-        let worker = Worker::new(wanted, publish)?;
+        let (worker, (state, next_hops)) = Worker::new(wanted)?;
+        let look_again = worker.look_again.clone();
         Ok(Self {
             addresses,
+            state,
             next_hops,
+            look_again,
             task: tokio::spawn(worker.run()).abort_handle(),
         })
     }
 
-    /// Makes `addresses` the watched ones.
+    /// Makes `addresses` those whose next hops are watched.
     pub fn watch(&self, addresses: BTreeSet<IpAddr>) {
         self.addresses.send_if_modified(|current| {
             let changed = *current != addresses;
@@ -71,269 +66,202 @@ impl NetWatcher {
         });
     }
 
-    /// The next hops of all watched addresses, always the whole map; it changes only when a next hop does. An address
-    /// that is missing was not looked up yet. The channel closes when the kernel's socket is lost for good.
+    /// The state of the network, which changes only when something in it does. Until links and addresses were read,
+    /// [`Following::is_read`] says so. The channel does not close before the watcher is dropped.
+    pub fn state(&self) -> watch::Receiver<Arc<NetworkState>> {
+        self.state.clone()
+    }
+
+    /// The next hops of the state: it changes only when they do.
     pub fn next_hops(&self) -> watch::Receiver<Arc<NextHops>> {
         self.next_hops.clone()
+    }
+
+    /// Looks at everything again soon: for what the kernel does not tell, such as a program that leaves an interface.
+    pub fn look_again(&self) {
+        self.look_again.notify_one();
     }
 }
 
 struct Worker {
-    netlink: Netlink,
-    events: Events,
+    sockets: Option<Sockets>,
     addresses: watch::Receiver<BTreeSet<IpAddr>>,
-    publish: watch::Sender<Arc<NextHops>>,
-    links: BTreeMap<u32, Link>,
-    routes: BTreeMap<IpAddr, Route>,
-    neighbours: Neighbours,
-    /// Neighbours that were asked for here, and when.
-    asked: BTreeMap<NeighbourKey, Instant>,
-    stale: Stale,
-    /// When the next round is due, if one is.
-    due: Option<Instant>,
-    last_round: Option<Instant>,
-    /// How often everything was looked at again because notifications were lost.
-    losses: u64,
+    look_again: Arc<Notify>,
+    look: Look,
+    timing: Timing,
+    following: Following,
+    state: watch::Sender<Arc<NetworkState>>,
+    next_hops: watch::Sender<Arc<NextHops>>,
 }
 
-/// What has to be asked for again.
-#[derive(Clone, Copy, Debug, Default)]
-struct Stale {
-    links: bool,
-    routes: bool,
-    neighbours: bool,
+/// Opened together: whatever is wrong with one makes the other's answers doubtful.
+struct Sockets {
+    requests: Netlink,
+    events: Events,
 }
 
-impl Stale {
-    const ALL: Self = Self {
-        links: true,
-        routes: true,
-        neighbours: true,
-    };
+impl Sockets {
+    fn open() -> Result<Self, NetError> {
+        Ok(Self {
+            requests: Netlink::open()?,
+            events: Events::open()?,
+        })
+    }
 }
+
+type Receivers = (watch::Receiver<Arc<NetworkState>>, watch::Receiver<Arc<NextHops>>);
 
 impl Worker {
-    fn new(
-        addresses: watch::Receiver<BTreeSet<IpAddr>>,
-        publish: watch::Sender<Arc<NextHops>>,
-    ) -> Result<Self, NetError> {
-        Ok(Self {
-            netlink: Netlink::open()?,
-            events: Events::open()?,
+    fn new(addresses: watch::Receiver<BTreeSet<IpAddr>>) -> Result<(Self, Receivers), NetError> {
+        let (state, state_receiver) = watch::channel(Arc::default());
+        let (next_hops, next_hops_receiver) = watch::channel(Arc::default());
+        let worker = Self {
+            sockets: Some(Sockets::open()?),
             addresses,
-            publish,
-            links: BTreeMap::new(),
-            routes: BTreeMap::new(),
-            neighbours: Neighbours::default(),
-            asked: BTreeMap::new(),
-            stale: Stale::ALL,
-            due: None,
-            last_round: None,
-            losses: 0,
-        })
+            look_again: Arc::default(),
+            look: Look::default(),
+            timing: Timing::default(),
+            following: Following::default(),
+            state,
+            next_hops,
+        };
+        Ok((worker, (state_receiver, next_hops_receiver)))
     }
 
     async fn run(mut self) {
-        let mut refresh = ticks(REFRESH);
-        let mut ask = ticks(ASK_FORGOTTEN);
+        let mut ask = ticks(timing::ASK);
+        self.timing.now();
         loop {
-            let due = self.due;
+            let (due, refresh) = (self.timing.due(), self.timing.refresh());
             tokio::select! {
                 changed = self.addresses.changed() => {
                     if changed.is_err() {
                         return;
                     }
-                    self.stale.routes = true;
-                    self.due = Some(Instant::now());
+                    self.look.stale.routes = true;
+                    self.timing.now();
                 }
-                event = self.events.next() => {
-                    let Some(event) = event else {
-                        tracing::error!("the netlink socket was closed; routes and neighbours are not followed any more");
-                        return;
-                    };
-                    if self.note(&event) {
-                        self.schedule();
-                    }
-                }
+                event = next_event(&mut self.sockets) => self.on_event(event),
                 () = sleep_until(due) => self.round().await,
-                _ = refresh.tick() => {
-                    self.stale.links = true;
-                    self.stale.routes = true;
-                    self.schedule();
+                () = sleep_until(Some(refresh)) => {
+                    let also_routes = self.timing.refreshed();
+                    self.look.stale.refresh(also_routes);
+                    self.timing.soon();
+                }
+                () = self.look_again.notified() => {
+                    self.look.stale.refresh(true);
+                    self.timing.soon();
                 }
                 _ = ask.tick() => self.ask_for_neighbours().await,
             }
         }
     }
 
-    /// True when the event calls for a round.
-    fn note(&mut self, event: &Event) -> bool {
-        use RouteNetlinkMessage::*;
-        let message = match event {
-            Event::Lost => {
+    /// None: the socket was closed.
+    fn on_event(&mut self, event: Option<Event>) {
+        match event {
+            Some(Event::Message(message)) => {
+                if self.note(&message) {
+                    self.timing.soon();
+                }
+            }
+            Some(Event::Lost) => {
                 tracing::warn!("netlink notifications were lost; looking at everything again");
-                self.losses += 1;
-                self.stale = Stale::ALL;
-                return true;
+                self.following.losses += 1;
+                self.look.stale.everything();
+                self.timing.soon();
             }
-            Event::Message(message) => message,
-        };
-        match message {
-            NewNeighbour(message) => self.neighbours.update(message),
-            DelNeighbour(message) => self.neighbours.remove(message),
-            NewRoute(message) | DelRoute(message) => {
-                let concerns = route::concerns(message, &self.addresses.borrow());
-                self.stale.routes |= concerns;
-                concerns
-            }
-            // Routes can go with a link or an address without a notification of their own.
-            NewLink(_) | DelLink(_) | NewAddress(_) | DelAddress(_) => {
-                self.stale.links = true;
-                self.stale.routes = true;
-                true
-            }
-            NewRule(_) | DelRule(_) => {
-                self.stale.routes = true;
-                true
-            }
-            _ => false,
+            None => self.failed("the netlink socket was closed".to_owned()),
         }
     }
 
-    fn schedule(&mut self) {
-        let now = Instant::now();
-        let earliest = self.last_round.map_or(now, |last| last + LEAST_ROUND);
-        let due = (now + SETTLE).max(earliest);
-        self.due = Some(self.due.map_or(due, |already| already.min(due)));
+    /// True when the message calls for a round.
+    fn note(&mut self, message: &RouteNetlinkMessage) -> bool {
+        self.look.note(message, &self.addresses.borrow())
     }
 
     async fn round(&mut self) {
-        self.due = None;
-        if let Err(error) = self.look().await {
-            tracing::warn!(%error, "next hops may be out of date");
-            self.due = Some(Instant::now() + ASK_FORGOTTEN);
+        let started = Instant::now();
+        match self.look_at_what_is_stale().await {
+            Ok(()) => self.succeeded(),
+            Err(error) => self.failed(error.to_string()),
         }
-        self.last_round = Some(Instant::now());
         self.ask_for_neighbours().await;
+        self.timing.ended(started);
         self.tell();
     }
 
-    /// Asks for what is stale. What fails stays stale.
-    async fn look(&mut self) -> Result<(), NetError> {
-        if self.stale.links {
-            let links = links::list(&self.netlink).await?;
-            self.links = links.into_iter().map(|link| (link.index, link)).collect();
-            self.stale.links = false;
-        }
-        if self.stale.routes {
-            self.look_routes_up().await?;
-            self.stale.routes = false;
-        }
-        if self.stale.neighbours {
-            self.neighbours.replace(&self.netlink.neighbours().await?);
-            self.stale.neighbours = false;
-        }
-        Ok(())
-    }
-
-    async fn look_routes_up(&mut self) -> Result<(), NetError> {
-        let addresses = self.addresses.borrow_and_update().clone();
-        let mut routes = BTreeMap::new();
-        for address in addresses {
-            let route = match self.netlink.route_to(address).await {
-                Ok(message) => Route::from_message(address, &message),
-                Err(error) => Route::from_error(address, error)?,
-            };
-            routes.insert(address, route);
-        }
-        self.routes = routes;
-        let keys = self
-            .routes
-            .iter()
-            .filter_map(|(address, route)| next_hop::neighbour_key(*address, route));
-        let (left, grew) = self.neighbours.want(keys.collect());
-        self.stale.neighbours |= grew;
-        self.release(left).await;
-        Ok(())
-    }
-
-    /// Gives back those of `keys` that were asked for here.
-    async fn release(&mut self, keys: BTreeSet<NeighbourKey>) {
-        let asked = std::mem::take(&mut self.asked);
-        let wanted = self.neighbours.wanted();
-        self.asked = asked
-            .iter()
-            .filter(|(key, _)| wanted.contains(key))
-            .map(|(k, t)| (*k, *t))
-            .collect();
-        for (ifindex, address) in keys.into_iter().filter(|key| asked.contains_key(key)) {
-            if let Err(error) = self.netlink.release_neighbour(ifindex, address).await {
-                tracing::debug!(%error, ifindex, "a neighbour could not be released");
+    async fn look_at_what_is_stale(&mut self) -> Result<(), NetError> {
+        let sockets = match &mut self.sockets {
+            Some(sockets) => sockets,
+            // What was told while there was no socket is lost.
+            none => {
+                self.look.stale.everything();
+                none.insert(Sockets::open()?)
             }
+        };
+        let started = Instant::now();
+        let also_links = self.look.stale.links;
+        let wanted = self.addresses.borrow().clone();
+        self.look.look(&sockets.requests, wanted).await?;
+        if also_links {
+            self.timing.links_took(started.elapsed());
         }
+        Ok(())
+    }
+
+    fn succeeded(&mut self) {
+        self.following.is_read = true;
+        self.timing.succeeded();
+        if let Some(trouble) = self.following.trouble.take() {
+            tracing::info!(since = %trouble.since, "links, addresses and routes are followed again");
+        }
+    }
+
+    /// What fails is tried again on new sockets, after a pause that grows.
+    fn failed(&mut self, reason: String) {
+        self.sockets = None;
+        self.timing.failed();
+        let before = self.following.trouble.as_ref();
+        if before.is_none_or(|trouble| trouble.reason != reason) {
+            tracing::error!("links, addresses and routes are not followed now: {reason}; it is tried again");
+        }
+        let since = before.map_or_else(jiff::Timestamp::now, |trouble| trouble.since);
+        self.following.trouble = Some(super::Trouble { since, reason });
+        self.tell();
     }
 
     async fn ask_for_neighbours(&mut self) {
-        if self.stale.neighbours {
-            return;
-        }
-        for key in self.neighbours_to_ask(Instant::now()) {
-            let first = self.asked.insert(key, Instant::now()).is_none();
-            if let Err(error) = self.netlink.manage_neighbour(key.0, key.1).await {
-                match first {
-                    true => tracing::warn!(%error, ifindex = key.0, "a neighbour can't be asked for"),
-                    false => tracing::debug!(%error, ifindex = key.0, "a neighbour can't be asked for"),
-                }
-            }
+        if let Some(sockets) = &self.sockets {
+            self.look.ask_for_neighbours(&sockets.requests).await;
         }
     }
 
-    fn neighbours_to_ask(&self, now: Instant) -> Vec<NeighbourKey> {
-        let due = |key: &&NeighbourKey| {
-            let since = self.asked.get(key).map(|last| now.duration_since(*last));
-            should_ask(self.neighbours.get(key), since)
+    fn tell(&mut self) {
+        let next = NetworkState {
+            links: self.look.links.clone(),
+            addresses: self.look.addresses.clone(),
+            next_hops: self.look.next_hops(),
+            following: self.following.clone(),
         };
-        self.neighbours.wanted().iter().filter(due).copied().collect()
-    }
-
-    fn tell(&self) {
-        let resolve = |(address, route): (&IpAddr, &Route)| {
-            (
-                *address,
-                next_hop::resolve(*address, route, &self.links, &self.neighbours),
-            )
-        };
-        let next_hops: NextHops = self.routes.iter().map(resolve).collect();
-        self.publish.send_if_modified(|current| {
-            let changed = **current != next_hops;
+        self.next_hops.send_if_modified(|current| {
+            let changed = !Arc::ptr_eq(current, &next.next_hops);
+            current.clone_from(&next.next_hops);
+            changed
+        });
+        self.state.send_if_modified(|current| {
+            let changed = **current != next;
             if changed {
-                *current = Arc::new(next_hops);
+                *current = Arc::new(next);
             }
             changed
         });
     }
 }
 
-/// Whether a neighbour needs asking for: when nobody looks after it, and not more often than in its time. A kernel
-/// older than 5.16 manages none, so there every neighbour comes round again and again.
-fn should_ask(neighbour: Option<&Neighbour>, since_asked: Option<Duration>) -> bool {
-    let pause = match neighbour {
-        Some(neighbour) if neighbour.managed || neighbour.fixed => return false,
-        Some(_) => ASK_AGAIN,
-        None => ASK_FORGOTTEN,
-    };
-    since_asked.is_none_or(|since| since >= pause)
-}
-
-fn ticks(period: Duration) -> tokio::time::Interval {
-    let mut ticks = tokio::time::interval_at(Instant::now() + period, period);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks
-}
-
-async fn sleep_until(when: Option<Instant>) {
-    match when {
-        Some(when) => tokio::time::sleep_until(when).await,
+async fn next_event(sockets: &mut Option<Sockets>) -> Option<Event> {
+    match sockets {
+        Some(sockets) => sockets.events.next().await,
         None => std::future::pending().await,
     }
 }

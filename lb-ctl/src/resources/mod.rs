@@ -40,4 +40,7 @@ pub(crate) use schema::is_name as is_resource_name;
 pub use schema::{FieldShape, field_shape};
 pub(crate) use set::probe_field;
 pub use set::{Resource, Resources};
-pub use store::{Changes, DatabaseStore, MemoryStore, Owners, ResourceStore, StoreError, Stored};
+pub use store::{
+    DatabaseStore, DirectoryError, Failure, Followed, Latch, MemoryStore, OwnedChanges, Owners,
+    ResourceStore, StoreError, StoreId, StoreState, Stored,
+};

@@ -17,7 +17,7 @@ use lb_ctl::plan::contents::Contents;
 use lb_ctl::plan::diff::diff;
 use lb_ctl::plan::{Inputs, Limits, Plan, ProbeDestination, Scope as PlanScope, ZonePrefixes, compile};
 use lb_ctl::resources::{
-    Changes, DatabaseStore, Document, Mode, Owners, ResourceStore as _, Resources, Scope,
+    DatabaseStore, Document, Mode, OwnedChanges, Owners, ResourceStore as _, Resources, Scope,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -139,6 +139,11 @@ impl std::iter::Sum for Spent {
     }
 }
 
+fn wait_for<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.expect("a runtime").block_on(future)
+}
+
 fn timed<T>(work: impl FnOnce() -> T) -> (T, Spent) {
     let (start, processor) = (Instant::now(), processor_time());
     let done = work();
@@ -218,8 +223,8 @@ impl World {
         let store = DatabaseStore::open(&self.directory).expect("the store");
         let nobody = Owners::new();
         let ((), keep) = timed(|| {
-            let changes = Changes::between((resources, &nobody), (&next, &nobody));
-            store.commit(&changes).expect("a commit");
+            let changes = OwnedChanges::between((resources, &nobody), (&next, &nobody));
+            wait_for(store.propose(changes)).expect("a commit");
         });
         (config, judge, keep)
     }
@@ -241,8 +246,8 @@ fn keep(directory: &Path, resources: &Resources) -> Spent {
     let store = DatabaseStore::open(directory).expect("a store");
     let (nothing, nobody) = (Resources::default(), Owners::new());
     let ((), time) = timed(|| {
-        let changes = Changes::between((&nothing, &nobody), (resources, &nobody));
-        store.commit(&changes).expect("a commit");
+        let changes = OwnedChanges::between((&nothing, &nobody), (resources, &nobody));
+        wait_for(store.propose(changes)).expect("a commit");
     });
     time
 }

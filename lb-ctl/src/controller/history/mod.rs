@@ -34,13 +34,14 @@ pub struct History {
     rows: Volatile,
     /// What the rows say, and of which maps; nothing before the first plan is kept.
     kept: Option<(u32, Plan)>,
+    incarnation: u32,
 }
 
 impl History {
     pub fn open(directory: &Path) -> anyhow::Result<Self> {
         let rows = Volatile::open(directory, &boot_id())
             .with_context(|| format!("opening the history in {}", directory.display()))?;
-        Ok(Self { rows, kept: None })
+        Ok(Self { rows, kept: None, incarnation: 0 })
     }
 
     /// Health as it was known last in this boot.
@@ -53,7 +54,8 @@ impl History {
 
     /// The plan that the maps were last written by. Without its history nobody knows what their numbers name: then
     /// the plan starts from nothing, and the first difference clears what the maps hold.
-    pub(super) fn adopt(&mut self, incarnation: u32, actual: &Contents) -> Plan {
+    pub fn adopt(&mut self, incarnation: u32, actual: &Contents) -> Plan {
+        self.incarnation = incarnation;
         match self.read_plan(incarnation) {
             Ok(Some(saved)) => return Plan::adopt(saved, actual),
             Ok(None) if actual.services.is_empty() => {}
@@ -266,3 +268,18 @@ mod tests {
         );
     }
 }
+
+pub trait Keeper: Send {
+    fn save(&mut self, plan: &Plan, health: Vec<(TargetId, Option<HealthState>)>) -> futures_util::future::BoxFuture<'static, Result<(), KeepError>>;
+}
+impl Keeper for History {
+    fn save(&mut self, plan: &Plan, health: Vec<(TargetId, Option<HealthState>)>) -> futures_util::future::BoxFuture<'static, Result<(), KeepError>> {
+        let saved = self.save_plan(plan, self.incarnation).map_err(|e| KeepError(format!("{e:#}")));
+        self.save_health(health.iter().map(|(t, s)| (t, s.as_ref())));
+        Box::pin(std::future::ready(saved))
+    }
+}
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct KeepError(String);
+impl KeepError { pub fn of(text: &str) -> Self { Self(text.to_owned()) } }

@@ -2,50 +2,6 @@ use super::*;
 use crate::net::testing::{HERE_MAC, Pair};
 
 #[test]
-fn the_longest_connected_prefix_wins_then_the_lowest_index() {
-    let prefixes = [
-        (4, "192.0.2.0/24"),
-        (3, "192.0.2.0/24"),
-        (5, "192.0.2.64/26"),
-        (6, "2001:db8::/64"),
-    ];
-    let find = |address: &str| {
-        let prefixes = prefixes
-            .iter()
-            .map(|(index, prefix)| (*index, prefix.parse().unwrap()));
-        longest_match(prefixes, address.parse().unwrap())
-    };
-    assert_eq!(find("192.0.2.1"), Some(3));
-    assert_eq!(find("192.0.2.65"), Some(5));
-    assert_eq!(find("2001:db8::1:2"), Some(6));
-    assert_eq!(find("2001:db8:0:1::1"), None);
-    assert_eq!(find("198.51.100.1"), None);
-}
-
-#[test]
-fn a_host_prefix_connects_nothing() {
-    let address = |prefix_len| {
-        let mut message = AddressMessage::default();
-        message.header.index = 7;
-        message.header.prefix_len = prefix_len;
-        message
-            .attributes
-            .push(AddressAttribute::Address("192.0.2.9".parse().unwrap()));
-        message
-    };
-    assert_eq!(connected_prefix(&address(32)), None);
-    assert_eq!(
-        connected_prefix(&address(24)),
-        Some((7, "192.0.2.0/24".parse().unwrap()))
-    );
-    assert_eq!(
-        connected_prefix(&address(99)),
-        None,
-        "not a prefix length of IPv4"
-    );
-}
-
-#[test]
 fn every_attached_program_is_listed_with_its_mode() {
     let mut message = LinkMessage::default();
     message.attributes.push(LinkAttribute::Xdp(vec![
@@ -90,41 +46,31 @@ fn links_say_what_the_kernel_knows() {
             .map(|link| link.name)
             .collect();
         assert_eq!(names, ["lo", "cable"]);
-        for address in ["192.0.2.200", "2001:db8::1:2:3"] {
-            let found = links.connected_interface(address.parse().unwrap()).await.unwrap();
-            assert_eq!(found, Some(cable.index), "{address}");
-        }
-        for address in ["198.51.100.7", "127.0.0.9", "2001:db8:1::1"] {
-            let found = links.connected_interface(address.parse().unwrap()).await.unwrap();
-            assert_eq!(found, None, "{address}");
-        }
+        assert!(cable.broadcast && !cable.no_arp);
+        assert_eq!(cable.kind.as_deref(), Some("veth"));
+        assert_eq!(cable.lower, None, "a peer is nothing that it lies on");
     });
 }
 
 #[test]
-fn the_hosts_own_addresses_are_those_of_every_interface() {
-    let Some(pair) = Pair::new("own") else { return };
+fn what_lies_on_what_is_known() {
+    let Some(pair) = Pair::new("stack") else { return };
+    pair.here.ip("link add br0 type bridge");
+    pair.here.ip("link set cable master br0");
+    pair.here.ip("link add mac0 link br0 type macvlan");
     pair.here.run(async || {
-        let own = Links::new().unwrap().own_addresses().await.unwrap();
-        assert!(
-            own.iter()
-                .any(|address| "192.0.2.0/24".parse::<IpNet>().unwrap().contains(address)),
-            "{own:?}"
+        let state = Links::new().unwrap().state().await.unwrap();
+        let link = |name| state.link_named(name).unwrap();
+        let bridge = link("br0").index;
+        assert_eq!(link("br0").kind.as_deref(), Some("bridge"));
+        assert_eq!(link("cable").master, Some(bridge));
+        assert_eq!(link("mac0").lower, Some(bridge));
+        let reached = state.reached_by(&[link("cable").index].into());
+        assert_eq!(
+            reached,
+            ["cable", "br0", "mac0"].map(|name| link(name).index).into()
         );
-        assert!(own.contains(&"127.0.0.1".parse().unwrap()), "{own:?}");
-        assert!(!own.contains(&"192.0.2.255".parse().unwrap()), "{own:?}");
     });
-}
-
-#[test]
-fn a_point_to_point_address_is_its_own_end() {
-    let mut message = AddressMessage::default();
-    message.attributes = vec![AddressAttribute::Address("192.0.2.9".parse().unwrap())];
-    assert_eq!(own_address(&message), Some("192.0.2.9".parse().unwrap()));
-    message
-        .attributes
-        .push(AddressAttribute::Local("192.0.2.8".parse().unwrap()));
-    assert_eq!(own_address(&message), Some("192.0.2.8".parse().unwrap()));
 }
 
 #[test]

@@ -123,7 +123,8 @@ fn the_device_has_no_address_and_asks_for_no_neighbours() {
     host.run(async || {
         let device = ProbeDevice::create(Mark::DEFAULT).await.unwrap();
         let links = super::super::Links::new().unwrap();
-        let own = links.own_addresses().await.unwrap();
+        let state = links.state().await.unwrap();
+        let own = state.own_addresses();
         let added = own.iter().filter(|address| !is_known(address)).count();
         assert_eq!(added, 0, "{own:?}");
         let shown = host.ip_output(&format!("link show {}", ProbeDevice::NAME));

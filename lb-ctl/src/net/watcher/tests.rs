@@ -1,6 +1,13 @@
-use std::net::{Ipv4Addr, Ipv6Addr};
+//! What the kernel does is followed, in namespaces; `state` has the same for links and addresses.
 
+mod state;
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use super::neighbours::should_ask;
 use super::*;
+use crate::net::neighbours::{Neighbour, NeighbourKey, Neighbours};
 use crate::net::testing::{HERE_MAC, PATIENCE, Pair, THERE_MAC};
 use crate::net::{Links, MacAddr, NextHop};
 
@@ -292,8 +299,7 @@ fn lost_notifications_cost_nothing_but_a_second_look() {
     let Some(pair) = Pair::new("lost") else { return };
     pair.here.run(async || {
         let (addresses, wanted) = watch::channel(BTreeSet::from([REMOTE]));
-        let (publish, next_hops) = watch::channel(Arc::default());
-        let mut worker = Worker::new(wanted, publish).unwrap();
+        let (mut worker, (state, next_hops)) = Worker::new(wanted).unwrap();
         worker.round().await;
         assert!(matches!(next_hops.borrow()[&REMOTE], NextHop::Unresolved { .. }));
 
@@ -305,9 +311,10 @@ fn lost_notifications_cost_nothing_but_a_second_look() {
         pair.here.ip("route add 198.51.100.0/24 via 192.0.2.2");
 
         let overflow = async {
-            while worker.losses == 0 {
-                let event = worker.events.next().await.expect("the socket lives");
-                worker.note(&event);
+            while worker.following.losses == 0 {
+                let event = next_event(&mut worker.sockets).await;
+                assert!(event.is_some(), "the socket lives");
+                worker.on_event(event);
             }
         };
         tokio::time::timeout(PATIENCE, overflow)
@@ -319,6 +326,11 @@ fn lost_notifications_cost_nothing_but_a_second_look() {
             NextHop::Resolved { .. } => {}
             NextHop::Unresolved { reason } => assert!(reason.contains("waiting for neighbour"), "{reason}"),
         }
+        let following = state.borrow().following.clone();
+        assert!(
+            following.losses > 0 && following.trouble.is_none(),
+            "{following:?}"
+        );
         drop(addresses);
     });
 }

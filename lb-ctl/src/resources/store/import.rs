@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::database::io_error;
+use super::error::io_error;
 use super::{StoreError, Stored};
 use crate::resources::set::Resources;
 

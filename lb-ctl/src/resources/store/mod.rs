@@ -2,25 +2,46 @@
 //! hosts share. What changes together is one commit, whole or absent after a crash at any instant, and costs what it
 //! changes, not what there is.
 
+mod changes;
 mod database;
+mod error;
+mod file;
+mod id;
 mod import;
+mod memory;
+mod writer;
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use jiff::Timestamp;
+
+pub use self::changes::OwnedChanges;
 pub use self::database::DatabaseStore;
+pub use self::error::StoreError;
+pub use self::id::StoreId;
+pub use self::memory::{Failure, Latch, MemoryStore};
+pub use crate::directory::DirectoryError;
 
-use super::set::{Resource, Resources};
+use super::set::Resources;
 use crate::model::ResourcePath;
 
 pub trait ResourceStore: Send + Sync {
-    /// What was kept last; nothing when nothing ever was.
+    /// What was kept last; nothing when nothing ever was. Blocks: it is for the start.
     fn load(&self) -> Result<Stored, StoreError>;
 
-    /// Returns when the changes would survive a loss of power: all of them. On an error, none.
-    fn commit(&self, changes: &Changes<'_>) -> Result<(), StoreError>;
+    /// Resolves when the changes would survive a loss of power: all of them. On an error, none. The work is done
+    /// whether or not anyone waits for it, in the order of the calls.
+    fn propose(&self, changes: OwnedChanges) -> BoxFuture<'static, Result<(), StoreError>>;
+
+    /// What others commit to a shared store; a store of one host never tells anything.
+    fn follow(&self) -> BoxStream<'static, Followed>;
+
+    fn state(&self) -> StoreState;
+
+    /// The maps that are written from this store carry it, too.
+    fn id(&self) -> StoreId;
 }
 
 /// Which file of `--config` defines a resource, for those that one does.
@@ -30,90 +51,36 @@ pub type Owners = BTreeMap<ResourcePath, String>;
 pub struct Stored {
     pub resources: Resources,
     pub owners: Owners,
+    /// Rows that can't be read, and why. They stay in the store until a change replaces them.
+    pub unreadable: BTreeMap<ResourcePath, String>,
 }
 
-/// What differs between two states. A value that is absent is removed.
-#[derive(Debug, Default, PartialEq)]
-pub struct Changes<'a> {
-    pub resources: Vec<(&'a ResourcePath, Option<&'a Resource>)>,
-    pub owners: Vec<(&'a ResourcePath, Option<&'a String>)>,
+/// What a shared store tells.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Followed {
+    Changed(Stored),
+    Unavailable { reason: String },
+    Available,
 }
 
-impl<'a> Changes<'a> {
-    pub fn between(before: (&'a Resources, &'a Owners), after: (&'a Resources, &'a Owners)) -> Self {
-        Self {
-            resources: differences(&before.0.all, &after.0.all),
-            owners: differences(before.1, after.1),
-        }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.resources.is_empty() && self.owners.is_empty()
-    }
-}
-
-fn differences<'a, V: PartialEq>(
-    before: &'a BTreeMap<ResourcePath, V>,
-    after: &'a BTreeMap<ResourcePath, V>,
-) -> Vec<(&'a ResourcePath, Option<&'a V>)> {
-    let gone = before.keys().filter(|path| !after.contains_key(path));
-    let gone = gone.map(|path| (path, None));
-    let put = after
-        .iter()
-        .filter(|(path, value)| before.get(path) != Some(value));
-    gone.chain(put.map(|(path, value)| (path, Some(value)))).collect()
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    #[error("{} can't be {doing}: {cause}", path.display())]
-    Io {
-        path: PathBuf,
-        doing: &'static str,
-        cause: io::Error,
-    },
-    #[error("the state directory {} is in use by another lb-ctl run", .0.display())]
-    InUse(PathBuf),
-    #[error("{} is damaged: {cause}; restore it, or remove it to start without resources", path.display())]
-    Damaged { path: PathBuf, cause: String },
-    #[error("{} has the format version {found}, and this lb-ctl reads {known}", path.display())]
-    Version { path: PathBuf, found: u64, known: u64 },
-    #[error("{} can't be {doing}: {cause}", path.display())]
-    Database {
-        path: PathBuf,
-        doing: &'static str,
-        cause: Box<redb::Error>,
+/// Whether the store can be written now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StoreState {
+    #[default]
+    Available,
+    Unavailable {
+        since: Timestamp,
+        reason: String,
     },
 }
 
-/// Keeps the resources as long as the process lives.
-#[derive(Debug, Default)]
-pub struct MemoryStore(Mutex<Stored>);
-
-impl MemoryStore {
-    fn stored(&self) -> MutexGuard<'_, Stored> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl ResourceStore for MemoryStore {
-    fn load(&self) -> Result<Stored, StoreError> {
-        Ok(self.stored().clone())
-    }
-
-    fn commit(&self, changes: &Changes<'_>) -> Result<(), StoreError> {
-        let mut stored = self.stored();
-        put(&mut stored.resources.all, &changes.resources);
-        put(&mut stored.owners, &changes.owners);
-        Ok(())
-    }
-}
-
-fn put<V: Clone>(map: &mut BTreeMap<ResourcePath, V>, changes: &[(&ResourcePath, Option<&V>)]) {
-    for (path, value) in changes {
-        match value {
-            Some(value) => drop(map.insert((*path).clone(), (*value).clone())),
-            None => drop(map.remove(*path)),
-        }
+impl StoreState {
+    /// After a failure; the first of a row says since when.
+    fn fail(&mut self, reason: String) {
+        let since = match self {
+            Self::Unavailable { since, .. } => *since,
+            Self::Available => Timestamp::now(),
+        };
+        *self = Self::Unavailable { since, reason };
     }
 }

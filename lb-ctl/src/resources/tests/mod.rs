@@ -11,6 +11,7 @@ mod health_check;
 mod properties;
 mod references;
 mod store;
+mod store_faults;
 
 use serde_json::{Value, json};
 

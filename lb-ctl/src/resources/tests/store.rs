@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::resources::{
-    Changes, DatabaseStore, Kind, MemoryStore, Owners, ResourceStore, StoreError, Stored,
+    DatabaseStore, Kind, MemoryStore, OwnedChanges, Owners, ResourceStore, StoreError, Stored,
 };
 
 fn internal_set() -> Resources {
@@ -16,11 +16,16 @@ fn owners_of(resources: &Resources, file: &str) -> Owners {
     paths.map(|path| (path, file.to_owned())).collect()
 }
 
+pub(super) fn wait_for<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(future)
+}
+
 /// Brings a store from what it holds to `next`.
-fn keep(store: &dyn ResourceStore, next: &Stored) {
+pub(super) fn keep(store: &dyn ResourceStore, next: &Stored) {
     let held = store.load().unwrap();
-    let changes = Changes::between((&held.resources, &held.owners), (&next.resources, &next.owners));
-    store.commit(&changes).unwrap();
+    let changes = OwnedChanges::between((&held.resources, &held.owners), (&next.resources, &next.owners));
+    wait_for(store.propose(changes)).unwrap();
 }
 
 fn assert_keeps(store: &dyn ResourceStore) {
@@ -30,12 +35,14 @@ fn assert_keeps(store: &dyn ResourceStore) {
     let whole = Stored {
         owners: owners_of(&resources, "/etc/lb.json"),
         resources,
+        ..Stored::default()
     };
     keep(store, &whole);
     assert_eq!(store.load().unwrap(), whole);
     let mut less = Stored {
         resources: whole.resources.without(&BTreeSet::from([first.clone()])),
         owners: whole.owners.clone(),
+        ..Stored::default()
     };
     less.owners.remove(&first);
     keep(store, &less);
@@ -59,16 +66,16 @@ fn changes_are_what_differs() {
     let before = internal_set();
     let mut after = before.clone();
     let nobody = Owners::new();
-    assert!(Changes::between((&before, &nobody), (&after, &nobody)).is_empty());
+    assert!(OwnedChanges::between((&before, &nobody), (&after, &nobody)).is_empty());
     let mut paths = before.iter().map(|(path, _)| path.clone());
     let (gone, changed) = (paths.next().unwrap(), paths.next().unwrap());
     after.all.remove(&gone);
     let resource = after.all.get_mut(&changed).unwrap();
     resource.value.insert("description".into(), "another".into());
-    let changes = Changes::between((&before, &nobody), (&after, &nobody));
+    let changes = OwnedChanges::between((&before, &nobody), (&after, &nobody));
     assert_eq!(
         changes.resources,
-        [(&gone, None), (&changed, after.get(&changed))]
+        [(gone, None), (changed.clone(), after.get(&changed).cloned())]
     );
 }
 
@@ -77,7 +84,7 @@ fn a_directory_has_one_owner() {
     let directory = tempfile::tempdir().unwrap();
     let first = DatabaseStore::open(directory.path()).unwrap();
     let second = DatabaseStore::open(directory.path()).unwrap_err();
-    assert!(matches!(second, StoreError::InUse(_)));
+    assert!(matches!(second, StoreError::Directory(_)));
     assert!(second.to_string().contains("in use by another lb-ctl run"));
     drop(first);
     DatabaseStore::open(directory.path()).unwrap();
