@@ -91,8 +91,11 @@ async fn serve_with(
     program.forward_logs()?;
     // Not before it is known that no other daemon serves here: the device is that one's.
     *probe_device = make_probe_device(&file).await?;
-    if probe_device.is_some() {
+    if let Some(device) = probe_device {
         program.attach_probe(ProbeDevice::NAME).context(NO_VIP_PROBES)?;
+        if let Some(index) = device.way().borrow().waiting() {
+            device.opened(index);
+        }
     }
     let settings = Settings {
         scope,
@@ -105,6 +108,7 @@ async fn serve_with(
         interfaces: links.iter().map(|link| link.name.clone()).collect(),
         xdp_mode: mode(args.xdp_mode),
         announce: !args.no_announce,
+        announce_repeat: file.announce_repeat,
         state_dir: args.state_dir.clone(),
         pin_dir: args.pin_dir.clone(),
         compare_interval: COMPARE_INTERVAL,
@@ -119,6 +123,10 @@ async fn serve_with(
     let health = history.health();
     let (probe_paths, paths) = watch::channel(Some(Arc::default()));
     let prober = EndpointProber::new(settings.probe_mark.value, paths);
+    let prober = match &probe_device {
+        Some(device) => prober.through(device.way()),
+        None => prober,
+    };
     let (checks, health_events) = HealthChecker::with_prober(prober, health.clone());
     let parts = Parts {
         settings,

@@ -28,6 +28,9 @@ pub struct Status {
     /// What is not as it should be, and is tried again until it is.
     #[serde(default)]
     pub troubles: Vec<Trouble>,
+    /// How packets for every VIP are made to come here.
+    #[serde(default)]
+    pub vips: Vec<VipStatus>,
     /// Map operations that mended what somebody else had changed in the maps, since the daemon's start.
     #[serde(default)]
     pub mended: u64,
@@ -66,6 +69,15 @@ pub struct InterfaceStatus {
     /// `native` or `generic`: what the kernel says, not what was asked for.
     pub xdp_mode: String,
     pub program_id: u32,
+}
+
+/// A VIP of the forwarding rules.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VipStatus {
+    pub address: IpAddr,
+    /// A clause, such as `answered for on eth0`.
+    pub answering: String,
 }
 
 /// Something that is not as it should be.

@@ -291,6 +291,7 @@ impl Control for FakeControl {
             config: ConfigStatus::default(),
             connection_log: Default::default(),
             troubles: Vec::new(),
+            vips: Vec::new(),
             mended: 0,
             warnings: Vec::new(),
         }))

@@ -21,7 +21,7 @@ use crate::dataplane::{ApplyError, AttachError, Attached, FlowTable, PinnedLinkS
 use crate::flowlog::Publisher;
 use crate::health::{HealthEvent, HealthState, TargetId};
 use crate::model::HealthCheck;
-use crate::net::{Following, Link, Mark, NetworkState, NextHop, VipRange};
+use crate::net::{Conflicts, Desired, Following, Link, Mark, NetworkState, NextHop};
 use crate::plan::contents::Contents;
 use crate::plan::diff::Operation;
 use crate::plan::tests::maps::FakeMaps;
@@ -114,7 +114,8 @@ impl Maps for MemoryMaps {
 pub(crate) struct StillNetwork {
     state: watch::Sender<Arc<NetworkState>>,
     pub(crate) watched: Arc<Mutex<BTreeSet<IpAddr>>>,
-    pub(crate) answered: Arc<Mutex<BTreeMap<u32, BTreeSet<VipRange>>>>,
+    pub(crate) answered: Arc<Mutex<Desired>>,
+    pub(crate) conflicts: watch::Sender<Arc<Conflicts>>,
 }
 
 impl StillNetwork {
@@ -123,6 +124,7 @@ impl StillNetwork {
             state: watch::channel(Arc::new(state)).0,
             watched: Arc::default(),
             answered: Arc::default(),
+            conflicts: watch::channel(Arc::default()).0,
         }
     }
 
@@ -140,8 +142,16 @@ impl Network for StillNetwork {
         *locked(&self.watched) = addresses;
     }
 
-    fn answer_for(&mut self, vips: &BTreeMap<u32, BTreeSet<VipRange>>) -> Vec<String> {
-        locked(&self.answered).clone_from(vips);
+    fn answer_for(&mut self, desired: &Desired) -> Vec<String> {
+        locked(&self.answered).clone_from(desired);
+        Vec::new()
+    }
+
+    fn conflicts(&self) -> watch::Receiver<Arc<Conflicts>> {
+        self.conflicts.subscribe()
+    }
+
+    fn troubles(&self) -> Vec<String> {
         Vec::new()
     }
 }
@@ -187,6 +197,10 @@ impl Checks for ToldChecks {
     fn state(&self, target: &TargetId) -> Option<HealthState> {
         locked(&self.states).get(target).cloned()
     }
+
+    fn warning(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Attachments that last until the test ends them.
@@ -207,6 +221,10 @@ impl Attachments for Hooks {
 
     fn release(&mut self, index: u32) -> anyhow::Result<()> {
         locked(&self.links).remove(&index);
+        Ok(())
+    }
+
+    fn attach_probe(&mut self) -> anyhow::Result<()> {
         Ok(())
     }
 
@@ -469,7 +487,8 @@ fn settings() -> Settings {
         probe_mark: Mark::DEFAULT,
         interfaces: vec!["eth0".to_owned()],
         xdp_mode: XdpMode::Auto,
-        announce: false,
+        announce: true,
+        announce_repeat: None,
         state_dir: "/nowhere".into(),
         pin_dir: "/nowhere".into(),
         compare_interval: Duration::from_secs(60),

@@ -147,6 +147,20 @@ impl Controller {
         }
     }
 
+    /// The device that probes leave by may have been made again: it needs its program then.
+    pub(super) fn open_probe_way(&mut self) {
+        let Some(device) = self.probe_device.clone() else {
+            return;
+        };
+        let waiting = device.way().borrow().waiting();
+        if let Some(index) = waiting.filter(|_| !self.interfaces.detached) {
+            match self.attachments.attach_probe() {
+                Ok(()) => device.opened(index),
+                Err(error) => tracing::error!("health probes can't leave, which is tried again: {error:#}"),
+            }
+        }
+    }
+
     /// Stops forwarding. The daemon itself goes on.
     pub(super) fn detach(&mut self, reply: Reply<()>) {
         let detached = match self.interfaces.detached {
@@ -166,6 +180,7 @@ impl Controller {
         );
         self.troubles
             .replace(|subject| matches!(subject, Subject::Interface(_)), BTreeMap::new());
+        self.announcements.place_anew();
         // Probes on paths that are gone are told from those that fail.
         self.probe_paths.send_replace(None);
         let device = self.probe_device.clone();

@@ -81,6 +81,8 @@ pub struct Settings {
     pub interfaces: Vec<String>,
     pub xdp_mode: XdpMode,
     pub announce: bool,
+    /// VIPs are announced again this often.
+    pub announce_repeat: Option<Duration>,
     pub state_dir: std::path::PathBuf,
     pub pin_dir: std::path::PathBuf,
     /// How often everything that the maps hold is compared with what they should hold.
@@ -317,6 +319,8 @@ impl Controller {
         let mut network = self.network.state();
         // It may have changed since the start looked at it.
         network.mark_changed();
+        let mut conflicts = self.network.conflicts();
+        let mut probe_way = self.probe_device.as_ref().map(|device| device.way());
         let mut second = tokio::time::interval(SECOND);
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
         loop {
@@ -337,6 +341,11 @@ impl Controller {
                     let state = network.borrow_and_update().clone();
                     self.on_network(state);
                 }
+                Ok(()) = conflicts.changed() => {
+                    conflicts.mark_unchanged();
+                    self.tell_warnings();
+                }
+                () = changed(&mut probe_way) => self.open_probe_way(),
                 () = events.files.notified() => self.reload_files(),
                 () = sleep_until(next_try) => self.retry_history(),
                 _ = second.tick() => self.every_second(),
@@ -349,6 +358,7 @@ impl Controller {
     fn every_second(&mut self) {
         self.follow_interfaces();
         self.announce();
+        self.open_probe_way();
         self.compare_now_and_then();
         self.retry_history();
     }
@@ -399,6 +409,16 @@ const FIRST_SETTLE: Duration = Duration::from_secs(15);
 /// Returns when `stop` says so, or when nobody can say so any more.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Never, if there is nothing that could change.
+async fn changed<T>(receiver: &mut Option<watch::Receiver<T>>) {
+    if let Some(receiver) = receiver
+        && receiver.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 async fn sleep_until(when: Option<tokio::time::Instant>) {

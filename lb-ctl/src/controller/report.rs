@@ -67,6 +67,7 @@ impl Controller {
             config: self.files.status(),
             connection_log: self.connections.status(),
             troubles: self.trouble_views(),
+            vips: self.vip_views(),
             mended: self.comparison.mended,
             warnings: self.warnings(),
         }
@@ -117,7 +118,9 @@ impl Controller {
             ))
         });
         let mut warnings: Vec<String> = unresolved.collect();
-        warnings.extend(self.claims());
+        warnings.extend(self.vip_warnings());
+        warnings.extend(self.network.troubles());
+        warnings.extend(self.checks.warning());
         warnings.sort();
         warnings.dedup();
         warnings

@@ -4,6 +4,7 @@
 //! active pool depend on history; [`diff::diff`] says what to change in the maps. A health change, a moved neighbour
 //! and a new file all take this road.
 
+pub mod announce;
 mod backends;
 mod compile;
 pub mod contents;

@@ -4,12 +4,14 @@
 //! Contract: every fault of the file is told at once, with the path of its key; what comes out is valid. A flag that is
 //! given wins over the file. Relative paths are taken from the directory that the daemon is started in, as with flags.
 
+mod announce;
 mod read;
 #[cfg(test)]
 mod tests;
 mod walk;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::cli::{DefaultPlace, HashSeed, XdpMode};
 use crate::flowlog::Destination;
@@ -35,6 +37,8 @@ pub struct FileSettings {
     pub probe_mark: Mark,
     /// `[log] connections`: where the log of connections goes. Default `stderr`.
     pub log_connections: Destination,
+    /// `announce.interval-sec`: VIPs are announced again this often. Default never.
+    pub announce_repeat: Option<Duration>,
     pub flags: FlagDefaults,
 }
 
@@ -64,6 +68,7 @@ impl Default for FileSettings {
             probe_destination: ProbeDestination::default(),
             probe_mark: Mark::DEFAULT,
             log_connections: Destination::default(),
+            announce_repeat: None,
             flags: FlagDefaults::default(),
         }
     }

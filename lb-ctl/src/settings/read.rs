@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use toml::{Table, Value};
 
 use super::walk::{Faults, Walk, path_of};
-use super::{FileSettings, FlagDefaults, GUE_PORT};
+use super::{FileSettings, FlagDefaults, GUE_PORT, announce};
 use crate::cli::{DefaultPlace, XdpMode, flow_slots, table_slots};
 use crate::flowlog::Destination;
 use crate::plan::{ProbeDestination, ZonePrefixes};
@@ -82,6 +82,7 @@ fn read(table: &Table, faults: &mut Faults<'_>) -> FileSettings {
     faults.refuse_unknown(table, KEYS);
     let zones = zones(table, faults);
     let log_connections = log_connections(table, faults).unwrap_or_default();
+    let announce = announce::read(table, faults);
     let mut walk = Walk { table, faults };
     FileSettings {
         zones,
@@ -92,6 +93,7 @@ fn read(table: &Table, faults: &mut Faults<'_>) -> FileSettings {
             .choice("probe-destination", PROBE_DESTINATIONS)
             .unwrap_or_default(),
         probe_mark: walk.parsed("probe-mark").unwrap_or_default(),
+        announce_repeat: announce.repeat,
         flags: FlagDefaults {
             interfaces: walk.list("interfaces"),
             config: walk.list("config"),
@@ -106,7 +108,7 @@ fn read(table: &Table, faults: &mut Faults<'_>) -> FileSettings {
                 region: walk.text("region"),
                 zone: walk.text("zone"),
             },
-            announce: walk.boolean("announce"),
+            announce: announce.enabled,
             pin_dir: walk.parsed("pin-dir"),
             hash_seed: walk.secret("hash-seed"),
         },
