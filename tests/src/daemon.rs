@@ -3,6 +3,7 @@
 //! Every daemon sees a bpf file system of its own on `/sys/fs/bpf`, which outlives the process (so a killed daemon
 //! leaves its pins, as in life) and goes away with this handle. Tests may therefore run side by side.
 
+use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
 use std::fs::{self, OpenOptions};
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
+use lb_common::layout::LAYOUT_VERSION;
 use lb_ctl::client::Client;
 use lb_ctl::dataplane::{MapSet, PinDirectory, Sizes};
 use lb_ctl::plan::contents::Contents;
@@ -243,7 +245,52 @@ impl<'lab> Daemon<'lab> {
     }
 
     pub fn status(&self) -> Status {
-        self.json(&["status", "--format", "json"])
+        self.judged_status().1
+    }
+
+    /// Whether `status` exits with 0, and what it says.
+    #[track_caller]
+    pub fn judged_status(&self) -> (bool, Status) {
+        let output = self.run_ctl(&["status", "--format", "json"]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        let status = serde_json::from_str(&text).unwrap_or_else(|error| {
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            panic!("lb-ctl status: {}: {error}: {text}{complaint}", output.status)
+        });
+        (output.status.success(), status)
+    }
+
+    /// Waits until `status` exits with 1 and says a sentence with this in it.
+    #[track_caller]
+    pub fn wait_for_trouble(&self, bound: Duration, text: &str) {
+        eventually(bound, || {
+            let (is_well, status) = self.judged_status();
+            match status.troubles.iter().any(|trouble| trouble.text.contains(text)) && !is_well {
+                true => Ok(()),
+                false => Err(format!(
+                    "status is well: {is_well}; troubles: {:?}; warnings: {:?}",
+                    status.troubles, status.warnings
+                )),
+            }
+        });
+    }
+
+    /// Waits until `status` exits with 0, without troubles.
+    #[track_caller]
+    pub fn wait_until_well(&self, bound: Duration) {
+        eventually(bound, || match self.judged_status() {
+            (true, status) if status.troubles.is_empty() => Ok(()),
+            (_, status) => Err(format!("{:?}", status.troubles)),
+        });
+    }
+
+    /// The pins of the attachments, by number of the interface.
+    pub fn link_pins(&self) -> BTreeMap<u32, PathBuf> {
+        let links = self.directory.join(format!("bpf/lb/v{LAYOUT_VERSION}/links"));
+        let pins = fs::read_dir(links).into_iter().flatten().flatten();
+        let number = |path: &Path| path.file_name()?.to_str()?.parse().ok();
+        pins.filter_map(|pin| Some((number(&pin.path())?, pin.path())))
+            .collect()
     }
 
     pub fn stats(&self) -> Stats {
