@@ -13,7 +13,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::policy::PolicyWord;
 use crate::verdict::REASON_SLOTS;
 
-pub const LAYOUT_VERSION: u32 = 4;
+pub const LAYOUT_VERSION: u32 = 5;
 
 /// Member numbers fit a flow-table slot; 0 is none.
 pub const MEMBER_BITS: u32 = 20;
@@ -41,6 +41,8 @@ pub mod map {
     pub const MEMBER_STATS: &str = "LB_MEMBER_STATS";
     pub const VIP_FILTER: &str = "LB_VIP_FILTER";
     pub const EPOCH: &str = "LB_EPOCH";
+    /// Whose the maps are: see [`about`](super::about).
+    pub const ABOUT: &str = "LB_ABOUT";
     /// Every map that outlives the daemon.
     pub const ALL: &[&str] = &[
         RULES,
@@ -62,7 +64,17 @@ pub mod map {
         MEMBER_STATS,
         VIP_FILTER,
         EPOCH,
+        ABOUT,
     ];
+}
+
+/// Words of the map that says whose the maps are. Only user space reads and writes it.
+pub mod about {
+    /// The two halves of the id of the store that the maps are written from; 0 is none.
+    pub const STORE: [u32; 2] = [0, 1];
+    /// Tells one life of the maps from another. Maps that were copied from an older layout have the number of those.
+    pub const INCARNATION: u32 = 2;
+    pub const WORDS: u32 = 4;
 }
 
 /// Default sizes, in entries.

@@ -1,5 +1,7 @@
 //! The daemon: checks that it can run at all, then puts store, data plane, controller and server together.
 
+mod claim;
+mod ownership;
 mod preflight;
 
 use std::path::Path;
@@ -10,14 +12,16 @@ use anyhow::{Context as _, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
+use self::claim::ProbeClaim;
+use self::ownership::Ownership;
 use crate::cli::{RunArgs, XdpMode as AskedMode};
 use crate::config_files::{ConfigFiles, FileWatcher, judge};
 use crate::control::ControlError;
 use crate::controller::{
-    Controller, History, KernelAttachments, KernelClock, KernelMaps, KernelNetwork, Parts, Settings, Threads,
-    kept_seed,
+    Controller, History, HistoryPlace, KernelAttachments, KernelClock, KernelMaps, KernelNetwork, Parts, Settings,
+    Threads, kept_seed,
 };
-use crate::dataplane::{self, LoadOptions, PinDirectory, Program, Sizes, XdpMode};
+use crate::dataplane::{self, LoadOptions, PinDirectory, Pinned, Program, Sizes, XdpMode};
 use crate::flowlog::FlowLog;
 use crate::health::{EndpointProber, HealthChecker};
 use crate::net::{Link, Links, ProbeDevice};
@@ -26,6 +30,8 @@ use crate::resources::{DatabaseStore, ResourceStore as _, Scope};
 use crate::server::{Server, ServerConfig, TokenFile};
 use crate::settings::FileSettings;
 
+/// A millisecond or two of the loop's time: nobody notices, and most changes need no more.
+const INLINE_WORK: u64 = 1_500_000;
 /// How often everything that the maps hold is compared with what they should hold.
 const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -46,7 +52,7 @@ async fn serve(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
     let mut probe_device = None;
     let served = serve_with(args, file, &mut probe_device).await;
     if let Some(device) = probe_device {
-        let removed = device.remove().await;
+        let removed = device.device.remove().await;
         removed.unwrap_or_else(|error| tracing::warn!("removing the way that probes leave by: {error}"));
     }
     served
@@ -55,7 +61,7 @@ async fn serve(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
 async fn serve_with(
     args: RunArgs,
     file: FileSettings,
-    probe_device: &mut Option<Arc<ProbeDevice>>,
+    probe_device: &mut Option<ClaimedDevice>,
 ) -> anyhow::Result<()> {
     let scope = args.place.scope(&Scope::default());
     let store = DatabaseStore::open(&args.state_dir)?;
@@ -67,14 +73,28 @@ async fn serve_with(
     let documents = files.read().map_err(ControlError::Faults)?;
     judge(&stored.resources, &stored.owners, &files, &documents, &scope).map_err(ControlError::Faults)?;
     let links = interfaces(&args.interfaces).await?;
+    let pins = PinDirectory::new(&args.pin_dir);
+    refuse_foreign_programs(&links, &pins)?;
+    let mut taken = pins.take()?;
+    let claim = claim_probe_device(&file)?;
     let tokens = args.token_file.as_deref().map(TokenFile::open).transpose()?;
     let server = Server::bind(&args.listen, tokens)?;
-    let pins = PinDirectory::new(&args.pin_dir);
     pins.prepare()?;
-    let sizes = Sizes {
+    let place = HistoryPlace {
+        runtime_dir: args.runtime_dir.clone(),
+        state_dir: args.state_dir.clone(),
+        store: store.id(),
+    };
+    let pinned = pins.pinned()?;
+    let frozen = frozen(&args, &place, pinned.as_ref());
+    let asked = Sizes {
         flow_slots: u32::try_from(args.flow_slots).context("--flow-slots")?,
         table_slots: args.table_slots,
         ..Sizes::default()
+    };
+    let sizes = match pinned.filter(|_| frozen.is_some()) {
+        Some(pinned) => pinned.sizes,
+        None => asked,
     };
     let seed = match args.hash_seed {
         Some(seed) => u128::from_be_bytes(seed.0),
@@ -87,11 +107,17 @@ async fn serve_with(
         trace_packets: args.trace_packets,
         test_now: 0,
     };
-    let mut program = Program::load(&options, Some(&pins))?;
+    let mut program = match &frozen {
+        None => Program::load(&options, Some(&pins))?,
+        Some(_) => Program::load_beside(&options, &pins)?,
+    };
+    if frozen.is_none() {
+        program.maps.set_store(store.id());
+    }
     program.forward_logs()?;
-    // Not before it is known that no other daemon serves here: the device is that one's.
-    *probe_device = make_probe_device(&file).await?;
-    if let Some(device) = probe_device {
+    *probe_device = make_probe_device(&file, claim).await?;
+    let device = probe_device.as_ref().map(|made| made.device.clone());
+    if let Some(device) = &device {
         program.attach_probe(ProbeDevice::NAME).context(NO_VIP_PROBES)?;
         if let Some(index) = device.way().borrow().waiting() {
             device.opened(index);
@@ -111,19 +137,18 @@ async fn serve_with(
         announce_repeat: file.announce_repeat,
         state_dir: args.state_dir.clone(),
         pin_dir: args.pin_dir.clone(),
+        inline_work: INLINE_WORK,
         compare_interval: COMPARE_INTERVAL,
     };
-    let mut history = History::open(&args.state_dir)?;
+    let mut history = History::open(&place, program.maps.incarnation())?;
     let (log, connections) = FlowLog::new(file.log_connections, program.maps.flows.clone(), seed)?;
     let (stop, stopping) = watch::channel(false);
     let logging = tokio::spawn(log.run(stopping.clone()));
-    refuse_foreign_programs(&links, &pins)?;
     let actual = program.maps.read().context("reading the maps back")?;
-    let plan = history.adopt(program.maps.incarnation(), &actual);
-    let health = history.health();
+    let (plan, health) = (history.adopt(&actual), history.health());
     let (probe_paths, paths) = watch::channel(Some(Arc::default()));
     let prober = EndpointProber::new(settings.probe_mark.value, paths);
-    let prober = match &probe_device {
+    let prober = match &device {
         Some(device) => prober.through(device.way()),
         None => prober,
     };
@@ -132,7 +157,7 @@ async fn serve_with(
         settings,
         store: Box::new(store),
         stored,
-        frozen: None,
+        frozen: frozen.clone(),
         files,
         files_changed: files_changed.clone(),
         maps: Box::new(KernelMaps::new(&program.maps)?),
@@ -143,7 +168,7 @@ async fn serve_with(
         probe_paths,
         clock: Arc::new(KernelClock),
         workshop: Arc::new(Threads::default()),
-        probe_device: probe_device.clone(),
+        probe_device: device,
         keeper: Box::new(history),
         actual,
         plan,
@@ -151,7 +176,10 @@ async fn serve_with(
         connections,
     };
     let (mut controller, handle, events) = Controller::start(parts).await;
-    controller.attach()?;
+    if frozen.is_none() {
+        controller.attach()?;
+    }
+    taken.keep();
 
     let control = Arc::new(handle);
     let serving = tokio::spawn(server.serve(control, ServerConfig::default(), stopping.clone()));
@@ -174,15 +202,53 @@ async fn serve_with(
 const NO_VIP_PROBES: &str = "endpoints can't be probed at VIPs (`probe-destination = \"own-address\"` in the settings \
     file has them probed at their own addresses, which proves less)";
 
-async fn make_probe_device(file: &FileSettings) -> anyhow::Result<Option<Arc<ProbeDevice>>> {
+/// Why nothing may be changed, if what is pinned is not ours.
+fn frozen(args: &RunArgs, place: &HistoryPlace, pinned: Option<&Pinned>) -> Option<String> {
+    let ownership = Ownership::of(pinned, place.store, |incarnation| {
+        History::fits(place, incarnation)
+    });
+    let refusal = ownership.refusal(&args.pin_dir, &place.state_dir, place.store)?;
+    if args.discard_pinned {
+        tracing::warn!(
+            "--discard-pinned: what was pinned for other resources is taken over; connections start anew"
+        );
+        return None;
+    }
+    tracing::error!("{refusal}");
+    Some(refusal)
+}
+
+/// Nothing if endpoints are probed at their own addresses and another process has the device.
+fn claim_probe_device(file: &FileSettings) -> anyhow::Result<Option<ProbeClaim>> {
+    match file.probe_destination {
+        ProbeDestination::Vip => ProbeClaim::take_or_say_whose().map(Some),
+        ProbeDestination::OwnAddress => ProbeClaim::take(),
+    }
+}
+
+/// The device with the claim to it.
+struct ClaimedDevice {
+    device: Arc<ProbeDevice>,
+    _claim: Option<ProbeClaim>,
+}
+
+async fn make_probe_device(
+    file: &FileSettings,
+    claim: Option<ProbeClaim>,
+) -> anyhow::Result<Option<ClaimedDevice>> {
     match file.probe_destination {
         ProbeDestination::Vip => {
             let made = ProbeDevice::create(file.probe_mark).await;
-            Ok(Some(Arc::new(made.context(NO_VIP_PROBES)?)))
+            Ok(Some(ClaimedDevice {
+                device: Arc::new(made.context(NO_VIP_PROBES)?),
+                _claim: claim,
+            }))
         }
         ProbeDestination::OwnAddress => {
-            // An earlier run may have probed VIPs, and been killed.
-            ProbeDevice::remove_leftovers().await?;
+            if claim.is_some() {
+                // An earlier run may have probed VIPs, and been killed.
+                ProbeDevice::remove_leftovers().await?;
+            }
             Ok(None)
         }
     }
@@ -221,14 +287,7 @@ async fn interfaces(names: &[String]) -> anyhow::Result<Vec<Link>> {
     Ok(found)
 }
 
-fn mode(asked: AskedMode) -> XdpMode {
-    match asked {
-        AskedMode::Auto => XdpMode::Auto,
-        AskedMode::Native => XdpMode::Native,
-        AskedMode::Generic => XdpMode::Generic,
-    }
-}
-
+/// Before anything is made or changed.
 fn refuse_foreign_programs(links: &[Link], pins: &PinDirectory) -> anyhow::Result<()> {
     for link in links {
         let foreign = link.xdp.first().filter(|_| !pins.link(link.index).exists());
@@ -242,6 +301,14 @@ fn refuse_foreign_programs(links: &[Link], pins: &PinDirectory) -> anyhow::Resul
         }
     }
     Ok(())
+}
+
+fn mode(asked: AskedMode) -> XdpMode {
+    match asked {
+        AskedMode::Auto => XdpMode::Auto,
+        AskedMode::Native => XdpMode::Native,
+        AskedMode::Generic => XdpMode::Generic,
+    }
 }
 
 fn ready() {
@@ -262,10 +329,21 @@ async fn wait_for_signal() -> anyhow::Result<()> {
 
 /// Detaches what a daemon that runs no more has left pinned.
 pub async fn detach_offline(pin_dir: &Path) -> anyhow::Result<()> {
-    let interfaces = dataplane::detach_offline(pin_dir)?;
-    ProbeDevice::remove_leftovers().await?;
-    if interfaces.is_empty() {
-        bail!("nothing is attached: {} holds no pinned link", pin_dir.display());
+    let nothing = || anyhow::anyhow!("nothing is attached: {} holds no pinned link", pin_dir.display());
+    if !pin_dir.exists() {
+        return Err(nothing());
     }
-    Ok(())
+    let mut taken = PinDirectory::new(pin_dir)
+        .take()
+        .context("detaching what is pinned")?;
+    let interfaces = dataplane::detach_offline(pin_dir)?;
+    taken.keep();
+    // Another daemon's device stays.
+    if let Some(_claim) = ProbeClaim::take()? {
+        ProbeDevice::remove_leftovers().await?;
+    }
+    match interfaces.is_empty() {
+        true => Err(nothing()),
+        false => Ok(()),
+    }
 }

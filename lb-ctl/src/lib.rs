@@ -19,4 +19,6 @@ mod random;
 pub mod resources;
 pub mod server;
 pub mod settings;
+#[cfg(test)]
+mod testing;
 pub mod views;

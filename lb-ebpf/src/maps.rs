@@ -11,7 +11,7 @@ use aya_ebpf::maps::xdp::DevMapHash;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use lb_common::layout::{
     AddressKey, BUCKET_SLOTS, Backend, CpuState, FilterBit, FragmentKey, FragmentRecord, Member,
-    MemberCounter, Rule, RuleKey, Service, SteeringKey, TupleHead, TupleRest, Vip, size,
+    MemberCounter, Rule, RuleKey, Service, SteeringKey, TupleHead, TupleRest, Vip, about, size,
 };
 use lb_common::opaque::hide;
 use lb_common::parse::Network;
@@ -58,6 +58,9 @@ pub(crate) static LB_DEVICES: DevMapHash = DevMapHash::with_max_entries(size::DE
 static LB_VIP_FILTER: Array<u64> = Array::with_max_entries(size::VIP_FILTER, BPF_F_MMAPABLE);
 #[map]
 static LB_EPOCH: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+/// No packet asks for it.
+#[map]
+static LB_ABOUT: Array<u64> = Array::with_max_entries(about::WORDS, BPF_F_MMAPABLE);
 #[map]
 static LB_CPU: PerCpuArray<CpuState> = PerCpuArray::with_max_entries(1, 0);
 #[map]

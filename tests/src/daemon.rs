@@ -162,10 +162,30 @@ impl<'lab> Daemon<'lab> {
         Refusal::of(&mut command, &self.directory.join("refused.log"))
     }
 
-    fn own_places(&self) -> [OsString; 4] {
+    /// The same with a state directory and a socket of its own, but in the same place otherwise.
+    #[track_caller]
+    pub fn refused_as_another(&self, arguments: &[&str]) -> Refusal {
+        let other = self.directory.join("another");
+        fs::create_dir_all(&other).expect("making a directory");
+        let mut command = self.command();
+        command
+            .args(["run", "--flow-slots", &FLOW_SLOTS.to_string()])
+            .args(arguments)
+            .arg("--state-dir")
+            .arg(other.join("state"))
+            .arg("--runtime-dir")
+            .arg(other.join("run"))
+            .arg("--listen")
+            .arg(format!("unix:{}", other.join(SOCKET).display()));
+        Refusal::of(&mut command, &self.directory.join("refused.log"))
+    }
+
+    fn own_places(&self) -> [OsString; 6] {
         [
             "--state-dir".into(),
             self.directory.join("state").into(),
+            "--runtime-dir".into(),
+            self.directory.join("run").into(),
             "--listen".into(),
             self.endpoint().into(),
         ]
@@ -214,6 +234,13 @@ impl<'lab> Daemon<'lab> {
             .args(arguments)
             .args(["--endpoint", &self.endpoint()])
             .stdin(Stdio::null());
+        command.output().expect("starting lb-ctl")
+    }
+
+    /// The same, which has to name an endpoint itself.
+    pub fn lonely_ctl(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command();
+        command.args(arguments).stdin(Stdio::null());
         command.output().expect("starting lb-ctl")
     }
 

@@ -13,6 +13,7 @@ use crate::server::ListenAddress;
 use crate::settings::{FileSettings, FlagDefaults};
 
 pub(super) const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/lb";
+pub(super) const DEFAULT_RUNTIME_DIR: &str = "/run/lb";
 
 /// A bucket of the flow table, and the most that its map may hold.
 const FEWEST_FLOW_SLOTS: u64 = 8;
@@ -37,6 +38,9 @@ pub struct RunArgs {
     /// What has to survive a restart.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/lb")]
     pub state_dir: PathBuf,
+    /// What has to survive a restart of the daemon, but not of the host, and must not wait for a disk.
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_RUNTIME_DIR)]
+    pub runtime_dir: PathBuf,
     /// Serve the API here: unix:PATH, or IP:PORT (loopback only unless there are tokens); repeatable.
     #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_ENDPOINT)]
     pub listen: Vec<ListenAddress>,
@@ -65,6 +69,9 @@ pub struct RunArgs {
     /// Where the kernel state is pinned; a BPF file system.
     #[arg(long, value_name = "DIR", default_value = DEFAULT_PIN_DIR)]
     pub pin_dir: PathBuf,
+    /// Take over what is pinned although it was made for other resources: connections start anew.
+    #[arg(long)]
+    pub discard_pinned: bool,
     /// The selection hash's seed, 32 hexadecimal digits, which all hosts of a fleet share and no client knows. Made
     /// and kept in the state directory unless given.
     #[arg(long, value_name = "HEX", env = "LB_HASH_SEED", hide_env_values = true)]
@@ -92,6 +99,7 @@ impl RunArgs {
             interfaces,
             config,
             state_dir,
+            runtime_dir,
             listen,
             token_file,
             xdp_mode,
@@ -107,6 +115,7 @@ impl RunArgs {
             interfaces: choose(given("interfaces"), self.interfaces, filled(interfaces)),
             config: choose(given("config"), self.config, filled(config)),
             state_dir: choose(given("state_dir"), self.state_dir, state_dir),
+            runtime_dir: choose(given("runtime_dir"), self.runtime_dir, runtime_dir),
             listen: choose(given("listen"), self.listen, filled(listen)),
             token_file: self.token_file.or(token_file),
             xdp_mode: choose(given("xdp_mode"), self.xdp_mode, xdp_mode),

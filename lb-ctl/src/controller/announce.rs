@@ -28,6 +28,9 @@ impl Announcements {
 impl Controller {
     /// Makes what is answered for follow the rules, the links and the addresses. What failed is tried again.
     pub(super) fn announce(&mut self) {
+        if self.frozen.is_some() {
+            return;
+        }
         let is_same = self.is_placed();
         if is_same && !self.announcements.failed {
             return;

@@ -12,7 +12,7 @@ use lb_common::verdict::Reason;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
-use super::history::{KeepError, Keeper};
+use super::history::{HealthChanges, KeepError, Keeper, KeeperState};
 use super::seams::{Attachments, Checks, Clock, Maps, Network, Workshop};
 use super::{Controller, Handle, Parts, Settings};
 use crate::config_files::ConfigFiles;
@@ -333,16 +333,26 @@ impl Keeper for Notes {
     fn save(
         &mut self,
         _plan: &Plan,
-        _health: Vec<(TargetId, Option<HealthState>)>,
+        _health: HealthChanges,
     ) -> BoxFuture<'static, Result<(), KeepError>> {
         let notes = self.clone();
         Box::pin(async move {
             notes.gate.pass().await;
             match notes.fails.load(Ordering::Relaxed) {
                 0 => Ok(()),
-                _ => Err(KeepError::of("no space left on the device")),
+                _ => Err(KeepError("no space left on the device".to_owned())),
             }
         })
+    }
+
+    fn state(&self) -> KeeperState {
+        match self.fails.load(Ordering::Relaxed) {
+            0 => KeeperState::Keeping,
+            _ => KeeperState::Failing {
+                since: jiff::Timestamp::UNIX_EPOCH,
+                reason: "no space left on the device".to_owned(),
+            },
+        }
     }
 }
 
@@ -491,6 +501,8 @@ fn settings() -> Settings {
         announce_repeat: None,
         state_dir: "/nowhere".into(),
         pin_dir: "/nowhere".into(),
+        // So that every table goes through the workshop.
+        inline_work: 0,
         compare_interval: Duration::from_secs(60),
     }
 }

@@ -41,7 +41,7 @@ impl Controller {
 
     /// Attaches where the program should be and is not, and ends what nobody asked for.
     pub(super) fn follow_interfaces(&mut self) {
-        if self.interfaces.detached {
+        if self.interfaces.detached || self.frozen.is_some() {
             return;
         }
         let held = match self.attachments.links() {

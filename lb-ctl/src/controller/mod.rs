@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
 
 pub use self::handle::Handle;
-pub use self::history::{History, Keeper, kept_seed};
+pub use self::history::{HealthChanges, History, HistoryPlace, KeepError, Keeper, KeeperState, kept_seed};
 pub use self::real::{KernelAttachments, KernelClock, KernelMaps, KernelNetwork, Threads};
 pub use self::seams::{Attachments, Checks, Clock, Maps, Network, Workshop};
 
@@ -52,7 +52,7 @@ use self::handle::Request;
 use self::index::Index;
 use self::interfaces::Interfaces;
 use self::settle::Keeping;
-use self::troubles::Troubles;
+use self::troubles::{Subject, Troubles};
 use self::work::{Done, Work};
 use crate::config_files::ConfigFiles;
 use crate::control::ResourceMap;
@@ -85,6 +85,8 @@ pub struct Settings {
     pub announce_repeat: Option<Duration>,
     pub state_dir: std::path::PathBuf,
     pub pin_dir: std::path::PathBuf,
+    /// Nanoseconds of table building that the loop spends at once. What takes more is built beside it.
+    pub inline_work: u64,
     /// How often everything that the maps hold is compared with what they should hold.
     pub compare_interval: Duration,
 }
@@ -260,6 +262,9 @@ impl Controller {
             told: BTreeSet::new(),
             work,
         };
+        if let Some(reason) = controller.frozen.clone() {
+            controller.troubles.set(Subject::Ownership, reason);
+        }
         controller.load(&mut events).await;
         (controller, Handle::new(requests_in, snapshot), events)
     }
@@ -360,6 +365,7 @@ impl Controller {
         self.announce();
         self.open_probe_way();
         self.compare_now_and_then();
+        self.look_at_keeper();
         self.retry_history();
     }
 

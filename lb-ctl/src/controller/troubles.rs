@@ -19,6 +19,8 @@ pub(super) enum Subject {
     History,
     /// `detach` was asked for.
     Detached,
+    /// The pinned state is that of another store.
+    Ownership,
     /// One interface's attachment.
     Interface(String),
     /// What is known of links, addresses and routes.
@@ -33,6 +35,7 @@ impl Subject {
             Self::Store => "the store can be written again".to_owned(),
             Self::History => "the history can be written again".to_owned(),
             Self::Detached => "packets are forwarded again".to_owned(),
+            Self::Ownership => "the pinned state is this store's".to_owned(),
             Self::Interface(name) => format!("{name} is balanced again"),
             Self::Network => "links, addresses and routes are followed again".to_owned(),
         }

@@ -10,7 +10,7 @@ use aya::maps::{HashMap, MapData, MapError, PerCpuArray};
 use imbl::OrdMap;
 use lb_common::layout::{
     AddressKey, Backend, CpuState, FilterBit, Member, MemberCounter, RuleKey, Selection, Service,
-    SteeringKey, TupleHead, TupleRest, VerdictCounter, map, size,
+    SteeringKey, TupleHead, TupleRest, VerdictCounter, about, map, size,
 };
 use lb_common::verdict::Reason;
 use zerocopy::{FromBytes, IntoBytes, transmute};
@@ -22,6 +22,7 @@ use super::mapped::MappedArray;
 use super::pin::PinDirectory;
 use crate::plan::contents::{Contents, Numbered, RuleContents, ServiceContents, ZonePrefix};
 use crate::plan::diff::Operation;
+use crate::resources::StoreId;
 
 /// Handles on every map. Keys and values cross as bytes: their layouts are checked by zerocopy, and aya's own
 /// marker trait can't be implemented for types of another crate.
@@ -41,6 +42,7 @@ pub struct MapSet {
     zone_tables: MappedArray,
     vip_filter: MappedArray,
     epoch: MappedArray,
+    about: MappedArray,
     /// Shared with readers of its memory.
     pub flows: Arc<FlowTable>,
     pub fragments: FragmentMemory,
@@ -111,7 +113,8 @@ impl MapSet {
         Self::open(&mut source, &self.sizes)
     }
 
-    fn open(find: Source<'_>, sizes: &Sizes) -> Result<Self> {
+    /// The same without a change of any map.
+    pub(super) fn open(find: Source<'_>, sizes: &Sizes) -> Result<Self> {
         let mut ids = BTreeMap::new();
         let source: Source<'_> = &mut |name| {
             let map = find(name)?;
@@ -148,6 +151,7 @@ impl MapSet {
             zone_tables: array(source, map::ZONE_TABLES, sizes.zone_tables, 8)?,
             vip_filter: array(source, map::VIP_FILTER, size::VIP_FILTER, 8)?,
             epoch: array(source, map::EPOCH, 1, 8)?,
+            about: array(source, map::ABOUT, about::WORDS, 8)?,
             flows: Arc::new(FlowTable::new(flows, tuples, tuples6)),
             fragments: FragmentMemory::new(source(map::FRAGMENTS)?)?,
             flows_map_id,
@@ -162,12 +166,28 @@ impl MapSet {
             let map = MapData::from_pin(pins.maps().join(name));
             map.with_context(|| format!("opening the pinned map {name}"))
         };
-        Self::new(&mut open, sizes)
+        Self::open(&mut open, sizes)
     }
 
-    /// Tells one life of the maps from another: a map made anew has a new id.
+    /// Tells one life of the maps from another: a map made anew has a new id, and one that was copied says whose.
     pub fn incarnation(&self) -> u32 {
-        self.flows_map_id
+        match self.about.load::<1>(about::INCARNATION as usize) {
+            [0] => self.flows_map_id,
+            [copied] => copied as u32,
+        }
+    }
+
+    /// The maps take over the life of others, whose content they were given.
+    pub(super) fn set_incarnation(&self, number: u32) {
+        self.about
+            .store(about::INCARNATION as usize, &[u64::from(number)]);
+    }
+
+    /// From now on the maps say that they are written from this store.
+    pub fn set_store(&self, store: StoreId) {
+        for (index, word) in about::STORE.into_iter().zip(store.words()) {
+            self.about.store(index as usize, &[word]);
+        }
     }
 
     /// In their order; the first that fails is the last. An interface that can't be made a way out is passed over, because

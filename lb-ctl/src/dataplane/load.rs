@@ -13,7 +13,7 @@ use lb_common::layout::{BUCKET_SLOTS, map, size};
 use thiserror::Error;
 use tokio::io::unix::AsyncFd;
 
-use super::kernel::MapSet;
+use super::kernel::{MapSet, Source};
 use super::pin::PinDirectory;
 
 /// As aya-log numbers them: broken invariants are errors, traces of packets are information.
@@ -138,11 +138,25 @@ impl Program {
         Self::load_object(OBJECT, options, pins)
     }
 
+    /// Opens pinned maps that are somebody else's, without a change of any. The program is loaded, and not for attaching.
+    pub fn load_beside(options: &LoadOptions, pins: &PinDirectory) -> Result<Self, LoadError> {
+        Self::load_with(OBJECT, options, Some(pins), MapSet::open)
+    }
+
     /// Loads another build of the program, such as a benchmark's.
     pub fn load_object(
         object: &[u8],
         options: &LoadOptions,
         pins: Option<&PinDirectory>,
+    ) -> Result<Self, LoadError> {
+        Self::load_with(object, options, pins, MapSet::new)
+    }
+
+    fn load_with(
+        object: &[u8],
+        options: &LoadOptions,
+        pins: Option<&PinDirectory>,
+        open: impl FnOnce(Source<'_>, &Sizes) -> anyhow::Result<MapSet>,
     ) -> Result<Self, LoadError> {
         if object.is_empty() {
             return Err(LoadError::NoObject);
@@ -197,7 +211,7 @@ impl Program {
                 .with_context(|| format!("the object has no map {name}"))?;
             data(map).with_context(|| format!("the map {name} is of an unexpected kind"))
         };
-        let maps = MapSet::new(&mut take, &options.sizes).map_err(LoadError::Other)?;
+        let maps = open(&mut take, &options.sizes).map_err(LoadError::Other)?;
         Ok(Self {
             ebpf,
             pinned,
@@ -263,8 +277,9 @@ fn adopt_pinned(identity: u64, pins: &PinDirectory) -> Option<Box<Xdp>> {
     let adopt = || -> anyhow::Result<Option<Box<Xdp>>> {
         let xdp = Xdp::from_pin(&path, aya_obj::programs::XdpAttachType::Interface)?;
         let used = xdp.info()?.map_ids()?.unwrap_or_default();
-        // Probes are not that program's.
-        for name in map::ALL.iter().filter(|name| **name != map::PROBES) {
+        // Probes are not that program's, and no program asks whose the maps are.
+        let unused = [map::PROBES, map::ABOUT];
+        for name in map::ALL.iter().filter(|name| !unused.contains(name)) {
             let held = MapData::from_pin(pins.maps().join(name));
             let held = held.with_context(|| format!("opening the map {name}"))?;
             if !used.contains(&held.info()?.id()) {

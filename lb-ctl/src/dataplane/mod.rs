@@ -8,6 +8,7 @@ mod link_info;
 mod load;
 mod mapped;
 mod pin;
+mod pinned;
 mod readers;
 mod tuple;
 
@@ -16,7 +17,8 @@ pub use flows::{FlowEntry, FlowTable};
 pub use fragments::FragmentMemory;
 pub use kernel::{ApplyError, MapSet};
 pub use load::{LoadError, LoadOptions, Program, Sizes, object, object_can_trace, object_is_embedded};
-pub use pin::{PinDirectory, detach_offline};
+pub use pin::{PinDirectory, TakenPins, detach_offline};
+pub use pinned::Pinned;
 pub use readers::wait_for_readers;
 pub use tuple::{TrackedTuple, is_of_slot};
 

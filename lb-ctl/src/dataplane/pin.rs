@@ -1,11 +1,15 @@
 //! Where the program's attachment and maps outlive the daemon.
 
+mod guard;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use lb_common::layout::LAYOUT_VERSION;
+
+pub use self::guard::TakenPins;
 
 /// A directory on a BPF file system: `<root>/v<layout>/{maps,links,programs}`. The layout version is part of the path,
 /// because a pinned map reopens without any comparison of layouts.
@@ -28,9 +32,9 @@ impl PinDirectory {
         }
     }
 
-    /// Makes the directories. Refuses state of another layout, which this version can neither read nor replace.
+    /// Makes the directories below the root. Refuses state of another layout, which this version can neither read nor
+    /// replace.
     pub fn prepare(&self) -> Result<()> {
-        ensure_bpf_file_system(&self.root)?;
         if let Some(other) = self.other_layouts()?.first() {
             anyhow::bail!(
                 "{} holds the state of another version of lb-ctl, which this one can't adopt; \
@@ -142,7 +146,7 @@ fn is_bpf_file_system(path: &Path) -> bool {
     nix::sys::statfs::statfs(path).is_ok_and(|stat| stat.filesystem_type() == BPF_FS_MAGIC)
 }
 
-/// Stops forwarding without a daemon: removing the link pins detaches the program, removing the map pins frees the
+/// Stops forwarding; the directory is the caller's ([`PinDirectory::take`]): removing the link pins detaches the program, removing the map pins frees the
 /// maps. Returns the indices of the interfaces that were attached.
 pub fn detach_offline(root: &Path) -> Result<Vec<u32>> {
     let mut interfaces = Vec::new();

@@ -199,15 +199,6 @@ impl Plan {
         due.map(|(key, _)| key.clone()).collect()
     }
 
-    /// Whether the plan gives out a number that is free in `kept`.
-    pub fn gives_numbers_beyond(&self, kept: &Self) -> bool {
-        let (ours, theirs) = (&self.space, &kept.space);
-        ours.services.go_beyond(&theirs.services)
-            || ours.members.go_beyond(&theirs.members)
-            || ours.steering.go_beyond(&theirs.steering)
-            || ours.free_zones.go_beyond(&theirs.free_zones)
-    }
-
     /// All tables that have been replaced up to now.
     pub fn table_mark(&self) -> TableMark {
         self.space.retired.mark()

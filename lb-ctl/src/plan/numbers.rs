@@ -31,15 +31,6 @@ impl Numbers {
         numbers
     }
 
-    /// Whether a number is in use that is free in `other`.
-    pub(super) fn go_beyond(&self, other: &Self) -> bool {
-        if self == other {
-            return false;
-        }
-        let is_used = |number: &u32| *number < self.next && !self.free.contains(number);
-        other.free.iter().any(is_used) || (other.next..self.next).any(|number| is_used(&number))
-    }
-
     /// The lowest free number that is less than `limit`.
     pub(super) fn take(&mut self, limit: u32) -> Option<u32> {
         let number = self.free.get_min().copied().unwrap_or(self.next);

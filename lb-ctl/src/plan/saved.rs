@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use imbl::ordmap::DiffItem;
 use lb_common::layout::{Pool, ZoneTables};
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +99,17 @@ impl ServicePlan {
     }
 }
 
+impl ServicePlan {
+    fn has_numbers_of(&self, kept: &Self) -> bool {
+        let is_known = |(id, member): (&EndpointId, &MemberPlan)| {
+            kept.members
+                .get(id)
+                .is_some_and(|kept| kept.number == member.number)
+        };
+        self.number == kept.number && self.members.iter().all(is_known)
+    }
+}
+
 impl Plan {
     pub fn save(&self) -> SavedPlan {
         let services = self.services.iter();
@@ -139,6 +151,30 @@ impl Plan {
                 .zip(&other.removed)
                 .all(|(one, other)| Arc::ptr_eq(one, other));
         same_removed && self.steering == other.steering && self.space.zone_numbers == other.space.zone_numbers
+    }
+
+    /// Whether some number means here what it does not mean in `kept`. Only then a later start that knew no more than
+    /// `kept` would take one thing for another; whatever else it misses, it finds in the maps or makes anew.
+    pub fn gives_numbers_beyond(&self, kept: &Self) -> bool {
+        let service_is_known = |item: DiffItem<'_, '_, ServiceKey, Arc<ServicePlan>>| match item {
+            DiffItem::Add(..) => false,
+            DiffItem::Remove(..) => true,
+            DiffItem::Update {
+                old: (_, old),
+                new: (_, new),
+            } => new.has_numbers_of(old),
+        };
+        let zones = (&self.space.zone_numbers, &kept.space.zone_numbers);
+        let zones_are_known = Arc::ptr_eq(zones.0, zones.1)
+            || zones
+                .0
+                .iter()
+                .all(|(zone, number)| zones.1.get(zone) == Some(number));
+        let sets_are_known = self
+            .steering
+            .iter()
+            .all(|(rule, set)| kept.steering.get(rule) == Some(set));
+        !zones_are_known || !sets_are_known || !kept.services.diff(&self.services).all(service_is_known)
     }
 
     /// Takes up the history of an earlier run and what the maps hold now. The result says what is known; the first

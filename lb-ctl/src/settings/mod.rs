@@ -48,6 +48,7 @@ pub struct FlagDefaults {
     pub interfaces: Vec<String>,
     pub config: Vec<PathBuf>,
     pub state_dir: Option<PathBuf>,
+    pub runtime_dir: Option<PathBuf>,
     pub listen: Vec<ListenAddress>,
     pub token_file: Option<PathBuf>,
     pub xdp_mode: Option<XdpMode>,

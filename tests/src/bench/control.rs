@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use lb_common::maglev::{self, Candidate, SIZES, Walk};
 use lb_common::rendezvous;
-use lb_ctl::controller::History;
+use lb_ctl::controller::{HealthChanges, History, HistoryPlace, Keeper as _};
 use lb_ctl::dataplane::{LoadOptions, Program, Sizes, now};
 use lb_ctl::health::{HealthState, TargetId};
 use lb_ctl::model::{Config, ResourcePath};
@@ -19,7 +19,7 @@ use lb_ctl::plan::{
     BuiltTables, HealthMap, Inputs, Limits, Plan, ProbeDestination, Scope as PlanScope, ZonePrefixes, compile,
 };
 use lb_ctl::resources::{
-    DatabaseStore, Document, Mode, OwnedChanges, Owners, ResourceStore as _, Resources, Scope,
+    DatabaseStore, Document, Mode, OwnedChanges, Owners, ResourceStore as _, Resources, Scope, StoreId,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -277,6 +277,12 @@ impl Installed {
             trace_packets: false,
             test_now: 0,
         };
+        let place = HistoryPlace {
+            runtime_dir: directory.to_owned(),
+            state_dir: directory.to_owned(),
+            store: StoreId::random().expect("a random number"),
+        };
+        let program = Program::load(&options, None).expect("the program (needs root)");
         let addresses = addresses(&config);
         let check = config
             .health_checks
@@ -305,8 +311,8 @@ impl Installed {
             config,
             zones: ZonePrefixes::new(),
             limits: Limits::from(&sizes),
-            history: History::open(directory).expect("a history"),
-            program: Program::load(&options, None).expect("the program (needs root)"),
+            history: History::open(&place, program.maps.incarnation()).expect("a history"),
+            program,
             plan: Plan::default(),
             actual: Contents::default(),
         }
@@ -330,8 +336,9 @@ impl Installed {
 
     /// As the controller does it.
     fn install(&mut self, plan: Plan) -> [Spent; 3] {
-        let incarnation = self.program.maps.incarnation();
-        let ((), kept) = timed(|| self.history.save_plan(&plan, incarnation).expect("a history"));
+        let ((), kept) = timed(|| {
+            wait_for(self.history.save(&plan, HealthChanges::new())).expect("a history");
+        });
         let (operations, compared) = timed(|| diff(&self.actual, &plan.contents));
         let ((), written) = timed(|| self.program.maps.apply(&operations).expect("the maps take it"));
         self.actual = plan.contents.clone();

@@ -1,285 +1,171 @@
-//! What outlives the daemon in its state directory: numbers and drains, health, the hash seed.
+//! What outlives the daemon, but not the host's boot: numbers and drains, health. And the hash seed, which outlives both.
 //!
 //! The history of the plan and health are rows of a database, and a change is kept by the rows that it changes. They
-//! need not survive a loss of power: after a boot the maps are gone, and with them what the numbers name.
+//! need not survive a loss of power: after a boot the maps are gone, and with them what the numbers name. A thread of
+//! its own writes; only who gives out a number waits for it.
 
+mod place;
+mod rows;
+mod seed;
+#[cfg(test)]
+mod tests;
 mod volatile;
+mod writer;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::Read as _;
-use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
-use anyhow::Context as _;
-use imbl::ordmap::DiffItem;
+use futures_util::future::{BoxFuture, ready};
+use jiff::Timestamp;
 
-use self::volatile::{Rows, Volatile, Writer};
+pub use self::place::HistoryPlace;
+pub use self::rows::HealthChanges;
+pub use self::seed::kept_seed;
+
+use self::volatile::Volatile;
+use self::writer::{Mailbox, Writer};
 use crate::health::{HealthState, TargetId};
 use crate::plan::contents::Contents;
-use crate::plan::{Plan, SavedPlan, ServiceKey, ServicePlan};
+use crate::plan::{Plan, SavedPlan};
 
-/// The incarnation of the maps that the plan's rows were made for.
-const MAPS: Rows = Rows::new("maps");
-const COMMON: Rows = Rows::new("plan");
-const SERVICES: Rows = Rows::new("services");
-const MEMBERS: Rows = Rows::new("members");
-const HEALTH: Rows = Rows::new("health");
-/// Of a table with one row.
-const ONLY: () = ();
+/// Keeps what the next start has to know.
+pub trait Keeper: Send {
+    /// Resolves as soon as the plan may go into the maps: at once, unless it gives out a number that is not kept yet.
+    /// On an error such a plan must not be installed, because a later start would give the number to somebody else.
+    fn save(&mut self, plan: &Plan, health: HealthChanges) -> BoxFuture<'static, Result<(), KeepError>>;
 
-const SEED_FILE: &str = "hash-seed";
+    fn state(&self) -> KeeperState;
+}
 
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct KeepError(pub String);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum KeeperState {
+    #[default]
+    Keeping,
+    Failing {
+        since: Timestamp,
+        reason: String,
+    },
+}
+
+impl KeeperState {
+    /// After a failure. Whether that is news.
+    fn fail(&mut self, reason: &str) -> bool {
+        let (since, is_news) = match self {
+            Self::Failing { since, reason: known } => (*since, known != reason),
+            Self::Keeping => (Timestamp::now(), true),
+        };
+        let reason = reason.to_owned();
+        *self = Self::Failing { since, reason };
+        is_news
+    }
+}
+
+/// The history of one store, of one incarnation of the maps.
 #[derive(Debug)]
 pub struct History {
-    rows: Volatile,
-    /// What the rows say, and of which maps; nothing before the first plan is kept.
-    kept: Option<(u32, Plan)>,
-    incarnation: u32,
+    /// What was kept when it was opened, if it is of these maps.
+    saved: Option<SavedPlan>,
+    health: BTreeMap<TargetId, HealthState>,
+    mailbox: Arc<Mailbox>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl History {
-    pub fn open(directory: &Path) -> anyhow::Result<Self> {
-        let rows = Volatile::open(directory, &boot_id())
-            .with_context(|| format!("opening the history in {}", directory.display()))?;
-        Ok(Self { rows, kept: None, incarnation: 0 })
+    /// For maps of this incarnation. What can't be read is told and then unknown: a start does not end for it.
+    pub fn open(place: &HistoryPlace, incarnation: u32) -> anyhow::Result<Self> {
+        let opened = place.prepare(Some(incarnation)).map_err(Into::into);
+        let opened = opened.and_then(|()| Volatile::open(&place.file()));
+        let rows = opened
+            .inspect_err(|error| tracing::warn!("{} can't be read: {error}", place.file().display()))
+            .ok();
+        let saved = rows.as_ref().and_then(|rows| saved(rows, incarnation));
+        let health = rows.as_ref().map(known_health).unwrap_or_default();
+        let mailbox = Arc::<Mailbox>::default();
+        let writer = Writer::new(mailbox.clone(), place.file(), incarnation, rows);
+        let thread = std::thread::Builder::new().name("lb-history".to_owned());
+        let thread = thread.spawn(|| writer.run())?;
+        Ok(Self {
+            saved,
+            health,
+            mailbox,
+            thread: Some(thread),
+        })
+    }
+
+    /// Whether what was kept is of these maps.
+    pub fn fits(place: &HistoryPlace, incarnation: u32) -> bool {
+        if let Err(error) = place.prepare(Some(incarnation)) {
+            tracing::warn!("{}: {error}", place.file().display());
+        }
+        let read = || rows::read_incarnation(&Volatile::open(&place.file())?);
+        place.file().exists() && read().is_ok_and(|found| found == Some(incarnation))
     }
 
     /// Health as it was known last in this boot.
-    pub fn health(&self) -> BTreeMap<TargetId, HealthState> {
-        self.rows.read(HEALTH).unwrap_or_else(|error| {
-            tracing::warn!("{} does not tell health: {error}", self.rows.path().display());
-            BTreeMap::new()
-        })
+    pub fn health(&mut self) -> BTreeMap<TargetId, HealthState> {
+        std::mem::take(&mut self.health)
     }
 
     /// The plan that the maps were last written by. Without its history nobody knows what their numbers name: then
     /// the plan starts from nothing, and the first difference clears what the maps hold.
-    pub fn adopt(&mut self, incarnation: u32, actual: &Contents) -> Plan {
-        self.incarnation = incarnation;
-        match self.read_plan(incarnation) {
-            Ok(Some(saved)) => return Plan::adopt(saved, actual),
-            Ok(None) if actual.services.is_empty() => {}
-            Ok(None) => tracing::warn!(
-                "{} does not fit the pinned maps: connections start anew",
-                self.rows.path().display()
-            ),
-            Err(error) => tracing::warn!(
-                "{} can't be read, connections start anew: {error}",
-                self.rows.path().display()
-            ),
+    pub fn adopt(&mut self, actual: &Contents) -> Plan {
+        if let Some(saved) = self.saved.take() {
+            return Plan::adopt(saved, actual);
+        }
+        if !actual.services.is_empty() {
+            tracing::warn!("no history fits the pinned maps: connections start anew");
         }
         Plan::default()
     }
-
-    fn read_plan(&self, incarnation: u32) -> Result<Option<SavedPlan>, redb::Error> {
-        let maps: Vec<((), u32)> = self.rows.read(MAPS)?;
-        if !maps.contains(&(ONLY, incarnation)) {
-            return Ok(None);
-        }
-        let common: Vec<((), _)> = self.rows.read(COMMON)?;
-        Ok(Some(SavedPlan {
-            common: common
-                .into_iter()
-                .map(|(_, common)| common)
-                .next()
-                .unwrap_or_default(),
-            services: self.rows.read(SERVICES)?,
-            members: self.rows.read(MEMBERS)?,
-        }))
-    }
-
-    pub fn save_plan(&mut self, plan: &Plan, incarnation: u32) -> anyhow::Result<()> {
-        let kept = self.kept.take().filter(|(of, _)| *of == incarnation);
-        let write = match &kept {
-            Some((_, before)) => {
-                let changes = Changes::between(before, plan);
-                match changes.is_empty() {
-                    true => Ok(()),
-                    false => self.rows.write(|writer| changes.write(plan, writer)),
-                }
-            }
-            None => self.rows.write(|writer| {
-                for rows in [MAPS, COMMON, SERVICES, MEMBERS] {
-                    writer.clear(rows)?;
-                }
-                writer.put(MAPS, &ONLY, &incarnation)?;
-                Changes::all(plan).write(plan, writer)
-            }),
-        };
-        write.with_context(|| format!("writing {}", self.rows.path().display()))?;
-        self.kept = Some((incarnation, plan.clone()));
-        Ok(())
-    }
-
-    /// Keeps what is known of targets; nothing for those that are no more.
-    pub(super) fn save_health<'a>(
-        &self,
-        states: impl IntoIterator<Item = (&'a TargetId, Option<&'a HealthState>)>,
-    ) {
-        let mut states = states.into_iter().peekable();
-        if states.peek().is_none() {
-            return;
-        }
-        let saved = self.rows.write(|writer| {
-            for (target, state) in states {
-                match state {
-                    Some(state) => writer.put(HEALTH, target, state)?,
-                    None => writer.remove(HEALTH, target)?,
-                }
-            }
-            Ok(())
-        });
-        if let Err(error) = saved {
-            tracing::warn!("writing {}: {error}", self.rows.path().display());
-        }
-    }
 }
 
-/// The rows of a plan that are not as those of another one.
-struct Changes<'a> {
-    common: bool,
-    services: Vec<(&'a ServiceKey, &'a ServicePlan)>,
-    members: Vec<(&'a ServiceKey, &'a ServicePlan)>,
-    gone: Vec<&'a ServiceKey>,
-}
-
-impl<'a> Changes<'a> {
-    fn all(plan: &'a Plan) -> Self {
-        let services: Vec<_> = plan
-            .services
-            .iter()
-            .map(|(key, service)| (key, &**service))
-            .collect();
-        Self {
-            common: true,
-            members: services.clone(),
-            services,
-            gone: Vec::new(),
-        }
-    }
-
-    fn between(before: &'a Plan, plan: &'a Plan) -> Self {
-        let mut changes = Self {
-            common: !plan.has_common_of(before),
-            services: Vec::new(),
-            members: Vec::new(),
-            gone: Vec::new(),
-        };
-        for item in before.services.diff(&plan.services) {
-            match item {
-                DiffItem::Add(key, service) => {
-                    changes.services.push((key, service));
-                    changes.members.push((key, service));
-                }
-                DiffItem::Update {
-                    old: (_, old),
-                    new: (key, new),
-                } => {
-                    if old.save() != new.save() {
-                        changes.services.push((key, new));
-                    }
-                    if old.save_members() != new.save_members() {
-                        changes.members.push((key, new));
-                    }
-                }
-                DiffItem::Remove(key, _) => changes.gone.push(key),
-            }
-        }
-        changes
-    }
-
-    fn is_empty(&self) -> bool {
-        !self.common && self.services.is_empty() && self.members.is_empty() && self.gone.is_empty()
-    }
-
-    fn write(&self, plan: &Plan, writer: &Writer) -> Result<(), redb::Error> {
-        if self.common {
-            writer.put(COMMON, &ONLY, &plan.save_common())?;
-        }
-        for (key, service) in &self.services {
-            writer.put(SERVICES, key, &service.save())?;
-        }
-        for (key, service) in &self.members {
-            writer.put(MEMBERS, key, &service.save_members())?;
-        }
-        for key in &self.gone {
-            writer.remove(SERVICES, key)?;
-            writer.remove(MEMBERS, key)?;
-        }
-        Ok(())
-    }
-}
-
-/// The seed that was kept, or a new random one, which is kept.
-pub fn kept_seed(directory: &Path) -> anyhow::Result<u128> {
-    let path = directory.join(SEED_FILE);
-    if let Ok(text) = fs::read_to_string(&path) {
-        return u128::from_str_radix(text.trim(), 16)
-            .with_context(|| format!("{} does not hold 32 hexadecimal digits", path.display()));
-    }
-    let mut bytes = [0; 16];
-    let mut source = fs::File::open("/dev/urandom").context("opening /dev/urandom")?;
-    source.read_exact(&mut bytes).context("reading /dev/urandom")?;
-    let seed = u128::from_be_bytes(bytes);
-    replace(&path, format!("{seed:032x}\n").as_bytes())?;
-    Ok(seed)
-}
-
-fn boot_id() -> String {
-    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    id.trim().to_owned()
-}
-
-/// Whole or not at all. Readable by the owner alone: the seed is a secret.
-fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let fresh = path.with_extension("new");
-    let save = || -> std::io::Result<()> {
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&fresh)?;
-        std::io::Write::write_all(&mut file, bytes)?;
-        fs::rename(&fresh, path)
-    };
-    save().with_context(|| format!("writing {}", path.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use super::*;
-
-    #[test]
-    fn a_seed_is_random_and_kept_for_the_owner_alone() {
-        let [one, other] = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
-        let seed = kept_seed(one.path()).expect("a new seed");
-        assert_eq!(kept_seed(one.path()).expect("the kept seed"), seed);
-        assert_ne!(kept_seed(other.path()).expect("another seed"), seed);
-        let file = fs::metadata(one.path().join(SEED_FILE)).expect("the file");
-        assert_eq!(file.permissions().mode() & 0o777, 0o600);
-        fs::write(one.path().join(SEED_FILE), "not a seed").expect("writing");
-        assert!(
-            kept_seed(one.path()).is_err(),
-            "a damaged seed is not replaced unasked"
-        );
-    }
-}
-
-pub trait Keeper: Send {
-    fn save(&mut self, plan: &Plan, health: Vec<(TargetId, Option<HealthState>)>) -> futures_util::future::BoxFuture<'static, Result<(), KeepError>>;
-}
 impl Keeper for History {
-    fn save(&mut self, plan: &Plan, health: Vec<(TargetId, Option<HealthState>)>) -> futures_util::future::BoxFuture<'static, Result<(), KeepError>> {
-        let saved = self.save_plan(plan, self.incarnation).map_err(|e| KeepError(format!("{e:#}")));
-        self.save_health(health.iter().map(|(t, s)| (t, s.as_ref())));
-        Box::pin(std::future::ready(saved))
+    fn save(&mut self, plan: &Plan, health: HealthChanges) -> BoxFuture<'static, Result<(), KeepError>> {
+        let kept = self.mailbox.kept();
+        let gives_numbers = kept.is_none_or(|kept| plan.gives_numbers_beyond(&kept));
+        let request = self.mailbox.put(plan, health);
+        match gives_numbers {
+            true => Box::pin(self.mailbox.wait_for(request)),
+            false => Box::pin(ready(Ok(()))),
+        }
+    }
+
+    fn state(&self) -> KeeperState {
+        self.mailbox.state()
     }
 }
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct KeepError(String);
-impl KeepError { pub fn of(text: &str) -> Self { Self(text.to_owned()) } }
+
+impl Drop for History {
+    /// What is wanted is written first.
+    fn drop(&mut self) {
+        self.mailbox.close();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn saved(rows: &Volatile, incarnation: u32) -> Option<SavedPlan> {
+    let read = || -> Result<Option<SavedPlan>, redb::Error> {
+        match rows::read_incarnation(rows)? == Some(incarnation) {
+            true => rows::read_plan(rows).map(Some),
+            false => Ok(None),
+        }
+    };
+    read().unwrap_or_else(|error| {
+        tracing::warn!("{} can't be read: {error}", rows.path().display());
+        None
+    })
+}
+
+fn known_health(rows: &Volatile) -> BTreeMap<TargetId, HealthState> {
+    rows::read_health(rows).unwrap_or_else(|error| {
+        tracing::warn!("{} does not tell health: {error}", rows.path().display());
+        BTreeMap::new()
+    })
+}

@@ -14,7 +14,9 @@ use redb::{TableError, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-const PREFIX: &str = "history-";
+use crate::damage::caught;
+use crate::directory::PRIVATE_FILE;
+
 const CACHE_BYTES: usize = 16 << 20;
 
 /// JSON to JSON.
@@ -25,27 +27,34 @@ type Row<'a> = (AccessGuard<'a, &'static [u8]>, AccessGuard<'a, &'static [u8]>);
 #[derive(Debug)]
 pub(super) struct Volatile {
     path: PathBuf,
-    database: Database,
+    /// Absent only while it is dropped.
+    database: Option<Database>,
 }
 
 impl Volatile {
-    /// Opens that of `boot`, or makes it; those of other boots are removed. One that is damaged is made anew.
-    pub(super) fn open(directory: &Path, boot: &str) -> Result<Self, redb::Error> {
-        let path = directory.join(format!("{PREFIX}{boot}.redb"));
-        remove_others(directory, &path);
-        let database = match open(&path) {
-            Ok(database) => database,
-            Err(error) => {
+    /// Opens the file, or makes it. One that is damaged is made anew: without it connections start anew, and nothing
+    /// else is lost.
+    pub(super) fn open(path: &Path) -> Result<Self, redb::Error> {
+        let database = match open(path) {
+            Err(error) if is_damage(&error) => {
                 tracing::warn!("{} is damaged and made anew: {error}", path.display());
-                fs::remove_file(&path)?;
-                open(&path)?
+                fs::remove_file(path)?;
+                open(path)?
             }
+            opened => opened?,
         };
-        Ok(Self { path, database })
+        Ok(Self {
+            path: path.to_owned(),
+            database: Some(database),
+        })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn database(&self) -> &Database {
+        self.database.as_ref().expect("it is open until it is dropped")
     }
 
     /// All rows that can be read; a table that was never written has none.
@@ -53,7 +62,14 @@ impl Volatile {
         &self,
         rows: Rows,
     ) -> Result<C, redb::Error> {
-        let table = match self.database.begin_read()?.open_table(rows) {
+        guarded(|| self.read_rows(rows))
+    }
+
+    fn read_rows<K: DeserializeOwned, V: DeserializeOwned, C: FromIterator<(K, V)>>(
+        &self,
+        rows: Rows,
+    ) -> Result<C, redb::Error> {
+        let table = match self.database().begin_read()?.open_table(rows) {
             Ok(table) => table,
             Err(TableError::TableDoesNotExist(_)) => return Ok(C::from_iter(std::iter::empty())),
             Err(error) => return Err(error.into()),
@@ -72,10 +88,33 @@ impl Volatile {
         &self,
         change: impl FnOnce(&Writer) -> Result<(), redb::Error>,
     ) -> Result<(), redb::Error> {
-        let writer = Writer(self.database.begin_write()?);
-        change(&writer)?;
-        writer.0.commit()?;
-        Ok(())
+        guarded(|| {
+            let writer = Writer(self.database().begin_write()?);
+            change(&writer)?;
+            writer.0.commit()?;
+            Ok(())
+        })
+    }
+}
+
+impl Drop for Volatile {
+    fn drop(&mut self) {
+        // After an error or a panic, closing may panic, too.
+        let database = self.database.take();
+        drop(caught(|| drop(database)));
+    }
+}
+
+/// A panic of the library is damage of the file.
+fn guarded<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::Error> {
+    caught(work).unwrap_or_else(|cause| Err(redb::Error::Corrupted(cause)))
+}
+
+fn is_damage(error: &redb::Error) -> bool {
+    match error {
+        redb::Error::Corrupted(_) => true,
+        redb::Error::Io(error) => error.kind() == io::ErrorKind::InvalidData,
+        _ => false,
     }
 }
 
@@ -116,30 +155,14 @@ fn open(path: &Path) -> Result<Database, redb::Error> {
         .write(true)
         .create(true)
         .truncate(false)
-        .mode(0o600)
+        .mode(PRIVATE_FILE)
         .open(path)?;
-    let backend = Unsynced(FileBackend::new(file)?);
-    let mut builder = Database::builder();
-    builder.set_cache_size(CACHE_BYTES);
-    Ok(builder.create_with_backend(backend)?)
-}
-
-fn remove_others(directory: &Path, ours: &Path) {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let is_other = |path: &PathBuf| {
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
-        let of_boot = name.starts_with(PREFIX) && path != ours;
-        // Of earlier versions.
-        of_boot || ["plan.json", "health.json"].contains(&name)
-    };
-    for path in entries.map(|entry| entry.path()).filter(is_other) {
-        if let Err(error) = fs::remove_file(&path) {
-            tracing::warn!("removing {}: {error}", path.display());
-        }
-    }
+    guarded(|| {
+        let backend = Unsynced(FileBackend::new(file)?);
+        let mut builder = Database::builder();
+        builder.set_cache_size(CACHE_BYTES);
+        Ok(builder.create_with_backend(backend)?)
+    })
 }
 
 /// What the process has written, the kernel has, whatever becomes of the process.

@@ -3,11 +3,8 @@
 use std::fs;
 use std::path::Path;
 use std::task::Poll;
-use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, unshare};
 use redb::{Database, TableDefinition};
 
 use super::store::{keep, wait_for};
@@ -17,56 +14,9 @@ use crate::resources::{
     DatabaseStore, Failure, Followed, MemoryStore, OwnedChanges, Owners, Resource, ResourceStore, StoreError,
     StoreState, Stored,
 };
+use crate::testing::{SmallDisk, eventually};
 
-const BOUND: Duration = Duration::from_secs(60);
 const DISK_BYTES: usize = 12 << 20;
-
-/// A small file system that only this thread and those that it starts see.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount() -> Option<Self> {
-        if !nix::unistd::geteuid().is_root() {
-            eprintln!("skipped: no root");
-            return None;
-        }
-        unshare(CloneFlags::CLONE_NEWNS).unwrap();
-        let none = None::<&str>;
-        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        let size = format!("size={DISK_BYTES},mode=0700");
-        let kind = Some("tmpfs");
-        mount(
-            kind,
-            directory.path(),
-            kind,
-            MsFlags::empty(),
-            Some(size.as_str()),
-        )
-        .unwrap();
-        Some(Self(directory))
-    }
-
-    fn fill(&self) {
-        use std::io::Write as _;
-        let mut file = fs::File::create(self.filling()).unwrap();
-        while file.write_all(&[1; 4096]).is_ok() {}
-    }
-
-    fn free(&self) {
-        fs::remove_file(self.filling()).unwrap();
-    }
-
-    fn filling(&self) -> std::path::PathBuf {
-        self.0.path().join("filling")
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        umount2(self.0.path(), MntFlags::MNT_DETACH).unwrap();
-    }
-}
 
 /// A row of so many bytes.
 fn large(name: &str, bytes: usize) -> OwnedChanges {
@@ -89,18 +39,12 @@ fn internal_resource() -> (ResourcePath, Resource) {
     (path.clone(), resource.clone())
 }
 
-fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < BOUND, "never {what}");
-        std::thread::yield_now();
-    }
-}
-
 #[test]
 fn a_full_disk_refuses_changes_while_it_is_full_and_no_longer() {
-    let Some(disk) = SmallDisk::mount() else { return };
-    let directory = disk.0.path().join("state");
+    let Some(disk) = SmallDisk::mount(DISK_BYTES) else {
+        return;
+    };
+    let directory = disk.path().join("state");
     let store = DatabaseStore::open(&directory).unwrap();
     let id = store.id();
     keep(
@@ -149,8 +93,10 @@ fn a_full_disk_refuses_changes_while_it_is_full_and_no_longer() {
 
 #[test]
 fn a_store_opens_on_a_full_disk() {
-    let Some(disk) = SmallDisk::mount() else { return };
-    let directory = disk.0.path().join("state");
+    let Some(disk) = SmallDisk::mount(DISK_BYTES) else {
+        return;
+    };
+    let directory = disk.path().join("state");
     let store = DatabaseStore::open(&directory).unwrap();
     keep(
         &store,
@@ -161,7 +107,7 @@ fn a_store_opens_on_a_full_disk() {
     );
     let kept = store.load().unwrap();
     // As a process that was killed leaves it.
-    let killed = disk.0.path().join("killed");
+    let killed = disk.path().join("killed");
     fs::create_dir(&killed).unwrap();
     fs::copy(directory.join("resources.redb"), killed.join("resources.redb")).unwrap();
     fs::write(killed.join("lock"), "").unwrap();
