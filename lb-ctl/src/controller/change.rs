@@ -22,7 +22,7 @@ use super::work::Done;
 use crate::control::{ApplyOptions, ControlError, ResourceMap, resource_map};
 use crate::model::{Config, ResourcePath};
 use crate::plan::{Plan, ServiceKey};
-use crate::resources::{Document, OwnedChanges, Owners, Resources, StoreError, Stored, TableRoom};
+use crate::resources::{Document, OwnedChanges, Owners, Resources, StoreError, StoreState, Stored, TableRoom};
 
 /// How long an answer waits for the maps. The change stays, and is tried on.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
@@ -171,11 +171,11 @@ impl Controller {
         });
         match result {
             Ok(()) => {
-                self.troubles.clear(&Subject::Store);
+                self.look_at_store();
                 self.adopt(prepared);
             }
             Err(error) => {
-                self.troubles.set(Subject::Store, error.to_string());
+                self.look_at_store();
                 self.end_change(Err(not_stored(&error)));
             }
         }
@@ -268,6 +268,17 @@ impl Controller {
         self.work.wait(async { Done::Reverted(stored.await) });
     }
 
+    /// Whether changes can be kept now.
+    pub(super) fn look_at_store(&mut self) {
+        match self.store.state() {
+            StoreState::Available => self.troubles.clear(&Subject::Store),
+            StoreState::Unavailable { reason, .. } => {
+                let text = format!("changes of resources are refused, because they can't be stored: {reason}");
+                self.troubles.set(Subject::Store, text);
+            }
+        }
+    }
+
     pub(super) fn on_reverted(&mut self, result: Result<(), StoreError>) {
         let Some(Current {
             stage: Stage::Reverting(applying),
@@ -283,7 +294,8 @@ impl Controller {
                 // What is stored is what counts.
                 let new = applying.new.clone();
                 self.put_in_force(&new);
-                self.troubles.set(Subject::Store, error.to_string());
+                tracing::error!("{error}");
+                self.look_at_store();
                 format!("the change is stored, and the kernel refuses it, which is tried again: {reason}")
             }
         };

@@ -371,6 +371,7 @@ impl Controller {
         self.open_probe_way();
         self.compare_now_and_then();
         self.look_at_keeper();
+        self.look_at_store();
         self.retry_history();
     }
 
