@@ -13,6 +13,7 @@ use super::numbers::Numbers;
 use super::pending::{BuiltTables, Waiting};
 use super::probes::{ProbeDestination, Probes, Probing};
 use super::regions::{Region, Regions};
+use super::relocate::Promise;
 use super::retired::{RetiredTables, TableMark};
 use super::rules::{self, RuleTask};
 use super::service::{self, Compiled, GRACE_SEC, IpFamily, ServiceKey, ServicePlan, Task};
@@ -67,6 +68,8 @@ pub struct Plan {
     pub(super) probes: Probes,
     pub(super) unclaimed: Unclaimed,
     pub(super) waiting: OrdMap<ServiceKey, Waiting>,
+    /// What is being cleared for one of them.
+    pub(super) promise: Option<Promise>,
     pub(super) left_out_services: OrdMap<ServiceKey, Vec<LeftOut>>,
     pub(super) left_out_rules: Vec<LeftOut>,
     /// What was replaced before this is not read any more.
@@ -143,6 +146,9 @@ pub fn compile_what_fits(inputs: &Inputs<'_>, previous: &Plan, scope: Scope<'_>,
     let mut work = inputs.inline_work;
     let unread = std::mem::take(&mut plan.unread);
     let has_room = plan.space.release_retired(unread, now);
+    if let Some(key) = plan.keep_promise() {
+        plan.compile_services(inputs, vec![key], &mut work, now);
+    }
     match scope {
         Scope::All => plan.compile_all(inputs, &mut work, now),
         Scope::Due => {
@@ -157,6 +163,7 @@ pub fn compile_what_fits(inputs: &Inputs<'_>, previous: &Plan, scope: Scope<'_>,
     if has_room && !matches!(scope, Scope::All) {
         plan.compile_services(inputs, plan.waits_for_space(), &mut work, now);
     }
+    plan.make_room(&inputs.limits, now);
     plan.probes.forget_unused();
     plan.contents.probes = plan.probes.records.clone();
     plan.collect_backends();

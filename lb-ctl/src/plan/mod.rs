@@ -18,6 +18,7 @@ mod pending;
 mod probes;
 mod recipe;
 mod regions;
+mod relocate;
 mod retired;
 mod room;
 mod rules;

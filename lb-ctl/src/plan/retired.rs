@@ -52,6 +52,16 @@ impl RetiredTables {
         self.tables.is_empty()
     }
 
+    /// The service's present tables lie elsewhere than before; the places are another's already.
+    pub(super) fn note_reader(&mut self, service: u32, now: u32) {
+        self.add(service, Region { offset: 0, size: 0 }, now);
+    }
+
+    /// All that was replaced before this is free.
+    pub(super) fn unread_up_to(&self) -> TableMark {
+        TableMark(self.tables.get_min().map_or(self.next, |(number, _)| *number))
+    }
+
     pub(super) fn go_on_after(&mut self, other: &Self) {
         self.next = self.next.max(other.next);
     }
@@ -78,7 +88,9 @@ impl RetiredTables {
             }
             self.tables.remove(&number);
             self.forget_owner(table.service);
-            regions.release(table.region);
+            if table.region.size > 0 {
+                regions.release(table.region);
+            }
             released = true;
         }
         released
