@@ -185,6 +185,7 @@ impl Controller {
             }
             self.actual = Some(self.plan.contents.clone());
         }
+        self.plan.note_applied(self.clock.now());
         self.behind = false;
         self.maps_retry.succeeded();
         self.troubles.clear(&Subject::Maps);

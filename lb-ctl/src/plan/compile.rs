@@ -74,6 +74,8 @@ pub struct Plan {
     pub(super) left_out_rules: Vec<LeftOut>,
     /// What was replaced before this is not read any more.
     pub(super) unread: TableMark,
+    /// The maps may not hold it yet.
+    pub(super) unapplied: bool,
 }
 
 /// A service without rules or configuration, whose numbers wait until no entry may name them.
@@ -118,7 +120,11 @@ impl Space {
     }
 
     /// Returns whether there is more room for tables now.
-    fn release_retired(&mut self, unread: TableMark, now: u32) -> bool {
+    fn release_retired(&mut self, unread: TableMark, unapplied: bool, now: u32) -> bool {
+        let has_room = self.retired.release(unread, now, &mut self.regions);
+        if unapplied {
+            return has_room;
+        }
         let words = &mut self.zone_words;
         self.retired_zone_words.retain(|(region, free_at)| {
             let waits = now < *free_at;
@@ -128,7 +134,7 @@ impl Space {
             waits
         });
         self.backends.release_retired(now);
-        self.retired.release(unread, now, &mut self.regions)
+        has_room
     }
 }
 
@@ -145,7 +151,8 @@ pub fn compile_what_fits(inputs: &Inputs<'_>, previous: &Plan, scope: Scope<'_>,
     let mut plan = previous.clone();
     let mut work = inputs.inline_work;
     let unread = std::mem::take(&mut plan.unread);
-    let has_room = plan.space.release_retired(unread, now);
+    let has_room = plan.space.release_retired(unread, plan.unapplied, now);
+    plan.unapplied = true;
     if let Some(key) = plan.keep_promise() {
         plan.compile_services(inputs, vec![key], &mut work, now);
     }
@@ -209,6 +216,13 @@ impl Plan {
     /// All tables that have been replaced up to now.
     pub fn table_mark(&self) -> TableMark {
         self.space.retired.mark()
+    }
+
+    /// The maps hold what the plan says. What they named before is left alone for some time from now on, and what is
+    /// retired while they can't be written for longer.
+    pub fn note_applied(&mut self, now: u32) {
+        self.space.retired.note_applied(now);
+        self.unapplied = false;
     }
 
     /// Marks of `other`, which is given up, are not given to other tables.
