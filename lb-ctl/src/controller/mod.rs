@@ -62,9 +62,7 @@ use crate::flowlog::Publisher;
 use crate::health::{HealthEvent, ProbePaths, TargetId};
 use crate::net::{Mark, NetworkState, ProbeDevice};
 use crate::plan::contents::Contents;
-use crate::plan::{
-    BuiltTables, HealthMap, Limits, Plan, ProbeDestination, ServiceKey, ZonePrefixes,
-};
+use crate::plan::{BuiltTables, HealthMap, Limits, Plan, ProbeDestination, ServiceKey, ZonePrefixes};
 use crate::resources::{DefaultSlots, ResourceStore, Scope, Stored, TableRoom};
 
 /// What the daemon was told at its start.

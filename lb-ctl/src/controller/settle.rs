@@ -185,6 +185,7 @@ impl Controller {
             }
             self.actual = Some(self.plan.contents.clone());
         }
+        self.plan.note_applied(self.clock.now());
         self.behind = false;
         self.maps_retry.succeeded();
         self.troubles.clear(&Subject::Maps);
@@ -329,7 +330,9 @@ impl Controller {
         match self.keeper.state() {
             KeeperState::Keeping => self.troubles.clear(&Subject::History),
             KeeperState::Failing { reason, .. } => {
-                let text = format!("numbers and health can't be kept for the next start, which is tried again: {reason}");
+                let text = format!(
+                    "numbers and health can't be kept for the next start, which is tried again: {reason}"
+                );
                 self.troubles.set(Subject::History, text);
             }
         }
