@@ -6,12 +6,13 @@
 
 use crate::hash::finish;
 
-/// Table sizes in use, in steps: a change of size moves flows, so there are few.
+/// The primes that belong to the sizes of [`crate::rendezvous::SIZES`]: a step of a permutation must reach every slot.
 pub const SIZES: [u32; 4] = [4093, 16_381, 65_537, 1_048_573];
 
-/// The smallest size that gives each of `candidates` at least 100 slots, or the largest.
-pub fn size_for(candidates: usize) -> u32 {
-    crate::rendezvous::pick_size(&SIZES, candidates)
+/// The prime that belongs to a size.
+pub fn prime_for(slots: u32) -> u32 {
+    let place = crate::rendezvous::SIZES.iter().position(|size| *size == slots);
+    place.map_or(slots, |place| SIZES[place])
 }
 
 /// A member that a selection table is built of.

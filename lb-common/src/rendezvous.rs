@@ -7,31 +7,22 @@
 use crate::hash::finish;
 use crate::maglev::Candidate;
 
-/// Table sizes in use, in steps: a change of size moves flows, so there are few.
+/// Table sizes in use. Another size is another table, which moves nearly every flow.
 pub const SIZES: [u32; 4] = [1 << 12, 1 << 14, 1 << 16, 1 << 20];
 
-/// Slots that each candidate gets at least, unless the largest table is too small.
-const SLOTS_EACH: usize = 100;
-
-/// The smallest size that gives each of `candidates` at least 100 slots, or the largest.
-pub fn size_for(candidates: usize) -> u32 {
-    pick_size(&SIZES, candidates)
-}
-
-pub(crate) fn pick_size(sizes: &[u32], candidates: usize) -> u32 {
-    let wanted = candidates.saturating_mul(SLOTS_EACH);
-    sizes
-        .iter()
-        .copied()
-        .find(|size| *size as usize >= wanted)
-        .unwrap_or(sizes[sizes.len() - 1])
-}
+/// With fewer slots for each candidate the shares are coarse.
+pub const SLOTS_EACH: u32 = 100;
 
 /// Fills `table`. With no candidates it is all 0, which names no member.
 pub fn build(candidates: &[Candidate], table: &mut [u32]) {
+    build_part(candidates, 0, table);
+}
+
+/// Fills the part of a table that begins with the slot `first`: slots do not depend on each other.
+pub fn build_part(candidates: &[Candidate], first: usize, part: &mut [u32]) {
     let equal = are_equal(candidates);
-    for (index, slot) in table.iter_mut().enumerate() {
-        *slot = winner(candidates, index, equal);
+    for (index, slot) in part.iter_mut().enumerate() {
+        *slot = winner(candidates, first + index, equal);
     }
 }
 
@@ -51,8 +42,20 @@ pub fn update(
     added: &[Candidate],
     holder: impl Fn(u32) -> Option<Candidate>,
 ) {
+    update_part(0, table, after, added, holder);
+}
+
+/// The same of the part of a table that begins with the slot `first`.
+pub fn update_part(
+    first: usize,
+    part: &mut [u32],
+    after: &[Candidate],
+    added: &[Candidate],
+    holder: impl Fn(u32) -> Option<Candidate>,
+) {
     let equal = are_equal(after);
-    for (index, slot) in table.iter_mut().enumerate() {
+    for (index, slot) in part.iter_mut().enumerate() {
+        let index = first + index;
         match holder(*slot) {
             None => *slot = winner(after, index, equal),
             Some(holder) => {

@@ -134,6 +134,9 @@ pub enum ControlError {
     Faults(Vec<Fault>),
     #[error("the data plane is not attached to any interface")]
     NotAttached,
+    /// Nothing was changed, and nothing can be for now.
+    #[error("{0}")]
+    Unavailable(String),
     /// Not the asker's fault.
     #[error("{0}")]
     Internal(String),

@@ -6,24 +6,32 @@ mod preflight;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
-use self::claim::ProbeClaim;
-use self::ownership::Ownership;
+use self::claim::{ClaimedDevice, claim_probe_device, make_probe_device};
+use self::ownership::frozen;
 use crate::cli::{RunArgs, XdpMode as AskedMode};
 use crate::config_files::{ConfigFiles, FileWatcher, judge};
 use crate::control::ControlError;
-use crate::controller::{Controller, History, HistoryPlace, Parts, Settings, kept_seed};
-use crate::dataplane::{self, LoadOptions, PinDirectory, Pinned, Program, Sizes, XdpMode};
+use crate::controller::{
+    Controller, History, HistoryPlace, KernelAttachments, KernelClock, KernelMaps, KernelNetwork, Parts,
+    Settings, Threads, kept_seed,
+};
+use crate::dataplane::{self, LoadOptions, PinDirectory, Program, Sizes, XdpMode};
 use crate::flowlog::FlowLog;
+use crate::health::{EndpointProber, HealthChecker};
 use crate::net::{Link, Links, ProbeDevice};
-use crate::plan::{Limits, ProbeDestination};
-use crate::resources::{DatabaseStore, ResourceStore as _, Scope};
+use crate::plan::Limits;
+use crate::resources::{DatabaseStore, Fault, ResourceStore as _, Scope};
 use crate::server::{Server, ServerConfig, TokenFile};
 use crate::settings::FileSettings;
+
+/// How often everything that the maps hold is compared with what they should hold.
+const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Runs until SIGTERM or SIGINT, and leaves the data plane forwarding.
 pub fn run(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
@@ -61,13 +69,14 @@ async fn serve_with(
     let _watcher = follow(&files, &files_changed);
     // Everything that is wrong is told before anything is touched.
     let documents = files.read().map_err(ControlError::Faults)?;
-    let from_files =
-        judge(&stored.resources, &stored.owners, &files, &documents, &scope).map_err(ControlError::Faults)?;
+    if let Err(faults) = judge(&stored.resources, &stored.owners, &files, &documents, &scope) {
+        refuse_documents(faults)?;
+    }
     let links = interfaces(&args.interfaces).await?;
     let pins = PinDirectory::new(&args.pin_dir);
     refuse_foreign_programs(&links, &pins)?;
     let mut taken = pins.take()?;
-    let claim = claim_probe_device(&file)?;
+    let claim = claim_probe_device(file.probe_destination)?;
     let tokens = args.token_file.as_deref().map(TokenFile::open).transpose()?;
     let server = Server::bind(&args.listen, tokens)?;
     pins.prepare()?;
@@ -108,7 +117,9 @@ async fn serve_with(
     program.forward_logs()?;
     *probe_device = make_probe_device(&file, claim).await?;
     if probe_device.is_some() {
-        program.attach_probe(ProbeDevice::NAME).context(NO_VIP_PROBES)?;
+        program
+            .attach_probe(ProbeDevice::NAME)
+            .context(claim::NO_VIP_PROBES)?;
     }
     let settings = Settings {
         scope,
@@ -118,33 +129,47 @@ async fn serve_with(
         gue_port: file.gue_port,
         probe_destination: file.probe_destination,
         probe_mark: file.probe_mark,
-        interfaces: links.iter().map(|link| (link.name.clone(), link.index)).collect(),
+        interfaces: links.iter().map(|link| link.name.clone()).collect(),
+        xdp_mode: mode(args.xdp_mode),
         announce: !args.no_announce,
         state_dir: args.state_dir.clone(),
         pin_dir: args.pin_dir.clone(),
+        compare_interval: COMPARE_INTERVAL,
     };
-    let history = History::open(&place, program.maps.incarnation())?;
+    let mut history = History::open(&place, program.maps.incarnation())?;
     let (log, connections) = FlowLog::new(file.log_connections, program.maps.flows.clone(), seed)?;
     let (stop, stopping) = watch::channel(false);
     let logging = tokio::spawn(log.run(stopping.clone()));
+    let actual = program.maps.read().context("reading the maps back")?;
+    let plan = history.adopt(&actual);
+    let health = history.health();
+    let (probe_paths, paths) = watch::channel(Some(Arc::default()));
+    let prober = EndpointProber::new(settings.probe_mark.value, paths);
+    let (checks, health_events) = HealthChecker::with_prober(prober, health.clone());
     let parts = Parts {
         settings,
         store: Box::new(store),
         stored,
+        frozen,
         files,
-        documents,
-        from_files,
         files_changed: files_changed.clone(),
-        program,
+        maps: Box::new(KernelMaps::new(&program.maps)?),
+        attachments: Box::new(KernelAttachments::new(program, pins)),
+        network: Box::new(KernelNetwork::new().context("watching links, routes and neighbours")?),
+        checks: Box::new(checks),
+        health_events,
+        probe_paths,
+        clock: Arc::new(KernelClock),
+        workshop: Arc::new(Threads::default()),
         probe_device: probe_device.as_ref().map(|made| made.device.clone()),
-        history,
+        keeper: Box::new(history),
+        actual,
+        plan,
+        health: health.into_iter().collect(),
         connections,
-        frozen: frozen.clone(),
     };
-    let (mut controller, handle, events) = Controller::start(parts).await?;
-    if frozen.is_none() {
-        attach(&mut controller, &links, args.xdp_mode, &pins)?;
-    }
+    let (mut controller, handle, events) = Controller::start(parts).await;
+    controller.attach()?;
     taken.keep();
 
     let control = Arc::new(handle);
@@ -163,61 +188,6 @@ async fn serve_with(
         tracing::info!("stopped");
     }
     Ok(())
-}
-
-const NO_VIP_PROBES: &str = "endpoints can't be probed at VIPs (`probe-destination = \"own-address\"` in the settings \
-    file has them probed at their own addresses, which proves less)";
-
-/// Why nothing may be changed, if what is pinned is not ours.
-fn frozen(args: &RunArgs, place: &HistoryPlace, pinned: Option<&Pinned>) -> Option<String> {
-    let ownership = Ownership::of(pinned, place.store, |incarnation| {
-        History::fits(place, incarnation)
-    });
-    let refusal = ownership.refusal(&args.pin_dir, &place.state_dir, place.store)?;
-    if args.discard_pinned {
-        tracing::warn!(
-            "--discard-pinned: what was pinned for other resources is taken over; connections start anew"
-        );
-        return None;
-    }
-    tracing::error!("{refusal}");
-    Some(refusal)
-}
-
-/// Nothing if endpoints are probed at their own addresses and another process has the device.
-fn claim_probe_device(file: &FileSettings) -> anyhow::Result<Option<ProbeClaim>> {
-    match file.probe_destination {
-        ProbeDestination::Vip => ProbeClaim::take_or_say_whose().map(Some),
-        ProbeDestination::OwnAddress => ProbeClaim::take(),
-    }
-}
-
-/// The device with the claim to it.
-struct ClaimedDevice {
-    device: Arc<ProbeDevice>,
-    _claim: Option<ProbeClaim>,
-}
-
-async fn make_probe_device(
-    file: &FileSettings,
-    claim: Option<ProbeClaim>,
-) -> anyhow::Result<Option<ClaimedDevice>> {
-    match file.probe_destination {
-        ProbeDestination::Vip => {
-            let made = ProbeDevice::create(file.probe_mark).await;
-            Ok(Some(ClaimedDevice {
-                device: Arc::new(made.context(NO_VIP_PROBES)?),
-                _claim: claim,
-            }))
-        }
-        ProbeDestination::OwnAddress => {
-            if claim.is_some() {
-                // An earlier run may have probed VIPs, and been killed.
-                ProbeDevice::remove_leftovers().await?;
-            }
-            Ok(None)
-        }
-    }
 }
 
 /// From before the files are read, so that no change is missed.
@@ -253,6 +223,23 @@ async fn interfaces(names: &[String]) -> anyhow::Result<Vec<Link>> {
     Ok(found)
 }
 
+fn mode(asked: AskedMode) -> XdpMode {
+    match asked {
+        AskedMode::Auto => XdpMode::Auto,
+        AskedMode::Native => XdpMode::Native,
+        AskedMode::Generic => XdpMode::Generic,
+    }
+}
+
+/// A start ends for what its files say, and never for what is stored.
+fn refuse_documents(faults: Vec<Fault>) -> Result<(), ControlError> {
+    let of_documents: Vec<Fault> = faults.into_iter().filter(|fault| !fault.is_stored()).collect();
+    match of_documents.is_empty() {
+        true => Ok(()),
+        false => Err(of_documents.into()),
+    }
+}
+
 /// Before anything is made or changed.
 fn refuse_foreign_programs(links: &[Link], pins: &PinDirectory) -> anyhow::Result<()> {
     for link in links {
@@ -266,26 +253,6 @@ fn refuse_foreign_programs(links: &[Link], pins: &PinDirectory) -> anyhow::Resul
             );
         }
     }
-    Ok(())
-}
-
-/// Last of all: the maps are right before the first packet is judged by them.
-fn attach(
-    controller: &mut Controller,
-    links: &[Link],
-    asked: AskedMode,
-    pins: &PinDirectory,
-) -> anyhow::Result<()> {
-    let mode = match asked {
-        AskedMode::Auto => XdpMode::Auto,
-        AskedMode::Native => XdpMode::Native,
-        AskedMode::Generic => XdpMode::Generic,
-    };
-    for link in links {
-        let attached = controller.program().attach(&link.name, link.index, mode, pins)?;
-        tracing::info!("{}: {attached}", link.name);
-    }
-    controller.set_attached();
     Ok(())
 }
 
@@ -317,7 +284,7 @@ pub async fn detach_offline(pin_dir: &Path) -> anyhow::Result<()> {
     let interfaces = dataplane::detach_offline(pin_dir)?;
     taken.keep();
     // Another daemon's device stays.
-    if let Some(_claim) = ProbeClaim::take()? {
+    if let Some(_claim) = claim::ProbeClaim::take()? {
         ProbeDevice::remove_leftovers().await?;
     }
     match interfaces.is_empty() {

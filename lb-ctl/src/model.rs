@@ -3,11 +3,16 @@
 //! `resources` makes it out of Compute Engine JSON and is the only maker; `plan` and `health` read it. Whatever is
 //! representable here has passed every rule, so readers need no checks of their own.
 
+mod tables;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+pub use self::tables::{
+    DEFAULT_SLOTS, HeldSizes, TableDemand, TableSlots, larger_pool, size_of_table, space_of, zones_in_use,
+};
 use ipnet::IpNet;
 pub use lb_common::policy::{Persistence, RuleProtocol, Scheme, SessionAffinity, TrackingMode};
 
@@ -67,6 +72,10 @@ impl LocalityPolicy {
     pub fn is_weighted(self) -> bool {
         matches!(self, Self::WeightedMaglev | Self::WeightedRendezvous)
     }
+
+    pub fn is_maglev(self) -> bool {
+        matches!(self, Self::Maglev | Self::WeightedMaglev)
+    }
 }
 
 /// An exact ratio in 0..=1: the decimal as it was written, never a float.
@@ -99,6 +108,8 @@ pub struct BackendService {
     pub ha_policy: Option<HaPolicy>,
     /// `logConfig` when it is enabled.
     pub log: Option<ConnectionLogging>,
+    /// Kept beside the resource.
+    pub table_slots: TableSlots,
 }
 
 /// Which connections of a service are logged, and with what.

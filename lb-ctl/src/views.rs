@@ -25,6 +25,12 @@ pub struct Status {
     pub default_place: DefaultPlace,
     pub config: ConfigStatus,
     pub connection_log: ConnectionLogStatus,
+    /// What is not as it should be, and is tried again until it is.
+    #[serde(default)]
+    pub troubles: Vec<Trouble>,
+    /// Map operations that mended what somebody else had changed in the maps, since the daemon's start.
+    #[serde(default)]
+    pub mended: u64,
     /// Endpoints that packets can't be delivered to now, and other standing conditions, a sentence each.
     pub warnings: Vec<String>,
 }
@@ -60,6 +66,15 @@ pub struct InterfaceStatus {
     /// `native` or `generic`: what the kernel says, not what was asked for.
     pub xdp_mode: String,
     pub program_id: u32,
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trouble {
+    /// A sentence.
+    pub text: String,
+    pub for_sec: u64,
 }
 
 /// The files of `--config`.

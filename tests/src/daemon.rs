@@ -99,6 +99,16 @@ impl<'lab> Daemon<'lab> {
         self.flags.extend([flag.into(), value.into()]);
     }
 
+    /// The same without a value.
+    pub fn switch(&mut self, flag: &str) {
+        self.flags.push(flag.into());
+    }
+
+    /// From its next start on, `run` has none of those flags.
+    pub fn forget_flags(&mut self) {
+        self.flags.clear();
+    }
+
     /// The socket of its API.
     pub fn socket(&self) -> PathBuf {
         self.directory.join(SOCKET)
@@ -247,6 +257,12 @@ impl<'lab> Daemon<'lab> {
     pub fn apply(&self, documents: &Documents) {
         let path = self.write("applied.json", &documents.json());
         self.ctl(&["apply", "-f", path.to_str().expect("a path in ASCII")]);
+    }
+
+    /// How an apply of the documents ends.
+    pub fn try_apply(&self, documents: &Documents) -> Output {
+        let path = self.write("applied.json", &documents.json());
+        self.run_ctl(&["apply", "-f", path.to_str().expect("a path in ASCII")])
     }
 
     /// A successful request to the API, below `/compute/v1/projects/`; the answer.

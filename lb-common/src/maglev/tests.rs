@@ -49,21 +49,11 @@ fn is_prime(number: u32) -> bool {
 }
 
 #[test]
-fn sizes_are_primes_that_give_100_slots_each() {
+fn sizes_are_primes_beside_those_of_rendezvous() {
     assert!(SIZES.iter().all(|size| is_prime(*size)));
-    let cases = [
-        (0, 4093),
-        (1, 4093),
-        (40, 4093),
-        (41, 16_381),
-        (163, 16_381),
-        (164, 65_537),
-        (655, 65_537),
-        (656, 1_048_573),
-        (1_000_000, 1_048_573),
-    ];
-    for (count, size) in cases {
-        assert_eq!(size_for(count), size, "{count}");
+    for (slots, prime) in crate::rendezvous::SIZES.into_iter().zip(SIZES) {
+        assert_eq!(prime_for(slots), prime);
+        assert!(slots.abs_diff(prime) <= 3);
     }
 }
 
@@ -181,5 +171,36 @@ fn a_departure_disturbs_few_others() {
         assert!(by_one < 0.03 && by_tenth < 0.05, "{by_one} {by_tenth}");
         // Every slot of the one that left is someone else's.
         assert!(!one.contains(&1));
+    }
+}
+
+/// One endpoint of `count` and one more goes, at the size that services have by default.
+#[test]
+fn one_endpoint_moves_its_share_and_few_others() {
+    const SLOTS: u32 = 65_537;
+    for count in [
+        1, 2, 3, 5, 8, 13, 21, 40, 41, 42, 77, 120, 163, 164, 300, 500, 655, 656, 800, 1000,
+    ] {
+        let seed = u128::from(count);
+        let more = table(&candidates(seed, 0..=count, |_| 1), SLOTS);
+        let fewer = table(&candidates(seed, 1..=count, |_| 1), SLOTS);
+        let moved = more
+            .iter()
+            .zip(&fewer)
+            .filter(|(one, other)| one != other)
+            .count();
+        let moved = moved as f64 / f64::from(SLOTS);
+        let others = disturbed(&more, &fewer, |member| member == 1);
+        assert!(others <= 0.012, "{count}: {others} between others");
+        assert!(moved <= 1.5 / f64::from(count) + others, "{count}: {moved}");
+        let shares = shares(&more);
+        assert_eq!(shares.len(), count as usize + 1);
+        assert!(
+            shares
+                .values()
+                .max()
+                .zip(shares.values().min())
+                .is_some_and(|(most, least)| most - least <= 1)
+        );
     }
 }

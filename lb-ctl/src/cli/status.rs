@@ -7,6 +7,7 @@ use super::{Failure, Streams};
 use crate::output;
 use crate::views::{Status, Verification};
 
+/// Exit status 1 when something is not as it should be.
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
     /// Read the kernel's maps back and compare them with what they should hold; exit status 1 when they differ.
@@ -29,5 +30,10 @@ pub(super) async fn run(args: &StatusArgs, streams: &mut Streams<'_>) -> Result<
         };
     }
     let status: Status = args.connection.client().get("/lb/v1/status").await?;
-    args.shape.print(streams, &status, output::render_status)
+    args.shape.print(streams, &status, output::render_status)?;
+    match status.troubles.len() {
+        0 => Ok(()),
+        1 => Err(Failure::failed("something is not as it should be")),
+        n => Err(Failure::failed(format!("{n} things are not as they should be"))),
+    }
 }

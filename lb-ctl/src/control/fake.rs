@@ -290,6 +290,8 @@ impl Control for FakeControl {
             },
             config: ConfigStatus::default(),
             connection_log: Default::default(),
+            troubles: Vec::new(),
+            mended: 0,
             warnings: Vec::new(),
         }))
     }

@@ -1,4 +1,4 @@
-//! What the controller follows: the health of endpoints and the way to them.
+//! What the controller follows: the health of endpoints, and the network.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -7,56 +7,38 @@ use std::time::Duration;
 
 use super::Controller;
 use super::index::{self, Index};
-use crate::config_files::FromFiles;
-use crate::health::{self, HealthEvent, TargetId};
+use super::inputs;
+use super::troubles::Subject;
+use crate::health::{HealthEvent, TargetId};
 use crate::model::{Config, ResourcePath};
-use crate::net::{NextHop, NextHops};
-use crate::plan::Scope as PlanScope;
+use crate::net::{NetworkState, NextHop, NextHops};
 
-/// How long the first plan waits for the routes and neighbours of its endpoints.
+/// How long the first plan waits for links, addresses, and the way to its endpoints.
 const FIRST_LOOK: Duration = Duration::from_secs(3);
 
 impl Controller {
-    /// The first plan: stored resources and the files, with the network looked at first, so that a restart does not
-    /// find its endpoints unresolved.
-    pub(super) async fn load(&mut self, from_files: FromFiles) -> anyhow::Result<()> {
-        self.index = Index::new(
-            &from_files.applied.config,
-            &self.plan,
-            self.settings.probe_destination,
-        );
-        self.watch_endpoints();
-        self.wait_for_next_hops().await;
-        self.adopt_files(from_files).map_err(anyhow::Error::new)?;
-        self.after_change().await;
-        Ok(())
+    /// So that a restart does not find its endpoints unresolved.
+    pub(super) async fn wait_for_network(&mut self) {
+        let wanted: Vec<IpAddr> = self.index.addresses.keys().copied().collect();
+        let mut state = self.network.state();
+        let is_known = |state: &Arc<NetworkState>| {
+            state.following.is_read && wanted.iter().all(|address| state.next_hops.contains_key(address))
+        };
+        // What is known after that is followed as it comes.
+        let _ = tokio::time::timeout(FIRST_LOOK, state.wait_for(is_known)).await;
+        self.network_state = state.borrow().clone();
     }
 
-    pub(super) async fn wait_for_next_hops(&mut self) {
-        let wanted = &self.index.addresses;
-        let mut next_hops = self.watcher.next_hops();
-        let known = next_hops.wait_for(|known| wanted.keys().all(|address| known.contains_key(address)));
-        if let Ok(Ok(known)) = tokio::time::timeout(FIRST_LOOK, known).await {
-            self.next_hops = known.clone();
-        }
-    }
-
-    /// Endpoints that `config` has probed in another way keep their health until such probes contradict it. Returns the
-    /// targets that have it now.
-    pub(super) fn pass_health_on(&mut self, config: &Config) -> Vec<TargetId> {
-        let next = Index::new(config, &self.plan, self.settings.probe_destination);
-        let leaving = self.health.iter();
-        let leaving = leaving.filter(|(target, _)| !next.targets.contains_key(target));
-        let is_new = |target: &&TargetId| !self.health.contains_key(target);
-        let heirs = health::heirs(leaving, next.targets.keys().filter(is_new));
-        let added = heirs.keys().cloned().collect();
+    /// Endpoints that `config` has probed in another way keep their health until such probes contradict it.
+    pub(super) fn pass_health_on(&mut self, config: &Config) {
+        let heirs = inputs::heirs(&self.health, config, &self.plan, &self.settings);
+        self.unkept_health.extend(heirs.keys().cloned());
         self.health.extend(heirs);
-        added
     }
 
     /// Probes and watches whom the configuration and the plan name now.
     pub(super) fn follow_endpoints(&mut self) {
-        self.index = Index::new(&self.config, &self.plan, self.settings.probe_destination);
+        self.index = Index::new(&self.in_force.config, &self.plan, self.settings.probe_destination);
         let gone: Vec<TargetId> = self
             .health
             .keys()
@@ -66,49 +48,58 @@ impl Controller {
         for target in &gone {
             self.health.remove(target);
         }
-        self.keep_health(gone.into_iter().map(|target| (target, None)).collect());
-        self.checker
-            .set_targets(index::health_targets(&self.config, &self.index));
+        self.unkept_health.extend(gone);
+        let targets = index::health_targets(&self.in_force.config, &self.index);
+        self.checks.set_targets(targets);
         self.watch_endpoints();
     }
 
     pub(super) fn watch_endpoints(&self) {
-        self.watcher.watch(self.index.addresses.keys().copied().collect());
+        self.network.watch(self.index.addresses.keys().copied().collect());
     }
 
     pub(super) fn on_health(&mut self, events: Vec<HealthEvent>) {
-        let mut touched = BTreeSet::new();
-        let mut known = Vec::new();
-        for event in &events {
+        for event in events {
             let Some(services) = self.index.targets.get(&event.target) else {
                 continue;
             };
-            let before = self.health.insert(event.target.clone(), event.state.clone());
+            let before = self.health.get(&event.target);
             if before.is_none_or(|before| before.healthy != event.state.healthy) {
-                let state = if event.state.healthy {
-                    "healthy"
-                } else {
-                    "unhealthy"
-                };
-                let detail = event.state.detail.as_deref().unwrap_or("the probes succeed");
-                tracing::debug!("{} is {state}: {detail}", event.target.address);
+                tell(&event);
             }
-            touched.extend(services.iter().cloned());
-            known.push((event.target.clone(), Some(event.state.clone())));
+            self.dirty.services(services.iter().cloned());
+            self.unkept_health.insert(event.target.clone());
+            self.health.insert(event.target, event.state);
         }
-        self.recompile(PlanScope::Services(&touched));
-        self.keep_health(known);
     }
 
-    pub(super) fn on_next_hops(&mut self, known: Arc<NextHops>) {
-        let touched: BTreeSet<ResourcePath> = changed(&self.next_hops, &known)
+    pub(super) fn on_network(&mut self, state: Arc<NetworkState>) {
+        let before = std::mem::replace(&mut self.network_state, state);
+        let after = self.network_state.clone();
+        let touched: BTreeSet<ResourcePath> = changed(&before.next_hops, &after.next_hops)
             .filter_map(|address| self.index.addresses.get(address))
             .flatten()
             .cloned()
             .collect();
-        self.next_hops = known;
-        self.recompile(PlanScope::Services(&touched));
+        self.dirty.services(touched);
+        match after.following.warning() {
+            Some(text) => self.troubles.set(Subject::Network, text),
+            None => self.troubles.clear(&Subject::Network),
+        }
+        if !Arc::ptr_eq(&before.links, &after.links) {
+            self.follow_interfaces();
+        }
+        self.announce();
     }
+}
+
+fn tell(event: &HealthEvent) {
+    let state = match event.state.healthy {
+        true => "healthy",
+        false => "unhealthy",
+    };
+    let detail = event.state.detail.as_deref().unwrap_or("the probes succeed");
+    tracing::debug!("{} is {state}: {detail}", event.target.address);
 }
 
 /// The addresses that `after` says something new about.

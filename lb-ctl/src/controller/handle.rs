@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::change::{Asker, Change};
 use crate::control::{ApplyOptions, ApplyReport, Control, ControlError, ResourceMap};
 use crate::model::ResourcePath;
 use crate::resources::Document;
@@ -14,10 +15,8 @@ use crate::views;
 pub(super) type Reply<T> = oneshot::Sender<Result<T, ControlError>>;
 
 pub(super) enum Request {
-    Apply(Vec<Document>, ApplyOptions, Reply<ApplyReport>),
-    Delete(ResourcePath, Reply<()>),
+    Change(Change, Asker),
     IamPolicy(ResourcePath, Reply<Option<Value>>),
-    SetIamPolicy(ResourcePath, Value, Reply<()>),
     EndpointHealth(
         ResourcePath,
         Option<ResourcePath>,
@@ -65,11 +64,11 @@ impl Control for Handle {
         documents: Vec<Document>,
         options: ApplyOptions,
     ) -> BoxFuture<'_, Result<ApplyReport, ControlError>> {
-        self.ask(|reply| Request::Apply(documents, options, reply))
+        self.ask(|reply| Request::Change(Change::Apply(documents, options), Asker::Apply(reply)))
     }
 
     fn delete(&self, path: ResourcePath) -> BoxFuture<'_, Result<(), ControlError>> {
-        self.ask(|reply| Request::Delete(path, reply))
+        self.ask(|reply| Request::Change(Change::Delete(path), Asker::Other(reply)))
     }
 
     fn iam_policy(&self, path: ResourcePath) -> BoxFuture<'_, Result<Option<Value>, ControlError>> {
@@ -77,7 +76,7 @@ impl Control for Handle {
     }
 
     fn set_iam_policy(&self, path: ResourcePath, policy: Value) -> BoxFuture<'_, Result<(), ControlError>> {
-        self.ask(|reply| Request::SetIamPolicy(path, policy, reply))
+        self.ask(|reply| Request::Change(Change::SetIamPolicy(path, policy), Asker::Other(reply)))
     }
 
     fn endpoint_health(

@@ -1,45 +1,70 @@
 //! The one who decides: events in, plans out, the maps after them.
 //!
-//! A request, a probe result, a moved neighbour and a deadline all take the same road: change the inputs, compile,
-//! diff, apply. Nothing else writes the maps.
+//! A request, a probe result, a moved neighbour and a deadline all take the same road: change the inputs, note what is
+//! dirty, compile, diff, apply. Nothing else writes the maps. Nothing here waits: what takes time (a table, a commit, a
+//! file) is done beside the loop and comes back to it as a message, and what fails stays noted and is tried again.
 
 mod announce;
+mod backoff;
+mod builds;
 mod change;
 mod claims;
+mod compare;
+mod dirty;
+#[cfg(test)]
+pub(crate) mod fake;
 mod files;
 mod follow;
 mod handle;
 mod history;
-mod housekeeping;
 mod index;
-mod install;
+mod inputs;
+mod interfaces;
+mod real;
 mod report;
+mod seams;
+mod settle;
+mod stored;
+#[cfg(test)]
+mod tests;
+mod troubles;
 mod verify;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use tokio::sync::{Notify, mpsc, watch};
 
 pub use self::handle::Handle;
 pub use self::history::{HealthChanges, History, HistoryPlace, KeepError, Keeper, KeeperState, kept_seed};
+pub use self::real::{KernelAttachments, KernelClock, KernelMaps, KernelNetwork, Threads};
+pub use self::seams::{Attachments, Checks, Clock, Maps, Network, Workshop};
 
 use self::announce::Announcements;
+use self::backoff::Backoff;
+use self::builds::Builds;
+use self::change::{Changes, InForce};
+use self::compare::Comparison;
+use self::dirty::Dirty;
 use self::files::Files;
 use self::handle::Request;
 use self::index::Index;
-use crate::config_files::{ConfigFiles, FromFiles};
+use self::interfaces::Interfaces;
+use self::settle::Keeping;
+use self::stored::StoredFaults;
+use self::troubles::Troubles;
+use self::work::{Done, Work};
+use crate::config_files::ConfigFiles;
 use crate::control::ResourceMap;
-use crate::dataplane::{self, Program};
+use crate::dataplane::XdpMode;
 use crate::flowlog::Publisher;
-use crate::health::{EndpointProber, HealthChecker, HealthEvent, HealthState, ProbePaths, TargetId};
-use crate::model::Config;
-use crate::net::{Links, Mark, NetWatcher, NextHops, ProbeDevice};
+use crate::health::{HealthEvent, ProbePaths, TargetId};
+use crate::net::{Mark, NetworkState, ProbeDevice};
 use crate::plan::contents::Contents;
-use crate::plan::{Limits, Plan, ProbeDestination, ZonePrefixes};
-use crate::resources::{Document, Owners, ResourceStore, Resources, Scope, Stored};
+use crate::plan::{BuiltTables, HealthMap, Limits, Plan, ProbeDestination, ServiceKey, ZonePrefixes};
+use crate::resources::{ResourceStore, Scope, Stored};
 
 /// What the daemon was told at its start.
 /// No `Debug`: the seed is a secret.
@@ -54,48 +79,84 @@ pub struct Settings {
     pub gue_port: u16,
     pub probe_destination: ProbeDestination,
     pub probe_mark: Mark,
-    /// Names and indices of the interfaces that packets arrive on.
-    pub interfaces: Vec<(String, u32)>,
+    /// Names of the interfaces that packets arrive on.
+    pub interfaces: Vec<String>,
+    pub xdp_mode: XdpMode,
     pub announce: bool,
     pub state_dir: std::path::PathBuf,
     pub pin_dir: std::path::PathBuf,
+    /// How often everything that the maps hold is compared with what they should hold.
+    pub compare_interval: Duration,
 }
 
 /// Expired flow-table slots are swept this often; at the latest after 15 h their ticks would wrap.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
-/// What is retried or saved now and then.
-const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
+/// Deadlines are whole seconds.
+const SECOND: Duration = Duration::from_secs(1);
 
 pub struct Controller {
-    settings: Settings,
+    settings: Arc<Settings>,
     started: Instant,
+    /// Why nothing is changed: the maps are those of another store.
+    frozen: Option<String>,
+    stored_faults: StoredFaults,
+    // What it stands on.
     store: Box<dyn ResourceStore>,
-    resources: Resources,
-    config: Config,
-    owners: Owners,
-    files: Files,
-    published: watch::Sender<Arc<ResourceMap>>,
-    checker: HealthChecker<EndpointProber>,
-    probe_paths: watch::Sender<Option<Arc<ProbePaths>>>,
+    keeper: Box<dyn Keeper>,
+    maps: Box<dyn Maps>,
+    attachments: Box<dyn Attachments>,
+    network: Box<dyn Network>,
+    checks: Box<dyn Checks>,
+    clock: Arc<dyn Clock>,
+    workshop: Arc<dyn Workshop>,
     probe_device: Option<Arc<ProbeDevice>>,
-    health: BTreeMap<TargetId, HealthState>,
-    watcher: NetWatcher,
-    next_hops: Arc<NextHops>,
-    index: Index,
-    program: Program,
-    plan: Plan,
-    /// What the maps hold.
-    actual: Contents,
-    history: History,
-    announcements: Announcements,
     connections: Publisher,
-    links: Links,
-    /// Warnings about claimed addresses that the log has.
-    told: BTreeSet<String>,
+    // Inputs.
+    in_force: InForce,
+    files: Files,
+    health: HealthMap,
+    network_state: Arc<NetworkState>,
+    built: BuiltTables,
+    // What is made of them.
+    index: Index,
+    plan: Plan,
+    published: watch::Sender<Arc<ResourceMap>>,
+    probe_paths: watch::Sender<Option<Arc<ProbePaths>>>,
+    /// What the maps hold; nothing while nobody knows.
+    actual: Option<Contents>,
+    /// What the history holds.
+    kept: Plan,
+    /// Counts the writes to the maps.
+    generation: u64,
+    // What is still to be done.
+    dirty: Dirty,
     /// The second at which all that waits for time was last looked after.
     deadlines_met_at: u32,
-    attached: bool,
-    frozen: Option<String>,
+    changes: Changes,
+    builds: Builds,
+    keeping: Option<Keeping>,
+    waiting_for_history: Dirty,
+    unkept: bool,
+    unkept_health: BTreeSet<TargetId>,
+    /// Since when services wait for tables.
+    pending_since: BTreeMap<ServiceKey, tokio::time::Instant>,
+    /// The maps may differ from the plan.
+    behind: bool,
+    /// The maps are being read back after a failure.
+    reading: bool,
+    /// Somebody waits for the last reader of tables that were replaced.
+    awaits_readers: bool,
+    /// Nobody can tell when that is gone, so tables wait for their time.
+    readers_unknown: bool,
+    maps_retry: Backoff,
+    keep_retry: Backoff,
+    comparison: Comparison,
+    interfaces: Interfaces,
+    announcements: Announcements,
+    troubles: Troubles,
+    /// Warnings about claimed addresses that the log has.
+    told: BTreeSet<String>,
+    work: Work,
 }
 
 /// What wakes the controller.
@@ -104,6 +165,7 @@ pub struct Events {
     health: mpsc::UnboundedReceiver<HealthEvent>,
     /// The files of `--config` may have changed.
     files: Arc<Notify>,
+    work: mpsc::UnboundedReceiver<Done>,
 }
 
 /// What the controller is made of.
@@ -111,107 +173,159 @@ pub struct Parts {
     pub settings: Settings,
     pub store: Box<dyn ResourceStore>,
     pub stored: Stored,
+    /// Why nothing may be changed, if so.
+    pub frozen: Option<String>,
     pub files: ConfigFiles,
-    pub documents: Vec<Document>,
-    /// What the documents make of what is stored.
-    pub from_files: FromFiles,
     /// Wakes the controller when the files may have changed.
     pub files_changed: Arc<Notify>,
-    pub program: Program,
+    pub maps: Box<dyn Maps>,
+    pub attachments: Box<dyn Attachments>,
+    pub network: Box<dyn Network>,
+    pub checks: Box<dyn Checks>,
+    pub health_events: mpsc::UnboundedReceiver<HealthEvent>,
+    pub probe_paths: watch::Sender<Option<Arc<ProbePaths>>>,
+    pub clock: Arc<dyn Clock>,
+    pub workshop: Arc<dyn Workshop>,
     /// Where probes for VIPs leave, unless endpoints are probed at their own addresses.
     pub probe_device: Option<Arc<ProbeDevice>>,
-    pub history: History,
+    pub keeper: Box<dyn Keeper>,
+    /// What the maps held when they were taken up, and the plan that they were written by.
+    pub actual: Contents,
+    pub plan: Plan,
+    pub health: HealthMap,
     /// What the log of connections is told.
     pub connections: Publisher,
-    /// Why nothing may be changed.
-    pub frozen: Option<String>,
 }
 
 impl Controller {
-    /// Adopts what the maps hold, plans for what is configured, and brings the maps there.
-    pub async fn start(parts: Parts) -> anyhow::Result<(Self, Handle, Events)> {
-        let Parts {
-            settings,
-            store,
-            stored,
-            files,
-            documents,
-            from_files,
-            files_changed,
-            program,
-            probe_device,
-            mut history,
-            connections,
-            frozen,
-        } = parts;
-        let actual = program.maps.read().context("reading the maps back")?;
-        let plan = history.adopt(&actual);
-        let health = history.health();
-        let (probe_paths, paths) = watch::channel(Some(Arc::default()));
-        let prober = EndpointProber::new(settings.probe_mark.value, paths);
-        let (checker, health_events) = HealthChecker::with_prober(prober, health.clone());
-        let watcher = NetWatcher::new().context("watching routes and neighbours")?;
+    /// Takes up what the maps hold, plans for what is stored and for the files, and brings the maps there as far as that
+    /// goes within a bounded time. Nothing of what is stored stops it.
+    pub async fn start(parts: Parts) -> (Self, Handle, Events) {
         let (requests_in, requests) = mpsc::channel(64);
         let (published, snapshot) = watch::channel(Arc::default());
-        let announcements = Announcements::new(&settings)?;
+        let (work, done) = Work::new();
+        let mut events = Events {
+            requests,
+            health: parts.health_events,
+            files: parts.files_changed,
+            work: done,
+        };
+        let (in_force, stored_faults) = InForce::of_store(parts.stored);
+        published.send_replace(in_force.published.clone());
         let mut controller = Self {
             started: Instant::now(),
-            store,
-            config: Config::default(),
-            resources: stored.resources,
-            owners: stored.owners,
-            files: Files::new(files, documents, &from_files),
-            published,
-            health,
-            checker,
-            probe_paths,
-            probe_device,
-            next_hops: Arc::default(),
-            watcher,
+            frozen: parts.frozen,
+            comparison: Comparison::new(parts.settings.compare_interval),
+            announcements: Announcements::default(),
+            settings: Arc::new(parts.settings),
+            store: parts.store,
+            keeper: parts.keeper,
+            maps: parts.maps,
+            attachments: parts.attachments,
+            network: parts.network,
+            checks: parts.checks,
+            clock: parts.clock,
+            workshop: parts.workshop,
+            probe_device: parts.probe_device,
+            connections: parts.connections,
+            in_force,
+            stored_faults,
+            files: Files::new(parts.files),
+            health: parts.health,
+            network_state: Arc::default(),
+            built: BuiltTables::default(),
             index: Index::default(),
-            program,
-            plan,
-            actual,
-            history,
-            announcements,
-            connections,
-            links: Links::new().context("asking for addresses")?,
+            // What was kept and taken up is what the history holds.
+            kept: parts.plan.clone(),
+            plan: parts.plan,
+            published,
+            probe_paths: parts.probe_paths,
+            actual: Some(parts.actual),
+            generation: 0,
+            dirty: Dirty::default(),
+            deadlines_met_at: 0,
+            changes: Changes::default(),
+            builds: Builds::default(),
+            keeping: None,
+            waiting_for_history: Dirty::default(),
+            unkept: false,
+            unkept_health: BTreeSet::new(),
+            pending_since: BTreeMap::new(),
+            behind: false,
+            reading: false,
+            awaits_readers: false,
+            readers_unknown: false,
+            maps_retry: Backoff::default(),
+            keep_retry: Backoff::default(),
+            interfaces: Interfaces::default(),
+            troubles: Troubles::default(),
             told: BTreeSet::new(),
-            deadlines_met_at: dataplane::now(),
-            attached: false,
-            frozen,
-            settings,
+            work,
         };
-        controller.load(from_files).await?;
-        Ok((
-            controller,
-            Handle::new(requests_in, snapshot),
-            Events {
-                requests,
-                health: health_events,
-                files: files_changed,
-            },
-        ))
+        controller.look_at_what_keeps();
+        controller.load(&mut events).await;
+        (controller, Handle::new(requests_in, snapshot), events)
     }
 
-    /// The program, to attach it once the maps are right.
-    pub fn program(&mut self) -> &mut Program {
-        &mut self.program
+    /// Why the maps are left as they are, and changes are refused.
+    fn frozen(&self) -> Option<String> {
+        self.frozen.clone()
     }
 
-    pub fn set_attached(&mut self) {
-        self.attached = true;
+    async fn load(&mut self, events: &mut Events) {
+        self.index = Index::new(&self.in_force.config, &self.plan, self.settings.probe_destination);
+        self.watch_endpoints();
+        self.wait_for_network().await;
+        self.pass_health_on(&self.in_force.config.clone());
+        self.dirty.everything();
+        self.reload_files();
+        let settled = async {
+            loop {
+                self.settle();
+                if self.is_settled() {
+                    return;
+                }
+                self.wait(events).await;
+            }
+        };
+        // What is not there by then comes later, and `status` says so.
+        let _ = tokio::time::timeout(FIRST_SETTLE, settled).await;
+        self.follow_endpoints();
+        self.announce();
+    }
+
+    /// Whether nothing is left to be done now.
+    fn is_settled(&self) -> bool {
+        self.frozen().is_some()
+            || (self.dirty.is_empty()
+                && !self.changes.is_any()
+                && !self.waits_for_history()
+                && self.plan.pending().next().is_none()
+                && !self.is_behind())
+    }
+
+    async fn wait(&mut self, events: &mut Events) {
+        tokio::select! {
+            Some(done) = events.work.recv() => self.on_done(done),
+            () = sleep_until(self.next_try()) => self.retry_history(),
+            // Grace times end.
+            () = tokio::time::sleep(SECOND) => {}
+        }
     }
 
     /// Runs until `stop` says so. Returns whether the data plane is still attached: then it goes on forwarding.
     pub async fn run(mut self, mut events: Events, mut stop: watch::Receiver<bool>) -> bool {
-        let mut next_hops = self.watcher.next_hops();
-        let mut housekeeping = tokio::time::interval(HOUSEKEEPING_INTERVAL);
+        let mut network = self.network.state();
+        // It may have changed since the start looked at it.
+        network.mark_changed();
+        let mut second = tokio::time::interval(SECOND);
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
         loop {
+            self.settle();
+            let next_try = self.next_try();
             tokio::select! {
                 () = stopped(&mut stop) => break,
-                Some(request) = events.requests.recv() => self.answer(request).await,
+                Some(request) = events.requests.recv() => self.answer(request),
                 Some(event) = events.health.recv() => {
                     let mut batch = vec![event];
                     while let Ok(event) = events.health.try_recv() {
@@ -219,64 +333,79 @@ impl Controller {
                     }
                     self.on_health(batch);
                 }
-                Ok(()) = next_hops.changed() => {
-                    let known = next_hops.borrow_and_update().clone();
-                    self.on_next_hops(known);
+                Some(done) = events.work.recv() => self.on_done(done),
+                Ok(()) = network.changed() => {
+                    let state = network.borrow_and_update().clone();
+                    self.on_network(state);
                 }
-                () = events.files.notified() => self.reload_files().await,
-                _ = housekeeping.tick() => self.housekeep().await,
-                _ = sweep.tick() => {
-                    let cleared = self.program.maps.flows.sweep(dataplane::now());
-                    tracing::debug!("swept {cleared} expired flows");
-                }
+                () = events.files.notified() => self.reload_files(),
+                () = sleep_until(next_try) => self.retry_history(),
+                _ = second.tick() => self.every_second(),
+                _ = sweep.tick() => self.sweep(),
             }
         }
-        self.attached
+        !self.interfaces.detached
     }
 
-    async fn answer(&mut self, request: Request) {
+    fn every_second(&mut self) {
+        self.look_at_what_keeps();
+        self.follow_interfaces();
+        self.announce();
+        self.compare_now_and_then();
+        self.retry_history();
+    }
+
+    fn sweep(&self) {
+        let (flows, now) = (self.maps.flows().clone(), self.clock.now());
+        tokio::task::spawn_blocking(move || {
+            let cleared = flows.sweep(now);
+            tracing::debug!("swept {cleared} expired flows");
+        });
+    }
+
+    fn on_done(&mut self, done: Done) {
+        match done {
+            Done::Prepared(result) => self.on_prepared(*result),
+            Done::Stored(result) => self.on_stored(result),
+            Done::Reverted(result) => self.on_reverted(result),
+            Done::Kept(result) => self.on_kept(result),
+            Done::Built(service, tables) => self.on_built(service, tables),
+            Done::Unread(mark, result) => self.on_unread(mark, result),
+            Done::Held(held) => self.on_held(held),
+            Done::Verified(verified) => self.on_verified(*verified),
+        }
+    }
+
+    fn answer(&mut self, request: Request) {
         match request {
-            Request::Apply(documents, options, reply) => {
-                let result = self.apply(&documents, &options).await;
-                let _ = reply.send(result);
-            }
-            Request::Delete(path, reply) => {
-                let result = self.delete(&path).await;
-                let _ = reply.send(result);
-            }
-            Request::IamPolicy(path, reply) => {
-                let _ = reply.send(self.iam_policy(&path));
-            }
-            Request::SetIamPolicy(path, policy, reply) => {
-                let _ = reply.send(self.set_iam_policy(&path, policy));
-            }
+            Request::Change(change, asker) => self.ask_for(change, asker),
+            Request::IamPolicy(path, reply) => drop(reply.send(self.iam_policy(&path))),
             Request::EndpointHealth(service, group, reply) => {
-                let _ = reply.send(self.endpoint_health(&service, group.as_ref()));
+                drop(reply.send(self.endpoint_health(&service, group.as_ref())));
             }
-            Request::Verify(reply) => {
-                let _ = reply.send(self.verify());
-            }
-            Request::Status(reply) => {
-                let result = self.status().await;
-                let _ = reply.send(result);
-            }
-            Request::Stats(reply) => {
-                let _ = reply.send(self.stats());
-            }
+            Request::Verify(reply) => self.verify(reply),
+            Request::Status(reply) => drop(reply.send(Ok(self.status()))),
+            Request::Stats(reply) => drop(reply.send(self.stats())),
             Request::Flows(limit, service, reply) => {
-                let _ = reply.send(self.flows(limit, service.as_ref()));
+                drop(reply.send(self.flows(limit, service.as_ref())));
             }
-            Request::FlowCount(reply) => {
-                let _ = reply.send(Ok(self.flow_count()));
-            }
-            Request::Detach(reply) => {
-                let _ = reply.send(self.detach().await);
-            }
+            Request::FlowCount(reply) => drop(reply.send(Ok(self.flow_count()))),
+            Request::Detach(reply) => self.detach(reply),
         }
     }
 }
 
+/// How long a start waits until the maps hold everything.
+const FIRST_SETTLE: Duration = Duration::from_secs(15);
+
 /// Returns when `stop` says so, or when nobody can say so any more.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn sleep_until(when: Option<tokio::time::Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when).await,
+        None => std::future::pending().await,
+    }
 }

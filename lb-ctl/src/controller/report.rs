@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use lb_common::clock::{self, TICK_SECONDS};
 use lb_common::hash;
@@ -11,8 +12,7 @@ use super::{Controller, index};
 use crate::control::ControlError;
 use crate::dataplane::{self, FlowEntry, TrackedTuple};
 use crate::model::{BackendService, Endpoint, Group, ResourcePath};
-use crate::net::Links;
-use crate::plan::{EndpointId, MemberPlan, MemberStatus, ServiceKey, ServicePlan, address_of};
+use crate::plan::{EndpointId, MemberPlan, MemberStatus, Pending, ServiceKey, ServicePlan, address_of};
 use crate::resources::Kind;
 use crate::views;
 
@@ -28,6 +28,9 @@ fn pool_name(pool: Pool) -> String {
     .to_owned()
 }
 
+/// A table takes that long to be built, where it is large.
+const LONG_WAIT: Duration = Duration::from_secs(1);
+
 /// A member of the plan, with the service that it is of.
 type Owner<'a> = (&'a ServiceKey, &'a EndpointId, &'a MemberPlan, &'a ServicePlan);
 
@@ -41,20 +44,21 @@ impl Controller {
         })
     }
 
-    pub(super) async fn status(&self) -> Result<views::Status, ControlError> {
+    pub(super) fn status(&self) -> views::Status {
         let endpoints = self.attached_endpoints();
-        let count = |kind: Kind| (kind.collection().to_owned(), self.resources.of_kind(kind).count());
-        Ok(views::Status {
+        let resources = &self.in_force.resources;
+        let count = |kind: Kind| (kind.collection().to_owned(), resources.of_kind(kind).count());
+        views::Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             layout_version: lb_common::layout::LAYOUT_VERSION,
             pid: std::process::id(),
             uptime_sec: self.started.elapsed().as_secs(),
             state_dir: self.settings.state_dir.display().to_string(),
-            interfaces: self.interfaces().await?,
+            interfaces: self.interface_views(),
             resources: Kind::ALL.iter().copied().map(count).collect(),
             endpoints: endpoints.len(),
             healthy_endpoints: endpoints.values().filter(|healthy| **healthy).count(),
-            flow_slots: self.program.maps.flows.slots(),
+            flow_slots: self.maps.flows().slots(),
             default_place: views::DefaultPlace {
                 project: self.settings.scope.project.clone(),
                 region: self.settings.scope.region.clone(),
@@ -62,8 +66,34 @@ impl Controller {
             },
             config: self.files.status(),
             connection_log: self.connections.status(),
-            warnings: self.warnings().await,
-        })
+            troubles: self.trouble_views(),
+            mended: self.comparison.mended,
+            warnings: self.warnings(),
+        }
+    }
+
+    /// What is wrong for longer than it takes to mend it.
+    fn trouble_views(&self) -> Vec<views::Trouble> {
+        let mut troubles = self.troubles.views();
+        troubles.extend(self.waiting_views());
+        troubles
+    }
+
+    /// Services that have waited for their tables for more than a moment.
+    fn waiting_views(&self) -> Vec<views::Trouble> {
+        let waiting = self.pending_since.iter().filter_map(|(key, since)| {
+            let waited = since.elapsed();
+            let (_, pending) = self.plan.pending().find(|(waiting, _)| *waiting == key)?;
+            let what = match pending {
+                Pending::Build(_) => "its tables to be built",
+                Pending::Space { .. } => "room for its tables",
+            };
+            (waited >= LONG_WAIT).then(|| views::Trouble {
+                text: format!("{key} waits for {what}; its packets are balanced as before"),
+                for_sec: waited.as_secs(),
+            })
+        });
+        waiting.collect()
     }
 
     /// Every attached endpoint address once, however many services have it, and whether it is healthy in all of them.
@@ -77,27 +107,7 @@ impl Controller {
         endpoints
     }
 
-    async fn interfaces(&self) -> Result<Vec<views::InterfaceStatus>, ControlError> {
-        let links = Links::new().map_err(internal)?.list().await.map_err(internal)?;
-        let ours = links.iter().filter(|link| {
-            self.settings
-                .interfaces
-                .iter()
-                .any(|(_, index)| *index == link.index)
-        });
-        let status = ours.map(|link| {
-            let xdp = link.xdp.first().filter(|_| self.attached);
-            views::InterfaceStatus {
-                name: link.name.clone(),
-                index: link.index,
-                xdp_mode: xdp.map_or("none", |xdp| xdp.mode.as_str()).to_owned(),
-                program_id: xdp.map_or(0, |xdp| xdp.program_id),
-            }
-        });
-        Ok(status.collect())
-    }
-
-    async fn warnings(&self) -> Vec<String> {
+    fn warnings(&self) -> Vec<String> {
         let unresolved = self.members().filter_map(|(key, id, member, _)| {
             let reason = member.unresolved.as_ref()?;
             Some(format!(
@@ -107,17 +117,14 @@ impl Controller {
             ))
         });
         let mut warnings: Vec<String> = unresolved.collect();
-        warnings.extend(self.claims().await);
-        if !self.attached {
-            warnings.push("not attached to any interface: no packet is forwarded".to_owned());
-        }
+        warnings.extend(self.claims());
         warnings.sort();
         warnings.dedup();
         warnings
     }
 
     pub(super) fn stats(&self) -> Result<views::Stats, ControlError> {
-        let verdicts = self.program.maps.verdicts().map_err(internal)?;
+        let verdicts = self.maps.verdicts().map_err(internal)?;
         let verdicts = verdicts.iter().map(|(reason, counter)| views::VerdictStats {
             name: reason.name().to_owned(),
             action: reason.action().name().to_owned(),
@@ -143,11 +150,7 @@ impl Controller {
         flows: &BTreeMap<u32, u64>,
     ) -> Result<views::ServiceStats, ControlError> {
         let backend = |(id, member): (&EndpointId, &MemberPlan)| {
-            let counter = self
-                .program
-                .maps
-                .member_counter(member.number)
-                .map_err(internal)?;
+            let counter = self.maps.member_counter(member.number).map_err(internal)?;
             Ok(views::BackendStats {
                 group: id.group.clone(),
                 instance: id.instance.clone(),
@@ -178,7 +181,7 @@ impl Controller {
 
     fn flows_by_member(&self) -> BTreeMap<u32, u64> {
         let mut counts = BTreeMap::new();
-        for (_, slot) in self.program.maps.flows.alive_slots(dataplane::now()) {
+        for (_, slot) in self.maps.flows().alive_slots(self.clock.now()) {
             *counts.entry(slot.member()).or_default() += 1;
         }
         counts
@@ -187,11 +190,11 @@ impl Controller {
     pub(super) fn flow_count(&self) -> views::FlowCount {
         let owners = self.owners_by_number();
         let mut count = views::FlowCount {
-            slots: self.program.maps.flows.slots(),
+            slots: self.maps.flows().slots(),
             ..Default::default()
         };
         let mut services: BTreeMap<&ResourcePath, u64> = BTreeMap::new();
-        for (_, slot) in self.program.maps.flows.alive_slots(dataplane::now()) {
+        for (_, slot) in self.maps.flows().alive_slots(self.clock.now()) {
             count.live += 1;
             count.confirmed += u64::from(slot.is_confirmed());
             if let Some((key, ..)) = owners.get(&slot.member()) {
@@ -218,14 +221,14 @@ impl Controller {
         service: Option<&ResourcePath>,
     ) -> Result<views::FlowList, ControlError> {
         if let Some(path) = service
-            && !self.config.services.contains_key(path)
+            && !self.in_force.config.services.contains_key(path)
         {
             return Err(ControlError::not_found(path));
         }
-        let now = dataplane::now();
+        let now = self.clock.now();
         let owners = self.owners_by_number();
         let mut list = views::FlowList::default();
-        for entry in self.program.maps.flows.alive(now) {
+        for entry in self.maps.flows().alive(now) {
             let Some(owner) = owners.get(&entry.slot.member()) else {
                 continue;
             };
@@ -244,7 +247,7 @@ impl Controller {
     fn flow_row(&self, entry: &FlowEntry, owner: &Owner<'_>, now: u32) -> views::FlowRow {
         let (key, id, member, service) = owner;
         let keys = hash::HashKeys::from_seed(self.settings.seed);
-        let buckets = self.program.maps.flows.bucket_count();
+        let buckets = self.maps.flows().bucket_count();
         let tuple = Some(&entry.tuple).filter(|tuple| {
             dataplane::is_of_slot(&keys, service.number, tuple, entry.slot, entry.index, buckets)
         });
@@ -273,12 +276,13 @@ impl Controller {
         group: Option<&ResourcePath>,
     ) -> Result<Vec<views::EndpointHealth>, ControlError> {
         let service = self
+            .in_force
             .config
             .services
             .get(service)
             .ok_or_else(|| ControlError::not_found(service))?;
         let is_asked_for = |of: &Group| group.is_none_or(|group| of.path == *group);
-        let endpoints = index::endpoints(&self.config, service).filter(|(of, _)| is_asked_for(of));
+        let endpoints = index::endpoints(&self.in_force.config, service).filter(|(of, _)| is_asked_for(of));
         let rows = endpoints.map(|(group, endpoint)| self.health_rows(service, group, endpoint));
         Ok(rows.flat_map(BTreeMap::into_values).collect())
     }
@@ -292,11 +296,11 @@ impl Controller {
         endpoint: &Endpoint,
     ) -> BTreeMap<IpAddr, views::EndpointHealth> {
         let mut rows: BTreeMap<IpAddr, views::EndpointHealth> = BTreeMap::new();
-        for family in index::probed_families(&self.config, service) {
+        for family in index::probed_families(&self.in_force.config, service) {
             let address = address_of(endpoint, family);
             let probing = self.plan.probing(service, family);
             let target = probing.map(|probing| probing.target(address, group.delivery));
-            let state = target.as_ref().and_then(|target| self.checker.state(target));
+            let state = target.as_ref().and_then(|target| self.checks.state(target));
             let state = state.as_ref();
             let weighted = state.filter(|_| service.locality.is_weighted());
             let row = views::EndpointHealth {
@@ -317,7 +321,11 @@ impl Controller {
     }
 
     fn probe_port(&self, service: &BackendService) -> Option<u16> {
-        let check = self.config.health_checks.get(service.health_check.as_ref()?)?;
+        let check = self
+            .in_force
+            .config
+            .health_checks
+            .get(service.health_check.as_ref()?)?;
         Some(check.probe.port())
     }
 }

@@ -1,47 +1,120 @@
-//! Whether the kernel's maps hold what they should.
+//! Whether the kernel's maps hold what they should, when somebody asks.
+
+use std::time::Duration;
 
 use super::Controller;
+use super::handle::Reply;
+use super::inputs::Snapshot;
+use super::work::Done;
 use crate::control::ControlError;
 use crate::plan::contents::Contents;
 use crate::plan::diff::{Operation, diff};
-use crate::plan::{Inputs, Plan, PlanError, Scope as PlanScope, compile};
+use crate::plan::{Inputs, Plan, Scope as PlanScope, compile_what_fits};
 use crate::views;
 
 /// How many differences are told.
-const MOST_TOLD: usize = 20;
+pub(super) const MOST_TOLD: usize = 20;
+/// How often it is looked again because something was on its way, and the pause before each.
+const MOST_TRIES: u32 = 200;
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// A comparison of the maps with what everything compiles to.
+pub(super) struct Verified {
+    compared: Result<Compared, ControlError>,
+    generation: u64,
+    tries: u32,
+    reply: Reply<views::Verification>,
+}
+
+struct Compared {
+    services: usize,
+    members: usize,
+    differences: Vec<Operation>,
+}
 
 impl Controller {
-    /// Reads the maps back and compares them with what everything compiles to.
-    pub(super) fn verify(&self) -> Result<views::Verification, ControlError> {
-        let internal = |error: &dyn std::fmt::Display| ControlError::Internal(format!("{error:#}"));
-        let held = self.program.maps.read().map_err(|error| internal(&error))?;
-        let inputs = self.inputs(&self.config);
-        let differences = differences(&inputs, &self.plan, &held, self.deadlines_met_at)
-            .map_err(|error| internal(&error))?;
-        let members = held.services.values().map(|service| service.members.len());
-        Ok(views::Verification {
-            services: held.services.len(),
-            members: members.sum(),
-            differences: differences
-                .iter()
-                .take(MOST_TOLD)
-                .map(|operation| format!("{operation:.200?}"))
-                .collect(),
-        })
+    /// Reads the maps back and compares them with what everything compiles to, beside the loop.
+    pub(super) fn verify(&self, reply: Reply<views::Verification>) {
+        self.verify_again(reply, 0);
+    }
+
+    fn verify_again(&self, reply: Reply<views::Verification>, tries: u32) {
+        let (reader, snapshot, generation) = (self.maps.reader(), self.snapshot(), self.generation);
+        let deadlines_met_at = self.deadlines_met_at;
+        let compare = move || {
+            let internal = |error: &dyn std::fmt::Display| ControlError::Internal(format!("{error:#}"));
+            let held = reader().map_err(|error| internal(&error))?;
+            let differences = snapshot.compare(&held, deadlines_met_at);
+            let members = held.services.values().map(|service| service.members.len());
+            Ok(Compared {
+                services: held.services.len(),
+                members: members.sum(),
+                differences,
+            })
+        };
+        self.work
+            .later(if tries == 0 { Duration::ZERO } else { PAUSE }, move || {
+                Done::Verified(Box::new(Verified {
+                    compared: compare(),
+                    generation,
+                    tries,
+                    reply,
+                }))
+            });
+    }
+
+    /// What is on its way is no difference: then it looks again.
+    pub(super) fn on_verified(&self, verified: Verified) {
+        let Verified {
+            compared,
+            generation,
+            tries,
+            reply,
+        } = verified;
+        let compared = match compared {
+            Ok(compared) => compared,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        let is_current = generation == self.generation && !self.is_on_the_way();
+        if !compared.differences.is_empty() && !is_current && tries < MOST_TRIES {
+            return self.verify_again(reply, tries + 1);
+        }
+        let told = compared.differences.iter().take(MOST_TOLD);
+        let _ = reply.send(Ok(views::Verification {
+            services: compared.services,
+            members: compared.members,
+            differences: told.map(|operation| format!("{operation:.200?}")).collect(),
+        }));
+    }
+
+    /// Whether something is being done that changes the maps. What failed and waits to be tried again is not.
+    fn is_on_the_way(&self) -> bool {
+        let fails = self.maps_retry.waits() || self.keep_retry.waits();
+        !fails
+            && (self.is_behind()
+                || !self.dirty.is_empty()
+                || self.waits_for_history()
+                || self.builds.are_any())
+    }
+}
+
+impl Snapshot {
+    fn compare(&self, held: &Contents, deadlines_met_at: u32) -> Vec<Operation> {
+        differences(&self.inputs(), &self.plan, held, deadlines_met_at)
     }
 }
 
 /// The inputs are those of now, the second is the one at which deadlines were last looked after: ends of drains and
 /// numbers that became free since then wait for their turn and are no difference. All that was due by then is done, or it
 /// is told here, and so is whatever does not follow from time alone.
-fn differences(
+pub(super) fn differences(
     inputs: &Inputs<'_>,
     plan: &Plan,
     held: &Contents,
     deadlines_met_at: u32,
-) -> Result<Vec<Operation>, PlanError> {
-    let desired = compile(inputs, plan, PlanScope::All, deadlines_met_at)?;
-    Ok(diff(held, &desired.contents))
+) -> Vec<Operation> {
+    let desired = compile_what_fits(inputs, plan, PlanScope::All, deadlines_met_at);
+    diff(held, &desired.contents)
 }
 
 #[cfg(test)]
@@ -79,7 +152,7 @@ mod tests {
     }
 
     fn found(world: &World, plan: &Plan, held: &Contents, second: u32) -> Vec<Operation> {
-        differences(&world.inputs(), plan, held, second).expect("it fits")
+        differences(&world.inputs(), plan, held, second)
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Attaching to interfaces by pinned links, which can be replaced atomically and outlive the daemon.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use aya::programs::links::{FdLink, LinkError, PinnedLink};
@@ -7,6 +8,7 @@ use aya::programs::xdp::{XdpLink, XdpMode as AyaMode};
 use aya::programs::{ProgramError, Xdp};
 use thiserror::Error;
 
+use super::link_info::LinkInfo;
 use super::load::Program;
 use super::pin::PinDirectory;
 
@@ -57,6 +59,17 @@ pub enum Attached {
     Adopted,
     Native,
     Generic,
+}
+
+/// What a pinned link is attached to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PinnedLinkState {
+    /// To its interface, with this daemon's program.
+    Ours,
+    /// To its interface, with another program: somebody replaced it, or an earlier run attached it.
+    Other,
+    /// To nothing: the interface is gone, or somebody detached the link.
+    Dead,
 }
 
 impl std::fmt::Display for Attached {
@@ -125,6 +138,19 @@ impl Program {
             source: source.into(),
         })?;
         Ok(attached)
+    }
+
+    /// Every pinned link, by the interface that it is named after.
+    pub fn links(&mut self, pins: &PinDirectory) -> anyhow::Result<BTreeMap<u32, PinnedLinkState>> {
+        let ours = self.xdp().info()?.id();
+        let state = |index| match LinkInfo::of_pin(&pins.link(index)) {
+            Ok(LinkInfo { ifindex, .. }) if ifindex != index => PinnedLinkState::Dead,
+            Ok(LinkInfo { program_id, .. }) if program_id == ours => PinnedLinkState::Ours,
+            Ok(_) => PinnedLinkState::Other,
+            Err(_) => PinnedLinkState::Dead,
+        };
+        let indices = pins.linked_interfaces()?.into_iter();
+        Ok(indices.map(|index| (index, state(index))).collect())
     }
 
     /// Whether the pinned link was still alive and now runs this program. A link whose interface is gone is dead:

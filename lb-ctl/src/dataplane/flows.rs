@@ -36,6 +36,17 @@ impl FlowTable {
         }
     }
 
+    /// An empty one that no program writes.
+    #[cfg(test)]
+    pub(crate) fn empty(buckets: u32) -> Self {
+        let slots = buckets * BUCKET_SLOTS;
+        Self {
+            buckets: MappedArray::anonymous(buckets, 64),
+            tuples: MappedArray::anonymous(slots, size_of::<TupleHead>()),
+            tuples6: MappedArray::anonymous(slots, size_of::<TupleRest>()),
+        }
+    }
+
     pub fn bucket_count(&self) -> u32 {
         self.buckets.len() as u32
     }

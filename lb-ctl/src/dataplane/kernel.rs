@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use aya::maps::lpm_trie::{Key as PrefixKey, LpmTrie};
 use aya::maps::xdp::DevMapHash;
-use aya::maps::{HashMap, MapData, PerCpuArray};
+use aya::maps::{HashMap, MapData, MapError, PerCpuArray};
 use imbl::OrdMap;
 use lb_common::layout::{
     AddressKey, Backend, CpuState, FilterBit, Member, MemberCounter, RuleKey, Selection, Service,
@@ -46,6 +46,39 @@ pub struct MapSet {
     pub flows: Arc<FlowTable>,
     pub fragments: FragmentMemory,
     flows_map_id: u32,
+    /// The kernel's numbers of the maps, for another set of handles.
+    ids: BTreeMap<&'static str, u32>,
+    sizes: Sizes,
+}
+
+/// Why operations were not applied.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause:#}")]
+pub struct ApplyError {
+    cause: anyhow::Error,
+    about_devices: bool,
+}
+
+impl ApplyError {
+    pub fn new(cause: anyhow::Error) -> Self {
+        Self {
+            cause,
+            about_devices: false,
+        }
+    }
+
+    /// Everything was applied but for interfaces that packets leave by, which may be gone.
+    pub fn is_about_devices(&self) -> bool {
+        self.about_devices
+    }
+
+    fn of_devices(errors: &[anyhow::Error]) -> Self {
+        let errors: Vec<String> = errors.iter().map(|error| format!("{error:#}")).collect();
+        Self {
+            cause: anyhow::anyhow!("{}", errors.join("; ")),
+            about_devices: true,
+        }
+    }
 }
 
 /// [`CpuState`] as the map's reader takes it.
@@ -69,8 +102,24 @@ impl MapSet {
         Ok(maps)
     }
 
-    /// The same without a change of any map.
-    pub(super) fn open(source: Source<'_>, sizes: &Sizes) -> Result<Self> {
+    /// Other handles on the same maps, for another thread.
+    pub fn reopen(&self) -> Result<Self> {
+        let mut source = |name: &'static str| {
+            let id = self.ids.get(name).copied();
+            let id = id.with_context(|| format!("no map {name}"))?;
+            MapData::from_id(id).with_context(|| format!("opening the map {name} again"))
+        };
+        Self::open(&mut source, &self.sizes)
+    }
+
+    /// Without a change of any map.
+    pub(super) fn open(find: Source<'_>, sizes: &Sizes) -> Result<Self> {
+        let mut ids = BTreeMap::new();
+        let source: Source<'_> = &mut |name| {
+            let map = find(name)?;
+            ids.insert(name, map.info()?.id());
+            Ok(map)
+        };
         let flows = source(map::FLOWS)?;
         let flows_map_id = flows.info()?.id();
         let buckets = sizes.flow_slots / lb_common::layout::BUCKET_SLOTS;
@@ -105,6 +154,8 @@ impl MapSet {
             flows: Arc::new(FlowTable::new(flows, tuples, tuples6)),
             fragments: FragmentMemory::new(source(map::FRAGMENTS)?)?,
             flows_map_id,
+            ids,
+            sizes: *sizes,
         })
     }
 
@@ -129,17 +180,28 @@ impl MapSet {
         }
     }
 
-    pub fn apply(&mut self, operations: &[Operation]) -> Result<()> {
+    /// In their order; the first that fails is the last. An interface that can't be made a way out is passed over, because
+    /// it may be gone: what leaves by it is lost anyway, and nothing else has to wait for it.
+    pub fn apply(&mut self, operations: &[Operation]) -> Result<(), ApplyError> {
+        let mut without = Vec::new();
         for operation in operations {
-            self.apply_one(operation)
-                .with_context(|| format!("applying {operation:.200?}"))?;
+            let applied = self.apply_one(operation);
+            let applied = applied.with_context(|| format!("applying {operation:.200?}"));
+            match (operation, applied) {
+                (_, Ok(())) => {}
+                (Operation::PutDevice(_), Err(error)) => without.push(error),
+                (_, Err(error)) => return Err(ApplyError::new(error)),
+            }
         }
         // A bit may be that of several addresses.
         let deletes = |operation| matches!(operation, &Operation::DeleteVip(_) | &Operation::DeleteRule(_));
         if operations.iter().any(deletes) {
-            self.filter_vips()?;
+            self.filter_vips().map_err(ApplyError::new)?;
         }
-        Ok(())
+        match without.is_empty() {
+            true => Ok(()),
+            false => Err(ApplyError::of_devices(&without)),
+        }
     }
 
     /// Sets the bits of the addresses that are there, and no others.
@@ -177,7 +239,7 @@ impl MapSet {
     fn apply_one(&mut self, operation: &Operation) -> Result<()> {
         match operation {
             Operation::PutDevice(index) => self.devices.insert(*index, *index, None, 0)?,
-            Operation::DeleteDevice(index) => self.devices.remove(*index)?,
+            Operation::DeleteDevice(index) => gone(self.devices.remove(*index))?,
             Operation::PutBackend(number, backend) => {
                 let words: [u64; 8] = transmute!(*backend);
                 self.backends.store(*number as usize, &words);
@@ -200,7 +262,7 @@ impl MapSet {
                     .insert(&PrefixKey::new(*bits, transmute!(*key)), zone, 0)?;
             }
             Operation::DeleteZone(key, bits) => {
-                self.zones.remove(&PrefixKey::new(*bits, transmute!(*key)))?;
+                gone(self.zones.remove(&PrefixKey::new(*bits, transmute!(*key))))?;
             }
             Operation::PutService(number, service) => {
                 let words: [u64; 5] = transmute!(*service);
@@ -210,7 +272,7 @@ impl MapSet {
             Operation::PutSteering(key, bits, service) => {
                 self.steering.insert(&prefix(key, *bits), service, 0)?;
             }
-            Operation::DeleteSteering(key, bits) => self.steering.remove(&prefix(key, *bits))?,
+            Operation::DeleteSteering(key, bits) => gone(self.steering.remove(&prefix(key, *bits)))?,
             Operation::PutRule(key, rule) => {
                 self.set_filter_bit(&key.address);
                 let (key, rule): ([u8; 20], [u8; 8]) = (transmute!(*key), transmute!(*rule));
@@ -218,7 +280,7 @@ impl MapSet {
                 self.start_epoch();
             }
             Operation::DeleteRule(key) => {
-                self.rules.remove(&transmute!(*key))?;
+                gone(self.rules.remove(&transmute!(*key)))?;
                 self.start_epoch();
             }
             Operation::PutVip(key, vip) => {
@@ -228,7 +290,7 @@ impl MapSet {
                 self.start_epoch();
             }
             Operation::DeleteVip(key) => {
-                self.vips.remove(&transmute!(*key))?;
+                gone(self.vips.remove(&transmute!(*key)))?;
                 self.start_epoch();
             }
         }
@@ -392,6 +454,16 @@ impl MapSet {
             total.persisted += persisted;
         }
         Ok(total)
+    }
+}
+
+/// What shall not be there is not there: the kernel removes ways out by interfaces that go away, and somebody else may
+/// have removed the rest.
+fn gone(removed: Result<(), MapError>) -> Result<(), MapError> {
+    match removed {
+        Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        removed => removed,
     }
 }
 

@@ -50,6 +50,24 @@ impl MappedArray {
         })
     }
 
+    /// The same without a map, for tests.
+    #[cfg(test)]
+    pub(super) fn anonymous(values: u32, value_size: usize) -> Self {
+        let bytes = NonZeroUsize::new(values as usize * value_size).expect("some values");
+        let (access, flags) = (
+            ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+            MapFlags::MAP_PRIVATE,
+        );
+        // SAFETY: a new mapping at an address of the kernel's choice aliases nothing.
+        let memory = unsafe { nix::sys::mman::mmap_anonymous(None, bytes, access, flags) };
+        Self {
+            words: memory.expect("memory").cast(),
+            bytes,
+            words_per_value: value_size / 8,
+            values: values as usize,
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.values
     }

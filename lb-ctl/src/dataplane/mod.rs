@@ -4,19 +4,22 @@ mod attach;
 mod flows;
 mod fragments;
 mod kernel;
+mod link_info;
 mod load;
 mod mapped;
 mod pin;
 mod pinned;
+mod readers;
 mod tuple;
 
-pub use attach::{AttachError, Attached, XdpMode};
+pub use attach::{AttachError, Attached, PinnedLinkState, XdpMode};
 pub use flows::{FlowEntry, FlowTable};
 pub use fragments::FragmentMemory;
-pub use kernel::MapSet;
+pub use kernel::{ApplyError, MapSet};
 pub use load::{LoadError, LoadOptions, Program, Sizes, object, object_can_trace, object_is_embedded};
 pub use pin::{PinDirectory, TakenPins, detach_offline};
 pub use pinned::Pinned;
+pub use readers::wait_for_readers;
 pub use tuple::{TrackedTuple, is_of_slot};
 
 /// What a loaded program, of whomever, is called; nothing if it has no name or is gone.

@@ -57,6 +57,11 @@ impl PinDirectory {
             .collect())
     }
 
+    /// The directory of all layouts.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     pub fn maps(&self) -> &Path {
         &self.maps
     }
@@ -84,6 +89,16 @@ impl PinDirectory {
             .iter()
             .filter_map(|path| link_index(path))
             .collect())
+    }
+}
+
+impl PinDirectory {
+    /// Ends the attachment to an interface, if there is one.
+    pub fn remove_link(&self, index: u32) -> io::Result<()> {
+        match fs::remove_file(self.link(index)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 

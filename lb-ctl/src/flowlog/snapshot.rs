@@ -245,6 +245,16 @@ pub struct Publisher {
 }
 
 impl Publisher {
+    /// One that nobody listens to.
+    #[cfg(test)]
+    pub(crate) fn unread() -> Self {
+        Self {
+            snapshots: watch::channel(Arc::default()).0,
+            counters: Arc::default(),
+            destination: Destination::default(),
+        }
+    }
+
     pub fn publish(&self, config: &Config, plan: &Plan) {
         let next = self.snapshots.borrow().next(config, plan);
         self.snapshots.send_if_modified(|current| {

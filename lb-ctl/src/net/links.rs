@@ -11,7 +11,7 @@ use super::netlink::Netlink;
 use super::{Following, MacAddr, NetError, NetworkState, addresses};
 
 /// An interface as the kernel describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
     pub index: u32,
     pub name: String,

@@ -58,6 +58,17 @@ pub fn render_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
         ]
     });
     table(out, &["INTERFACE", "INDEX", "XDP_MODE", "PROGRAM_ID"], rows)?;
+    for trouble in &status.troubles {
+        let since = human_duration(Duration::from_secs(trouble.for_sec));
+        writeln!(out, "error: {} (for {since})", trouble.text)?;
+    }
+    if status.mended > 0 {
+        let mended = human_count(status.mended);
+        writeln!(
+            out,
+            "warning: somebody else changed the kernel's maps; {mended} entries were mended"
+        )?;
+    }
     for warning in &status.warnings {
         writeln!(out, "warning: {warning}")?;
     }

@@ -248,6 +248,8 @@ fn status_is_a_page() {
             lines: 20_000,
             dropped: 7,
         },
+        troubles: Vec::new(),
+        mended: 0,
         warnings: vec!["no route to 10.0.0.9".to_owned()],
     };
     assert_eq!(

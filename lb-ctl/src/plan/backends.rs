@@ -20,7 +20,7 @@ pub(super) struct Backends {
     /// With the second from which on they are free.
     retired: OrdMap<u32, u32>,
     /// How many records lead to an interface.
-    devices: BTreeMap<u32, u32>,
+    devices: OrdMap<u32, u32>,
 }
 
 impl Backends {
@@ -36,20 +36,27 @@ impl Backends {
         backends
     }
 
-    /// The number of a record; nothing when none is left.
-    pub(super) fn number(&mut self, record: Backend, limit: u32) -> Option<u32> {
+    /// The number of a record; why it has none, when none is left.
+    pub(super) fn number(&mut self, record: Backend, limit: u32, devices: u32) -> Result<u32, String> {
         if let Some(number) = self.by_record.get(&record) {
-            return Some(*number);
+            return Ok(*number);
         }
-        let number = self.numbers.take(limit)?;
+        if !self.devices.contains_key(&record.ifindex) && self.devices.len() as u64 >= u64::from(devices) {
+            return Err(format!(
+                "more than {devices} interfaces that packets leave by don't fit the data plane"
+            ));
+        }
+        let number = self.numbers.take(limit);
+        let number =
+            number.ok_or_else(|| format!("more than {limit} ways of delivery don't fit the data plane"))?;
         self.insert(number, record);
-        Some(number)
+        Ok(number)
     }
 
     fn insert(&mut self, number: u32, record: Backend) {
         self.by_record.insert(record, number);
         self.records.insert(number, record);
-        *self.devices.entry(record.ifindex).or_default() += 1;
+        *self.devices.entry(record.ifindex).or_insert(0) += 1;
     }
 
     pub(super) fn records(&self) -> &OrdMap<u32, Backend> {

@@ -1,23 +1,23 @@
 //! From inputs and the previous plan to the next one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use imbl::OrdMap;
-use thiserror::Error;
+use imbl::{OrdMap, Vector};
 
 use super::backends::Backends;
-use super::contents::{Contents, RuleContents, ServiceContents};
+use super::contents::{Contents, ServiceContents};
+use super::limits::{LeftOut, Limits, PlanError};
 use super::members::{EndedMember, EndpointId};
 use super::numbers::Numbers;
+use super::pending::{BuiltTables, Waiting};
 use super::probes::{ProbeDestination, Probes, Probing};
 use super::regions::{Region, Regions};
-use super::service::{self, GRACE_SEC, IpFamily, ServiceKey, ServicePlan};
+use super::retired::{RetiredTables, TableMark};
+use super::rules::{self, RuleTask};
+use super::service::{self, Compiled, GRACE_SEC, IpFamily, ServiceKey, ServicePlan, Task};
 use super::unclaimed::Unclaimed;
 use super::zones::ZonePrefixes;
-use super::{delivery, rules};
-use crate::dataplane::Sizes;
 use crate::health::{HealthState, ProbePaths, TargetId};
 use crate::model::{BackendService, Config, Delivery, ResourcePath};
 use crate::net::NextHops;
@@ -26,7 +26,7 @@ use crate::net::NextHops;
 #[derive(Clone, Copy)]
 pub struct Inputs<'a> {
     pub config: &'a Config,
-    pub health: &'a BTreeMap<TargetId, HealthState>,
+    pub health: &'a HealthMap,
     pub next_hops: &'a NextHops,
     /// Where clients are, for zonal affinity.
     pub zones: &'a ZonePrefixes,
@@ -35,56 +35,14 @@ pub struct Inputs<'a> {
     pub probe_destination: ProbeDestination,
     pub seed: u128,
     pub limits: Limits,
+    /// Tables that services waited for.
+    pub built: &'a BuiltTables,
+    /// How long selection tables may be built here and now, in nanoseconds and about; the rest is asked for.
+    pub inline_work: u64,
 }
 
-/// How much fits the maps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    pub services: u32,
-    pub members: u32,
-    pub backends: u32,
-    pub table_slots: u32,
-    /// Zones of all services with zonal affinity together.
-    pub zone_tables: u32,
-    pub zone_prefixes: u32,
-}
-
-impl From<&Sizes> for Limits {
-    fn from(sizes: &Sizes) -> Self {
-        Self {
-            services: sizes.services,
-            members: sizes.members,
-            backends: sizes.backends,
-            table_slots: sizes.table_slots,
-            zone_tables: sizes.zone_tables,
-            zone_prefixes: sizes.zone_prefixes,
-        }
-    }
-}
-
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum PlanError {
-    #[error(
-        "more than {0} services (each address family of a backend service is one) don't fit the data plane"
-    )]
-    Services(u32),
-    #[error("more than {0} endpoints, counted once for each service, don't fit the data plane")]
-    Members(u32),
-    #[error(
-        "the selection table of {service} takes {size} slots, and {capacity} slots for all services are full"
-    )]
-    Tables {
-        service: String,
-        size: u32,
-        capacity: u32,
-    },
-    #[error(
-        "more than {0} zones, counted once for each service with zonal affinity, don't fit the data plane"
-    )]
-    ZoneTables(u32),
-    #[error("more than {0} client prefixes of zones don't fit the data plane")]
-    ZonePrefixes(u32),
-}
+/// What is known of every probed target; a copy costs nothing.
+pub type HealthMap = OrdMap<TargetId, HealthState>;
 
 /// Which services are compiled again.
 #[derive(Clone, Copy)]
@@ -108,6 +66,11 @@ pub struct Plan {
     pub(super) space: Space,
     pub(super) probes: Probes,
     pub(super) unclaimed: Unclaimed,
+    pub(super) waiting: OrdMap<ServiceKey, Waiting>,
+    pub(super) left_out_services: OrdMap<ServiceKey, Vec<LeftOut>>,
+    pub(super) left_out_rules: Vec<LeftOut>,
+    /// What was replaced before this is not read any more.
+    pub(super) unread: TableMark,
 }
 
 /// A service without rules or configuration, whose numbers wait until no entry may name them.
@@ -126,10 +89,10 @@ pub(super) struct Space {
     pub(super) members: Numbers,
     pub(super) steering: Numbers,
     pub(super) regions: Regions,
-    /// With the second from which on they are free.
-    pub(super) retired_regions: Vec<(Region, u32)>,
+    pub(super) retired: RetiredTables,
     pub(super) zone_words: Regions,
-    pub(super) retired_zone_words: Vec<(Region, u32)>,
+    /// With the second from which on they are free.
+    pub(super) retired_zone_words: Vector<(Region, u32)>,
     pub(super) zone_numbers: Arc<BTreeMap<String, u32>>,
     pub(super) free_zones: Numbers,
     pub(super) backends: Backends,
@@ -145,65 +108,59 @@ impl Inputs<'_> {
 }
 
 impl Space {
-    /// The number of the delivery record that leads to `address`; nothing while its next hop is not resolved, or when
-    /// no number is left.
-    pub(super) fn backend(&mut self, inputs: &Inputs<'_>, address: IpAddr, wish: Delivery) -> Option<u32> {
-        let next_hop = inputs.next_hops.get(&address);
-        let record = delivery::record(address, wish, next_hop, inputs.gue_port).ok()?;
-        self.backends.number(record, inputs.limits.backends)
-    }
-
-    /// Tables that packets may still be reading are left alone for a while.
-    pub(super) fn retire(&mut self, regions: impl IntoIterator<Item = Region>, now: u32) {
-        let retired = regions.into_iter().map(|region| (region, now + GRACE_SEC));
-        self.retired_regions.extend(retired);
-    }
-
+    /// Words that packets may still be reading are left alone for a while.
     pub(super) fn retire_zone_words(&mut self, regions: impl IntoIterator<Item = Region>, now: u32) {
         let retired = regions.into_iter().map(|region| (region, now + GRACE_SEC));
         self.retired_zone_words.extend(retired);
     }
 
-    fn release_retired(&mut self, now: u32) {
-        release(&mut self.retired_regions, &mut self.regions, now);
-        release(&mut self.retired_zone_words, &mut self.zone_words, now);
+    /// Returns whether there is more room for tables now.
+    fn release_retired(&mut self, unread: TableMark, now: u32) -> bool {
+        let words = &mut self.zone_words;
+        self.retired_zone_words.retain(|(region, free_at)| {
+            let waits = now < *free_at;
+            if !waits {
+                words.release(*region);
+            }
+            waits
+        });
         self.backends.release_retired(now);
+        self.retired.release(unread, now, &mut self.regions)
     }
 }
 
-fn release(retired: &mut Vec<(Region, u32)>, regions: &mut Regions, now: u32) {
-    retired.retain(|(region, free_at)| {
-        let waits = now < *free_at;
-        if !waits {
-            regions.release(*region);
-        }
-        waits
-    });
+/// The next plan. An error, when the configuration has something that the previous plan had not and that does not fit
+/// the maps, leaves nothing behind: the previous plan stays good.
+pub fn compile(inputs: &Inputs<'_>, previous: &Plan, scope: Scope<'_>, now: u32) -> Result<Plan, PlanError> {
+    let plan = compile_what_fits(inputs, previous, scope, now);
+    plan.check_fit(previous)?;
+    Ok(plan)
 }
 
-/// The next plan. An error leaves nothing behind: the previous plan stays good.
-pub fn compile(inputs: &Inputs<'_>, previous: &Plan, scope: Scope<'_>, now: u32) -> Result<Plan, PlanError> {
+/// The next plan, without what does not fit the maps: [`Plan::left_out`] tells what that is.
+pub fn compile_what_fits(inputs: &Inputs<'_>, previous: &Plan, scope: Scope<'_>, now: u32) -> Plan {
     let mut plan = previous.clone();
-    plan.space.release_retired(now);
+    let mut work = inputs.inline_work;
+    let unread = std::mem::take(&mut plan.unread);
+    let has_room = plan.space.release_retired(unread, now);
     match scope {
-        Scope::All => plan.compile_all(inputs, now)?,
+        Scope::All => plan.compile_all(inputs, &mut work, now),
         Scope::Due => {
             plan.release_removed(now);
-            for key in plan.due(now) {
-                plan.compile_service(inputs, &key, now)?;
-            }
+            plan.compile_services(inputs, plan.due(now), &mut work, now);
         }
         Scope::Services(paths) => {
-            let keys: Vec<ServiceKey> = paths.iter().flat_map(|path| plan.keys_of(path)).collect();
-            for key in keys {
-                plan.compile_service(inputs, &key, now)?;
-            }
+            let keys = paths.iter().flat_map(|path| plan.keys_of(path)).collect();
+            plan.compile_services(inputs, keys, &mut work, now);
         }
+    }
+    if has_room && !matches!(scope, Scope::All) {
+        plan.compile_services(inputs, plan.waits_for_space(), &mut work, now);
     }
     plan.probes.forget_unused();
     plan.contents.probes = plan.probes.records.clone();
     plan.collect_backends();
-    Ok(plan)
+    plan
 }
 
 impl Plan {
@@ -219,24 +176,45 @@ impl Plan {
 
     /// The first second at which time alone changes the plan.
     pub fn next_deadline(&self) -> Option<u32> {
-        let services = self.services.values().filter_map(|service| service.deadline);
+        let services = self.deadlines().map(|(_, deadline)| deadline);
         let removed = self.removed.iter().map(|service| service.free_at);
-        let (tables, words) = (&self.space.retired_regions, &self.space.retired_zone_words);
-        let regions = tables.iter().chain(words).map(|(_, free_at)| *free_at);
+        let words = self.space.retired_zone_words.iter().map(|(_, free_at)| *free_at);
+        let regions = words.chain(self.space.retired.next_deadline());
         let backends = self.space.backends.next_deadline();
         services.chain(removed).chain(regions).chain(backends).min()
     }
 
-    /// The services that wait for a second which has come.
-    pub fn due(&self, now: u32) -> Vec<ServiceKey> {
-        let due = self
+    /// Those of services that wait for a table come when it is there.
+    fn deadlines(&self) -> impl Iterator<Item = (&ServiceKey, u32)> {
+        let deadlines = self
             .services
             .iter()
-            .filter(|(_, service)| service.deadline.is_some_and(|deadline| now >= deadline));
+            .filter_map(|(key, service)| Some((key, service.deadline?)));
+        deadlines.filter(|(key, _)| !self.waiting.contains_key(*key))
+    }
+
+    /// The services that wait for a second which has come.
+    pub fn due(&self, now: u32) -> Vec<ServiceKey> {
+        let due = self.deadlines().filter(|(_, deadline)| now >= *deadline);
         due.map(|(key, _)| key.clone()).collect()
     }
 
-    /// The families that a service is planned in.
+    /// All tables that have been replaced up to now.
+    pub fn table_mark(&self) -> TableMark {
+        self.space.retired.mark()
+    }
+
+    /// No packet reads those tables any more: they need not wait for their time. The next compilation uses their room.
+    pub fn forget_readers(&mut self, mark: TableMark) {
+        self.unread = self.unread.max(mark);
+    }
+
+    /// Whether that would free room.
+    pub fn has_retired_tables(&self) -> bool {
+        !self.space.retired.is_empty()
+    }
+
+    /// The families that a service is planned in, or will be.
     pub fn keys_of(&self, service: &ResourcePath) -> Vec<ServiceKey> {
         let key = |family| ServiceKey {
             service: service.clone(),
@@ -244,40 +222,118 @@ impl Plan {
         };
         let keys = [IpFamily::V4, IpFamily::V6].map(key);
         keys.into_iter()
-            .filter(|key| self.services.contains_key(key))
+            .filter(|key| self.services.contains_key(key) || self.waiting.contains_key(key))
             .collect()
     }
 
-    fn compile_all(&mut self, inputs: &Inputs<'_>, now: u32) -> Result<(), PlanError> {
+    fn compile_all(&mut self, inputs: &Inputs<'_>, work: &mut u64, now: u32) {
         let in_use = service::keys_in_use(inputs.config);
         self.probes.follow_vips(inputs);
         self.end_unclaimed(now);
         self.release_removed(now);
-        self.remove_services(&in_use, now);
+        self.forget_unused(&in_use);
         self.number_zones(inputs);
         for key in &in_use {
-            self.compile_service(inputs, key, now)?;
+            self.compile_service(inputs, key, work, now);
         }
-        self.compile_rules(inputs);
-        self.compile_zones(inputs)?;
+        self.compile_rules(inputs, &in_use, now);
+        let zones = self.compile_zones(inputs);
+        self.left_out_rules.extend(zones);
         self.space.backends.retire_unused(now);
-        Ok(())
     }
 
-    fn compile_service(&mut self, inputs: &Inputs<'_>, key: &ServiceKey, now: u32) -> Result<(), PlanError> {
+    /// Some services. When a new one gets its tables, rules can lead to it.
+    fn compile_services(&mut self, inputs: &Inputs<'_>, keys: Vec<ServiceKey>, work: &mut u64, now: u32) {
+        let mut has_new = false;
+        for key in keys {
+            let is_new = !self.services.contains_key(&key);
+            self.compile_service(inputs, &key, work, now);
+            has_new |= is_new && self.services.contains_key(&key);
+        }
+        if has_new {
+            self.compile_rules(inputs, &service::keys_in_use(inputs.config), now);
+        }
+    }
+
+    fn compile_service(&mut self, inputs: &Inputs<'_>, key: &ServiceKey, work: &mut u64, now: u32) {
         let Some(service) = inputs.config.services.get(&key.service) else {
-            return Ok(());
+            return;
         };
-        let previous = match self.services.get(key) {
-            Some(previous) => previous.clone(),
-            None => Arc::new(ServicePlan::new(self.new_service_number(inputs)?)),
+        let Some((previous, new_number)) = self.previous(inputs, key) else {
+            return;
         };
+        let waiting = self.waiting.get(key).cloned();
+        let space_before = self.space.clone();
         let probing = Probing::of(&self.probes.vips, service, key.family);
-        let next = service::compile(inputs, key, service, probing, &previous, &mut self.space, now)?;
+        let compiled = service::compile(Task {
+            inputs,
+            key,
+            service,
+            probing,
+            previous: &previous,
+            waiting: waiting.as_ref(),
+            space: &mut self.space,
+            work,
+            now,
+        });
+        let Compiled {
+            next,
+            waiting,
+            left_out,
+        } = compiled;
+        self.set_left_out(key, left_out);
+        let Some(next) = next else {
+            self.space = space_before;
+            let number = new_number;
+            self.set_waiting(key, waiting.map(|waiting| Waiting { number, ..waiting }), &[]);
+            return;
+        };
+        let numbers: Vec<u32> = next.members.values().map(|member| member.number).collect();
+        self.set_waiting(key, waiting, &numbers);
         self.probes.follow(inputs, key, &next);
         self.put_contents(next.number, next.contents.clone(), now);
         self.services.insert(key.clone(), Arc::new(next));
-        Ok(())
+    }
+
+    /// A service as it was, or a new one and its number. Nothing if there is no number left.
+    fn previous(&mut self, inputs: &Inputs<'_>, key: &ServiceKey) -> Option<(Arc<ServicePlan>, Option<u32>)> {
+        if let Some(previous) = self.services.get(key) {
+            return Some((previous.clone(), None));
+        }
+        let reserved = self.waiting.get(key).and_then(|waiting| waiting.number);
+        let limit = inputs.limits.services;
+        let Some(number) = reserved.or_else(|| self.space.services.take(limit)) else {
+            let reason = format!(
+                "more than {limit} services (each address family of a backend service is one) don't fit the data plane"
+            );
+            let rules = inputs.config.rules.values();
+            let rules = rules
+                .filter(|rule| rule.service == key.service && IpFamily::of(rule.vip.address) == key.family);
+            let rules = rules.map(|rule| rule.path.clone());
+            let left_out = LeftOut::new([key.service.clone()].into_iter().chain(rules), reason);
+            self.set_left_out(key, vec![left_out]);
+            return None;
+        };
+        Some((Arc::new(ServicePlan::new(number)), Some(number)))
+    }
+
+    /// What was left out, or waits, and is not led to any more.
+    fn forget_unused(&mut self, in_use: &BTreeSet<ServiceKey>) {
+        let waiting: Vec<ServiceKey> = self
+            .waiting
+            .keys()
+            .filter(|key| !in_use.contains(key))
+            .cloned()
+            .collect();
+        for key in waiting {
+            self.stop_waiting(&key);
+        }
+        self.left_out_services = self
+            .left_out_services
+            .iter()
+            .filter(|(key, _)| in_use.contains(key))
+            .map(|(key, left_out)| (key.clone(), left_out.clone()))
+            .collect();
     }
 
     pub(super) fn put_contents(&mut self, number: u32, contents: Arc<ServiceContents>, now: u32) {
@@ -297,30 +353,26 @@ impl Plan {
         self.space.backends.account(before.as_deref(), None, now);
     }
 
-    fn new_service_number(&mut self, inputs: &Inputs<'_>) -> Result<u32, PlanError> {
-        self.space
-            .services
-            .take(inputs.limits.services)
-            .ok_or(PlanError::Services(inputs.limits.services))
-    }
-
     /// Services that have no rule or no configuration any more: their members end, their numbers wait.
+    ///
+    /// One that packets are still led to, because its successor waits, stays.
     fn remove_services(&mut self, in_use: &BTreeSet<ServiceKey>, now: u32) {
-        let gone: Vec<ServiceKey> = self
-            .services
-            .keys()
-            .filter(|key| !in_use.contains(key))
-            .cloned()
-            .collect();
+        let led_to = self.contents.rules.services();
+        let services = self.services.iter();
+        let gone =
+            services.filter(|(key, service)| !in_use.contains(key) && !led_to.contains(&service.number));
+        let gone: Vec<ServiceKey> = gone.map(|(key, _)| key.clone()).collect();
         for key in gone {
             let Some(service) = self.services.remove(&key) else {
                 continue;
             };
             self.probes.leave(&key);
             let removed = RemovedService::of(&service, now);
-            self.space
-                .retire(service.table.as_ref().map(|table| table.region), now);
-            service.zones.retire(&mut self.space, now);
+            self.set_waiting(&key, None, &[]);
+            for table in service.tables.iter() {
+                self.space.retired.add(service.number, table.region, now);
+            }
+            self.space.retire_zone_words(service.zone_words, now);
             self.put_contents(removed.number, removed.contents.clone(), now);
             self.removed.push(Arc::new(removed));
         }
@@ -341,7 +393,8 @@ impl Plan {
         }
     }
 
-    fn compile_rules(&mut self, inputs: &Inputs<'_>) {
+    /// The rules, and the end of services that none leads to.
+    fn compile_rules(&mut self, inputs: &Inputs<'_>, in_use: &BTreeSet<ServiceKey>, now: u32) {
         let steered: BTreeSet<ResourcePath> = rules::steered(inputs.config).into_iter().cloned().collect();
         let space = &mut self.space;
         let gone: Vec<(ResourcePath, u32)> = self
@@ -366,10 +419,18 @@ impl Plan {
             .chain(unclaimed)
             .for_each(|number| space.steering.release(number));
         let number = |key: &ServiceKey| self.services.get(key).map(|service| service.number);
-        let rules: RuleContents = rules::compile(inputs.config, number, &self.steering);
+        let (rules, left_out) = rules::compile(&RuleTask {
+            config: inputs.config,
+            number: &number,
+            steering: &self.steering,
+            before: &self.contents.rules,
+            limits: &inputs.limits,
+        });
         if *self.contents.rules != rules {
             self.contents.rules = Arc::new(rules);
         }
+        self.left_out_rules = left_out;
+        self.remove_services(in_use, now);
     }
 
     /// Delivery records and egress interfaces.

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
-use lb_common::layout::{AddressKey, Backend, Member, Pool, Pools, Rule, RuleKey, Service, SteeringKey, Vip};
+use lb_common::layout::{
+    AddressKey, Backend, Member, Pool, Pools, Rule, RuleKey, Service, SteeringKey, Vip, size,
+};
 
-use super::contents::{Contents, ServiceContents};
+use super::contents::{Contents, RuleContents, ServiceContents};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operation {
@@ -265,11 +267,36 @@ fn clear_services(
     }
 }
 
+/// What packets find is put before it is deleted, unless both don't fit at once.
 fn diff_rules(actual: &Contents, desired: &Contents, operations: &mut Vec<Operation>) {
     let (actual, desired) = (&actual.rules, &desired.rules);
     if Arc::ptr_eq(actual, desired) {
         return;
     }
+    if fit_together(actual, desired) {
+        put_rules(actual, desired, operations);
+        delete_rules(actual, desired, operations);
+    } else {
+        delete_rules(actual, desired, operations);
+        put_rules(actual, desired, operations);
+    }
+}
+
+fn fit_together(actual: &RuleContents, desired: &RuleContents) -> bool {
+    fits(&actual.rules, &desired.rules, size::RULES)
+        && fits(&actual.vips, &desired.vips, size::VIPS)
+        && fits(&actual.steering, &desired.steering, size::STEERING)
+}
+
+fn fits<K: Ord, V>(actual: &BTreeMap<K, V>, desired: &BTreeMap<K, V>, limit: u32) -> bool {
+    let limit = limit as usize;
+    actual.len() + desired.len() <= limit || {
+        let gone = actual.keys().filter(|key| !desired.contains_key(key)).count();
+        desired.len() + gone <= limit
+    }
+}
+
+fn put_rules(actual: &RuleContents, desired: &RuleContents, operations: &mut Vec<Operation>) {
     put_changed(
         &actual.steering,
         &desired.steering,
@@ -278,6 +305,9 @@ fn diff_rules(actual: &Contents, desired: &Contents, operations: &mut Vec<Operat
     );
     put_changed(&actual.rules, &desired.rules, operations, Operation::PutRule);
     put_changed(&actual.vips, &desired.vips, operations, Operation::PutVip);
+}
+
+fn delete_rules(actual: &RuleContents, desired: &RuleContents, operations: &mut Vec<Operation>) {
     clear_missing(&actual.vips, &desired.vips, operations, Operation::DeleteVip);
     clear_missing(&actual.rules, &desired.rules, operations, Operation::DeleteRule);
     clear_missing(&actual.steering, &desired.steering, operations, |(key, bits)| {

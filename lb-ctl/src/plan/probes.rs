@@ -188,7 +188,7 @@ impl Probes {
         if let Some(number) = self.numbers.get(&path) {
             return Some(*number);
         }
-        let number = self.free.take(inputs.limits.members)?;
+        let number = self.free.take(inputs.limits.probes)?;
         self.numbers.insert(path, number);
         Some(number)
     }

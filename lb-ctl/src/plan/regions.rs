@@ -1,4 +1,5 @@
-//! Space for selection tables inside one large array: first fit.
+//! Space for selection tables inside one large array: best fit, small ones from the bottom, large ones from the top, so
+//! that a small one does not lie where a large one could.
 
 use imbl::OrdMap;
 
@@ -8,6 +9,16 @@ pub(super) struct Region {
     pub(super) offset: u32,
     pub(super) size: u32,
 }
+
+impl Region {
+    /// With the slot that nobody else can have: two share a word.
+    pub(super) fn space(self) -> u32 {
+        self.size.next_multiple_of(2)
+    }
+}
+
+/// Runs of so many slots lie at the top.
+const LARGE: u32 = 1 << 15;
 
 /// The gaps between runs in use: where each starts and ends. A copy costs nothing.
 ///
@@ -28,18 +39,31 @@ impl Default for Regions {
 }
 
 impl Regions {
-    /// The first gap of `size` slots below `capacity`.
+    /// `size` slots below `capacity`, in the smallest gap that has them.
     pub(super) fn take(&mut self, size: u32, capacity: u32) -> Option<Region> {
-        let (offset, _) = self.gaps.iter().find(|(start, end)| *end - *start >= size)?;
-        let region = Region {
-            offset: *offset,
-            size,
+        let space = size.checked_next_multiple_of(2)?;
+        let gaps = self
+            .gaps
+            .iter()
+            .map(|(start, end)| (*start, (*end).min(capacity & !1)));
+        let fitting = gaps.filter(|(start, end)| end.saturating_sub(*start) >= space);
+        let (start, end) = match size >= LARGE {
+            false => fitting.min_by_key(|(start, end)| (end - start, *start))?,
+            true => fitting.min_by_key(|(start, end)| (end - start, u32::MAX - start))?,
         };
-        if region.offset.checked_add(size)? > capacity {
-            return None;
-        }
+        let offset = if size >= LARGE { end - space } else { start };
+        let region = Region { offset, size };
         self.mark(region);
         Some(region)
+    }
+
+    /// Free slots below `capacity`.
+    pub(super) fn free(&self, capacity: u32) -> u64 {
+        let gaps = self
+            .gaps
+            .iter()
+            .map(|(start, end)| (*end).min(capacity).saturating_sub(*start));
+        gaps.map(u64::from).sum()
     }
 
     pub(super) fn mark(&mut self, region: Region) {

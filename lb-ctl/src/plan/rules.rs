@@ -9,50 +9,174 @@ use lb_common::layout::{AddressKey, Rule, RuleKey, SteeringKey, Vip, ipv4_key, i
 use lb_common::policy::RuleProtocol;
 
 use super::contents::RuleContents;
+use super::limits::{LeftOut, Limits};
 use super::service::{IpFamily, ServiceKey};
 use crate::model::{Config, ForwardingRule, Ports, ResourcePath};
 
-/// `number` finds a service's number; `steering` that of a base rule's steering set.
-pub(super) fn compile(
-    config: &Config,
-    number: impl Fn(&ServiceKey) -> Option<u32>,
-    steering: &OrdMap<ResourcePath, u32>,
-) -> RuleContents {
+/// What rules are compiled from.
+pub(super) struct RuleTask<'a> {
+    pub(super) config: &'a Config,
+    /// Finds a service's number; none while its tables are not there.
+    pub(super) number: &'a dyn Fn(&ServiceKey) -> Option<u32>,
+    /// Finds the steering set of a base rule.
+    pub(super) steering: &'a OrdMap<ResourcePath, u32>,
+    /// What packets find now.
+    pub(super) before: &'a RuleContents,
+    pub(super) limits: &'a Limits,
+}
+
+/// What one rule puts into the maps.
+#[derive(Default)]
+struct Entries {
+    rules: Vec<(RuleKey, Rule)>,
+    vip: Option<(AddressKey, Vip)>,
+    steering: Vec<((SteeringKey, u32), u32)>,
+}
+
+/// Rules that don't fit are left out as a whole; those that are there already come first.
+pub(super) fn compile(task: &RuleTask<'_>) -> (RuleContents, Vec<LeftOut>) {
+    let bases = bases(task.config);
+    let entries: Vec<(&ForwardingRule, Entries)> = task
+        .config
+        .rules
+        .values()
+        .map(|rule| (rule, task.entries(rule, &bases)))
+        .collect();
     let mut contents = RuleContents::default();
-    let bases = bases(config);
-    for rule in config.rules.values() {
-        let key = ServiceKey {
+    entries.iter().for_each(|(_, entries)| contents.add(entries));
+    match contents.overflow(task.limits) {
+        None => (contents, Vec::new()),
+        Some(_) => fill(task, &entries),
+    }
+}
+
+fn fill(task: &RuleTask<'_>, entries: &[(&ForwardingRule, Entries)]) -> (RuleContents, Vec<LeftOut>) {
+    let mut contents = RuleContents::default();
+    let mut left_out = Vec::new();
+    let (there, new): (Vec<_>, Vec<_>) = entries
+        .iter()
+        .partition(|(_, entries)| entries.are_in(task.before));
+    for (rule, entries) in there.into_iter().chain(new) {
+        match contents.overflow_with(entries, task.limits) {
+            None => contents.add(entries),
+            Some(reason) => left_out.push(LeftOut::new([rule.path.clone()], reason)),
+        }
+    }
+    (contents, left_out)
+}
+
+impl RuleTask<'_> {
+    /// While the service that a rule leads to is not there, packets go where the same keys led them before.
+    fn entries(&self, rule: &ForwardingRule, bases: &BTreeMap<Claim<'_>, &ForwardingRule>) -> Entries {
+        let number = (self.number)(&ServiceKey {
             service: rule.service.clone(),
             family: IpFamily::of(rule.vip.address),
-        };
-        let Some(service) = number(&key) else { continue };
+        });
+        let mut entries = Entries::default();
         if rule.source_ranges.is_empty() {
-            let set = steering.get(&rule.path).copied().unwrap_or(0);
-            add_base(
-                rule,
-                Rule {
-                    service,
-                    steering: set,
-                },
-                &mut contents,
-            );
-        } else if let Some(set) = bases.get(&claim(rule)).and_then(|base| steering.get(&base.path)) {
+            let steering = self.steering.get(&rule.path).copied().unwrap_or(0);
+            let address = vip_key(rule.vip.address);
+            for (port, bits) in blocks(&rule.ports) {
+                let key = RuleKey::new(address, rule.protocol as u8, port, bits);
+                let before = || self.before.rules.get(&key).map(|rule| rule.service);
+                let Some(service) = number.or_else(before) else {
+                    continue;
+                };
+                entries.rules.push((key, Rule { service, steering }));
+                let (_, vip) = entries.vip.get_or_insert_with(|| (address, Vip::default()));
+                note_block(vip, rule.protocol, bits);
+            }
+        } else if let Some(set) = bases
+            .get(&claim(rule))
+            .and_then(|base| self.steering.get(&base.path))
+        {
             for range in &rule.source_ranges {
                 let (source, bits) = prefix(range);
-                contents.steering.insert(
-                    (
-                        SteeringKey {
-                            steering: *set,
-                            source,
-                        },
-                        bits,
-                    ),
-                    service,
-                );
+                let steering = *set;
+                let key = (SteeringKey { steering, source }, bits);
+                let before = || self.before.steering.get(&key).copied();
+                entries
+                    .steering
+                    .extend(number.or_else(before).map(|service| (key, service)));
+            }
+        }
+        entries
+    }
+}
+
+impl Entries {
+    fn are_in(&self, contents: &RuleContents) -> bool {
+        self.rules.iter().all(|(key, _)| contents.rules.contains_key(key))
+            && self.vip.iter().all(|(key, _)| contents.vips.contains_key(key))
+            && self
+                .steering
+                .iter()
+                .all(|(key, _)| contents.steering.contains_key(key))
+    }
+}
+
+impl RuleContents {
+    /// The services that packets are led to.
+    pub(super) fn services(&self) -> BTreeSet<u32> {
+        let rules = self.rules.values().map(|rule| rule.service);
+        rules.chain(self.steering.values().copied()).collect()
+    }
+
+    fn add(&mut self, entries: &Entries) {
+        self.rules.extend(entries.rules.iter().copied());
+        self.steering.extend(entries.steering.iter().copied());
+        if let Some((address, vip)) = entries.vip {
+            let known = self.vips.entry(address).or_default();
+            known.l3_default |= vip.l3_default;
+            for (blocks, more) in known.blocks.iter_mut().zip(vip.blocks) {
+                *blocks |= more;
             }
         }
     }
-    contents
+
+    fn overflow(&self, limits: &Limits) -> Option<String> {
+        self.overflow_with(&Entries::default(), limits)
+    }
+
+    /// Why the entries don't fit any more.
+    fn overflow_with(&self, entries: &Entries, limits: &Limits) -> Option<String> {
+        let new = |is_there: bool| usize::from(!is_there);
+        let rules: usize = entries
+            .rules
+            .iter()
+            .map(|(key, _)| new(self.rules.contains_key(key)))
+            .sum();
+        let vips: usize = entries
+            .vip
+            .iter()
+            .map(|(key, _)| new(self.vips.contains_key(key)))
+            .sum();
+        let steering = entries.steering.iter();
+        let steering: usize = steering
+            .map(|(key, _)| new(self.steering.contains_key(key)))
+            .sum();
+        let is_over = |taken: usize, more: usize, limit: u32| taken + more > limit as usize;
+        if is_over(self.rules.len(), rules, limits.rules) {
+            Some(format!(
+                "its ports don't fit the data plane: they take {rules} entries (a range of ports takes one for each \
+                 aligned block of a power of two in it), and {} of {} are taken",
+                self.rules.len(),
+                limits.rules
+            ))
+        } else if is_over(self.vips.len(), vips, limits.vips) {
+            Some(format!(
+                "more than {} addresses of rules don't fit the data plane",
+                limits.vips
+            ))
+        } else if is_over(self.steering.len(), steering, limits.steering) {
+            Some(format!(
+                "more than {} source ranges of rules don't fit the data plane",
+                limits.steering
+            ))
+        } else {
+            None
+        }
+    }
 }
 
 /// What a base rule and its steering rules have in common: address, protocol and ports.
@@ -82,18 +206,6 @@ pub(super) fn steered(config: &Config) -> BTreeSet<&ResourcePath> {
     rules
         .filter_map(|rule| Some(&bases.get(&claim(rule))?.path))
         .collect()
-}
-
-fn add_base(rule: &ForwardingRule, value: Rule, contents: &mut RuleContents) {
-    let address = vip_key(rule.vip.address);
-    let protocol = rule.protocol as u8;
-    let vip = contents.vips.entry(address).or_default();
-    for (port, bits) in blocks(&rule.ports) {
-        contents
-            .rules
-            .insert(RuleKey::new(address, protocol, port, bits), value);
-        note_block(vip, rule.protocol, bits);
-    }
 }
 
 fn note_block(vip: &mut Vip, protocol: RuleProtocol, bits: u8) {

@@ -13,9 +13,8 @@ use super::contents::{Contents, ServiceContents};
 use super::members::{EndedMember, EndpointId, MemberPlan, MemberStatus};
 use super::numbers::Numbers;
 use super::regions::Region;
-use super::selection::Table;
+use super::selection::{Table, Tables};
 use super::service::{ServiceKey, ServicePlan};
-use super::zones::ZonePlan;
 use crate::model::ResourcePath;
 
 /// Numbers, drains and pools. Seconds count from boot, and numbers mean something only to the maps that they were made
@@ -79,15 +78,15 @@ struct SavedRemoved {
 
 impl ServicePlan {
     pub fn save(&self) -> SavedService {
-        let zone_tables = self.zones.tables.iter();
+        let zone_tables = self.tables.zones.iter();
         SavedService {
             number: self.number,
             failover_active: self.active == Pool::Failover,
             failover_deadline: self.failover_deadline,
             idle_seconds: self.idle_seconds,
             longer_idle_until: self.longer_idle_until,
-            table: self.table.as_ref().map(|table| table.region),
-            zone_words: self.zones.words,
+            table: self.tables.own.as_ref().map(|table| table.region),
+            zone_words: self.zone_words,
             zone_tables: zone_tables.map(|(zone, table)| (*zone, table.region)).collect(),
         }
     }
@@ -193,7 +192,12 @@ impl Plan {
             backends: Backends::adopt(&actual.backends),
             ..Space::default()
         };
+        let contents = Contents {
+            rules: actual.rules.clone(),
+            ..Contents::default()
+        };
         let mut plan = Plan {
+            contents,
             steering: saved.common.steering.into_iter().collect(),
             space,
             ..Plan::default()
@@ -203,10 +207,10 @@ impl Plan {
             let held = actual.services.get(&service.number);
             let members = members.remove(&key).unwrap_or_default();
             let service = service.into_plan(members, held);
-            for table in service.table.iter().chain(service.zones.tables.values()) {
+            for table in service.tables.iter() {
                 plan.space.regions.mark(table.region);
             }
-            if let Some(words) = service.zones.words {
+            if let Some(words) = service.zone_words {
                 plan.space.zone_words.mark(words);
             }
             plan.put_contents(service.number, service.contents.clone(), 0);
@@ -259,18 +263,16 @@ impl SavedService {
         let table = self
             .table
             .and_then(|region| held_table(region, contents.table.as_ref().map(|(at, slots)| (*at, slots))));
-        let zones = ZonePlan {
-            words: self
-                .zone_words
-                .filter(|words| is_at(*words, contents.record.zones())),
-            tables: self
-                .zone_tables
-                .iter()
-                .filter_map(|(zone, region)| {
-                    let held = contents.zone_tables.get(&region.offset)?;
-                    Some((*zone, held_table(*region, Some((region.offset, held)))?))
-                })
-                .collect(),
+        let zone_words = self
+            .zone_words
+            .filter(|words| is_at(*words, contents.record.zones()));
+        let zones = self.zone_tables.iter().filter_map(|(zone, region)| {
+            let held = contents.zone_tables.get(&region.offset)?;
+            Some((*zone, held_table(*region, Some((region.offset, held)))?))
+        });
+        let tables = Tables {
+            own: table,
+            zones: zones.collect(),
         };
         let member = |member: SavedMember| {
             let plan = MemberPlan {
@@ -294,8 +296,8 @@ impl SavedService {
                 Pool::Primary
             },
             failover_deadline: self.failover_deadline,
-            table,
-            zones,
+            tables,
+            zone_words,
             contents,
             idle_seconds: self.idle_seconds,
             longer_idle_until: self.longer_idle_until,

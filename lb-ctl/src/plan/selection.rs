@@ -1,120 +1,15 @@
-//! Selection tables: which algorithm, which size, which candidates, and where they lie.
+//! Selection tables: where they come from, and where they lie.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lb_common::layout::Selection;
 
-use lb_common::maglev::{self, Candidate, Walk};
-use lb_common::rendezvous;
-
-use super::compile::{PlanError, Space};
+use super::compile::Space;
 use super::members::EndpointId;
+use super::pending::{BuiltTables, Pending, Wanted};
+use super::recipe::{Made, Recipe, TableBuild};
 use super::regions::Region;
-use crate::model::LocalityPolicy;
-
-/// What a table depends on: with the same recipe it need not be built again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Recipe {
-    is_maglev: bool,
-    size: u32,
-    /// Sorted by identity, so that the order of the resources plays no part.
-    candidates: Vec<Candidate>,
-}
-
-impl Recipe {
-    /// `configured` is the number of attached endpoints of the larger pool: the size follows the configuration, not
-    /// health, because a change of size moves flows.
-    pub(super) fn new(locality: LocalityPolicy, configured: usize, mut candidates: Vec<Candidate>) -> Self {
-        candidates.sort();
-        let is_maglev = matches!(locality, LocalityPolicy::Maglev | LocalityPolicy::WeightedMaglev);
-        let size = if is_maglev {
-            maglev::size_for(configured)
-        } else {
-            rendezvous::size_for(configured)
-        };
-        Self {
-            is_maglev,
-            size,
-            candidates,
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.candidates.is_empty()
-    }
-
-    /// The table, made of that of another recipe where only what differs costs anything.
-    fn build_from(&self, before: &Table) -> Arc<[u32]> {
-        match &before.recipe {
-            Some(recipe) if self.is_akin(recipe) => self.updated(recipe, &before.slots),
-            _ => self.build(),
-        }
-    }
-
-    /// Maglev tables depend on all candidates in every slot.
-    fn is_akin(&self, before: &Self) -> bool {
-        !self.is_maglev
-            && !before.is_maglev
-            && self.size == before.size
-            && rendezvous::are_equal(&self.candidates) == rendezvous::are_equal(&before.candidates)
-    }
-
-    fn updated(&self, before: &Self, slots: &[u32]) -> Arc<[u32]> {
-        let weighs = !rendezvous::are_equal(&self.candidates);
-        let is_same = |one: &Candidate, other: &Candidate| {
-            one.member == other.member && (!weighs || one.weight == other.weight)
-        };
-        let stays = |candidate: &Candidate, others: &[Candidate]| {
-            let found = others.binary_search_by_key(&candidate.identity, |other| other.identity);
-            found.is_ok_and(|position| is_same(candidate, &others[position]))
-        };
-        let (staying, added): (Vec<Candidate>, Vec<Candidate>) = self
-            .candidates
-            .iter()
-            .partition(|candidate| stays(candidate, &before.candidates));
-        let holders = Holders::new(staying);
-        let mut table = slots.to_vec();
-        rendezvous::update(&mut table, &self.candidates, &added, |member| holders.get(member));
-        table.into()
-    }
-
-    pub(super) fn build(&self) -> Arc<[u32]> {
-        let mut table = vec![0; self.size as usize];
-        if self.is_maglev {
-            let mut walks = vec![Walk::default(); self.candidates.len()];
-            maglev::build(&self.candidates, &mut table, &mut walks);
-        } else {
-            rendezvous::build(&self.candidates, &mut table);
-        }
-        table.into()
-    }
-}
-
-/// Candidates by their members, which lie close together.
-struct Holders {
-    first: u32,
-    candidates: Vec<Option<Candidate>>,
-}
-
-impl Holders {
-    fn new(candidates: Vec<Candidate>) -> Self {
-        let members = || candidates.iter().map(|candidate| candidate.member);
-        let (first, last) = (members().min().unwrap_or(0), members().max().unwrap_or(0));
-        let mut places = vec![None; (last - first) as usize + 1];
-        for candidate in candidates {
-            places[(candidate.member - first) as usize] = Some(candidate);
-        }
-        Self {
-            first,
-            candidates: places,
-        }
-    }
-
-    fn get(&self, member: u32) -> Option<Candidate> {
-        let place = member.checked_sub(self.first)?;
-        *self.candidates.get(place as usize)?
-    }
-}
 
 /// A table and its place in the array of all tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +17,7 @@ pub(super) struct Table {
     pub(super) region: Region,
     pub(super) slots: Arc<[u32]>,
     /// Absent when the table was read back from the kernel.
-    recipe: Option<Recipe>,
+    recipe: Option<Arc<Recipe>>,
 }
 
 impl Table {
@@ -141,65 +36,163 @@ impl Table {
             size: self.region.size,
         }
     }
+
+    fn made(&self) -> Option<Made> {
+        Some(Made {
+            recipe: self.recipe.clone()?,
+            slots: self.slots.clone(),
+        })
+    }
 }
 
-/// Where tables may lie, until when those that are replaced are left alone, and whose they are.
+/// The tables of one service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tables {
+    pub(super) own: Option<Table>,
+    /// By zone number; clients of other zones see the service's own table.
+    pub(super) zones: BTreeMap<u32, Table>,
+}
+
+impl Tables {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Table> {
+        self.own.iter().chain(self.zones.values())
+    }
+
+    fn get(&self, place: Place) -> Option<&Table> {
+        match place {
+            Place::Own => self.own.as_ref(),
+            Place::Zone(zone) => self.zones.get(&zone),
+        }
+    }
+}
+
+/// Which of a service's tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Own,
+    Zone(u32),
+}
+
+/// Where a table comes from.
+enum Source {
+    Made(Made),
+    /// To be built here and now, or by somebody else.
+    Build(TableBuild),
+}
+
+/// Where tables may lie, what they may be made of, and whose they are.
 pub(super) struct Shelf<'a> {
     pub(super) space: &'a mut Space,
     pub(super) capacity: u32,
     pub(super) now: u32,
-    pub(super) service: &'a dyn std::fmt::Display,
+    /// The service's number.
+    pub(super) service: u32,
+    pub(super) built: &'a BuiltTables,
+    /// Nanoseconds that are left for builds.
+    pub(super) work: &'a mut u64,
 }
 
 impl Shelf<'_> {
-    /// The table of a recipe: the one that is there if it is that already, else a new one in another place. None for
-    /// the empty set.
-    pub(super) fn table(
+    /// The tables that are wanted, all of them or none: those that are there if they are that already, else new ones in
+    /// other places. `earlier` is what was wanted before: what was built for it is a good beginning.
+    pub(super) fn obtain(
         &mut self,
-        present: Option<Table>,
-        recipe: Recipe,
-    ) -> Result<Option<Table>, PlanError> {
-        if recipe.is_empty() {
-            self.retire(present);
-            return Ok(None);
+        present: &Tables,
+        wanted: &Wanted,
+        earlier: Option<&Wanted>,
+    ) -> Result<Tables, Pending> {
+        let own = wanted.own.iter().map(|recipe| (Place::Own, recipe));
+        let zones = wanted
+            .zones
+            .iter()
+            .map(|(zone, recipe)| (Place::Zone(*zone), recipe));
+        let sources: Vec<(Place, Source)> = own
+            .chain(zones)
+            .map(|(place, recipe)| (place, self.source(present.get(place), place, recipe, earlier)))
+            .collect();
+        let made = self.build(sources)?;
+        self.place(present, made)
+    }
+
+    fn source(
+        &self,
+        present: Option<&Table>,
+        place: Place,
+        recipe: &Arc<Recipe>,
+        earlier: Option<&Wanted>,
+    ) -> Source {
+        let present = present.and_then(Table::made);
+        if let Some(made) = present.as_ref().filter(|made| made.recipe == *recipe) {
+            return Source::Made(made.clone());
         }
-        if present
-            .as_ref()
-            .is_some_and(|table| table.recipe.as_ref() == Some(&recipe))
-        {
-            return Ok(present);
+        if let Some(made) = self.built.get(recipe) {
+            return Source::Made(made);
         }
-        let slots = match &present {
-            Some(table) => recipe.build_from(table),
-            None => recipe.build(),
+        let earlier = earlier.and_then(|earlier| match place {
+            Place::Own => earlier.own.as_ref(),
+            Place::Zone(zone) => earlier.zones.get(&zone),
+        });
+        let before = earlier.and_then(|earlier| self.built.get(earlier)).or(present);
+        Source::Build(TableBuild::new(recipe.clone(), before))
+    }
+
+    /// Builds what is cheap; else the builds that somebody else has to make.
+    fn build(&mut self, sources: Vec<(Place, Source)>) -> Result<Vec<(Place, Made)>, Pending> {
+        let builds = sources.iter().filter_map(|(_, source)| match source {
+            Source::Made(_) => None,
+            Source::Build(build) => Some(build),
+        });
+        let cost = builds.clone().map(TableBuild::cost).fold(0, u64::saturating_add);
+        if cost > *self.work {
+            return Err(Pending::Build(builds.cloned().collect()));
+        }
+        *self.work -= cost;
+        let make = |(place, source)| match source {
+            Source::Made(made) => (place, made),
+            Source::Build(build) => (place, build.run().0),
         };
-        let recipe = Some(recipe);
-        if let Some(table) = present.as_ref().filter(|table| table.slots == slots) {
-            return Ok(Some(Table {
-                recipe,
-                ..table.clone()
-            }));
+        Ok(sources.into_iter().map(make).collect())
+    }
+
+    /// A table with the slots that are there stays where it is. There are never more than two of one place: while
+    /// packets may read the one before, there is no third.
+    fn place(&mut self, present: &Tables, made: Vec<(Place, Made)>) -> Result<Tables, Pending> {
+        let stays = |place: Place, made: &Made| {
+            present
+                .get(place)
+                .filter(|table| table.slots == made.slots)
+                .map(|table| table.region)
+        };
+        let new = made.iter().filter(|(place, made)| stays(*place, made).is_none());
+        let slots = new.map(|(_, made)| made.recipe.size()).sum();
+        if slots > 0 && self.space.retired.has(self.service) {
+            return Err(Pending::Space { slots });
         }
-        let region = self.take(slots.len() as u32)?;
-        self.retire(present);
-        Ok(Some(Table {
-            region,
-            slots,
-            recipe,
-        }))
-    }
-
-    fn take(&mut self, size: u32) -> Result<Region, PlanError> {
-        let region = self.space.regions.take(size, self.capacity);
-        region.ok_or_else(|| PlanError::Tables {
-            service: self.service.to_string(),
-            size,
-            capacity: self.capacity,
-        })
-    }
-
-    pub(super) fn retire(&mut self, table: Option<Table>) {
-        self.space.retire(table.map(|table| table.region), self.now);
+        let before = self.space.regions.clone();
+        let mut tables = Tables::default();
+        for (place, made) in made {
+            let region =
+                stays(place, &made).or_else(|| self.space.regions.take(made.recipe.size(), self.capacity));
+            let Some(region) = region else {
+                self.space.regions = before;
+                return Err(Pending::Space { slots });
+            };
+            let table = Table {
+                region,
+                slots: made.slots,
+                recipe: Some(made.recipe),
+            };
+            match place {
+                Place::Own => tables.own = Some(table),
+                Place::Zone(zone) => drop(tables.zones.insert(zone, table)),
+            }
+        }
+        let kept: Vec<Region> = tables.iter().map(|table| table.region).collect();
+        let gone = present.iter().filter(|table| !kept.contains(&table.region));
+        for table in gone {
+            self.space.retired.add(self.service, table.region, self.now);
+        }
+        Ok(tables)
     }
 }
 
@@ -208,56 +201,4 @@ pub(super) fn identity(seed: u128, endpoint: &EndpointId) -> u64 {
     let instance = endpoint.instance.as_deref().unwrap_or_default();
     let name = format!("{}\0{}\0{instance}", endpoint.group, endpoint.address);
     lb_common::hash::identity(seed, name.as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// Few identities, so that some stay and some do not; two of the same identity don't occur.
-    fn any_candidates(weights: std::ops::Range<u32>) -> impl Strategy<Value = Vec<Candidate>> {
-        let of_identity = (weights, 1..4u32);
-        proptest::collection::btree_map(0..12u64, of_identity, 1..10).prop_map(|candidates| {
-            let candidate = |(identity, (weight, generation)): (u64, (u32, u32))| Candidate {
-                identity: lb_common::hash::identity(1, &identity.to_be_bytes()),
-                weight,
-                member: 100 * generation + identity as u32,
-            };
-            candidates.into_iter().map(candidate).collect()
-        })
-    }
-
-    fn assert_updates(before: Vec<Candidate>, after: Vec<Candidate>) {
-        let recipe = |candidates| Recipe::new(LocalityPolicy::WeightedRendezvous, 10, candidates);
-        let (before, after) = (recipe(before), recipe(after));
-        let region = Region {
-            offset: 0,
-            size: before.size,
-        };
-        let table = Table {
-            region,
-            slots: before.build(),
-            recipe: Some(before),
-        };
-        assert!(after.build_from(&table) == after.build());
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(60))]
-
-        #[test]
-        fn an_updated_table_is_the_one_that_is_built(
-            before in any_candidates(1..4),
-            after in any_candidates(1..4),
-        ) {
-            assert_updates(before, after);
-        }
-
-        #[test]
-        fn so_it_is_with_equal_weights(before in any_candidates(5..6), after in any_candidates(7..8)) {
-            assert_updates(before, after);
-        }
-    }
 }

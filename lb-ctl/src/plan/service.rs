@@ -11,15 +11,18 @@ use lb_common::maglev::Candidate;
 use lb_common::policy::{Policy, PolicyWord};
 use serde::{Deserialize, Serialize};
 
-use super::compile::{Inputs, PlanError, Space};
+use super::compile::{Inputs, Space};
 use super::contents::ServiceContents;
 use super::delivery;
 use super::eligible::{Eligible, Endpoint as Judged, eligible};
+use super::limits::LeftOut;
 use super::members::{Departure, EndedMember, EndpointId, MemberPlan, MemberStatus, Members, departure};
+use super::pending::{Pending, Waiting, Wanted};
 use super::probes::Probing;
-use super::selection::{Recipe, Shelf, Table, identity};
-use super::zonal::{configured, refine};
-use super::zones::ZonePlan;
+use super::recipe::Recipe;
+use super::regions::Region;
+use super::selection::{Shelf, Tables, identity};
+use super::zonal::refine;
 use crate::health::{HealthState, WeightError};
 use crate::model::{Backend, BackendService, Config, Endpoint, ResourcePath};
 
@@ -97,8 +100,9 @@ pub struct ServicePlan {
     pub active: Pool,
     /// The second at which entries to the pool that is not active become unusable.
     pub failover_deadline: u32,
-    pub(super) table: Option<Table>,
-    pub(super) zones: ZonePlan,
+    pub(super) tables: Tables,
+    /// Where the selections of its zones are, one for each zone number.
+    pub(super) zone_words: Option<Region>,
     pub(super) contents: Arc<ServiceContents>,
     pub(super) idle_seconds: u32,
     /// The first second at which no entry is left that was made under a longer idle timeout.
@@ -119,8 +123,8 @@ impl ServicePlan {
             ended: Vec::new(),
             active: Pool::Primary,
             failover_deadline: 0,
-            table: None,
-            zones: ZonePlan::default(),
+            tables: Tables::default(),
+            zone_words: None,
             contents: Arc::default(),
             idle_seconds: 0,
             longer_idle_until: 0,
@@ -158,15 +162,34 @@ struct Attached {
     pool: Pool,
 }
 
-pub(super) fn compile(
-    inputs: &Inputs<'_>,
-    key: &ServiceKey,
-    service: &BackendService,
-    probing: Option<Probing<'_>>,
-    previous: &ServicePlan,
-    space: &mut Space,
-    now: u32,
-) -> Result<ServicePlan, PlanError> {
+/// What a compilation of one service works with.
+pub(super) struct Task<'a, 'i> {
+    pub(super) inputs: &'a Inputs<'i>,
+    pub(super) key: &'a ServiceKey,
+    pub(super) service: &'a BackendService,
+    pub(super) probing: Option<Probing<'a>>,
+    pub(super) previous: &'a ServicePlan,
+    /// What the service waits for already.
+    pub(super) waiting: Option<&'a Waiting>,
+    pub(super) space: &'a mut Space,
+    /// Nanoseconds that are left for builds.
+    pub(super) work: &'a mut u64,
+    pub(super) now: u32,
+}
+
+/// What becomes of a service.
+pub(super) struct Compiled {
+    /// Nothing if the service stays as it was.
+    pub(super) next: Option<ServicePlan>,
+    pub(super) waiting: Option<Waiting>,
+    pub(super) left_out: Vec<LeftOut>,
+}
+
+/// While a table can't be had, the service stays as it was, as a whole; what was taken from `space` for it is then
+/// the caller's to give back.
+pub(super) fn compile(mut task: Task<'_, '_>) -> Compiled {
+    let (inputs, key, service, previous, now) =
+        (task.inputs, task.key, task.service, task.previous, task.now);
     let idle_seconds = service.idle_timeout_sec;
     let mut next = ServicePlan {
         idle_seconds,
@@ -174,17 +197,72 @@ pub(super) fn compile(
         members: Members::new(),
         ..previous.clone()
     };
+    let mut left_out = Vec::new();
     depart(inputs.config, key, service, previous, &mut next, now);
-    release_ended(&mut next, space, now);
-    attach(inputs, key, service, previous, &mut next, space, now)?;
-    judge(inputs, service, probing, &mut next);
+    attach(&mut task, &mut next, &mut left_out);
+    // Now that all have theirs: until the maps follow, a number that becomes free here is still named by them.
+    release_ended(&mut next, task.space, now);
+    judge(inputs, service, task.probing, &mut next);
+    let records = deliver(inputs, &mut next, task.space);
     let eligible = eligible(&judged(&next), service.failover.as_ref());
     flip(service, previous, &eligible, &mut next, now);
-    select(inputs, key, service, &eligible, &mut next, space, now)?;
-    next.contents = contents(inputs, service, &eligible, &next, space, previous);
-    describe_delivery(inputs, &mut next);
+    let (wanted, highest_zone) = wanted(&task, &eligible, &next, &records);
+    let waiting = match select(&mut task, wanted, &mut next) {
+        Selected::Waits(pending, wanted) => {
+            let members = new_members(&next, previous);
+            let waiting = waits(pending, wanted, members);
+            return Compiled {
+                next: None,
+                waiting: Some(waiting),
+                left_out,
+            };
+        }
+        Selected::Has(waiting) => waiting.map(|(pending, wanted)| waits(pending, wanted, BTreeMap::new())),
+    };
+    let zone_tables = inputs.limits.zone_tables;
+    next.zone_words = task
+        .space
+        .zone_words(next.zone_words, highest_zone, zone_tables, now);
+    if next.zone_words.is_none() && highest_zone > 0 {
+        left_out.push(LeftOut::new(
+            [service.path.clone()],
+            format!(
+                "its zones are not told apart: more than {zone_tables} zones, counted once for each service with zonal \
+                 affinity, don't fit the data plane"
+            ),
+        ));
+    }
+    next.contents = contents(service, &eligible, &next, &records, previous);
     next.deadline = next.next_deadline();
-    Ok(next)
+    Compiled {
+        next: Some(next),
+        waiting,
+        left_out,
+    }
+}
+
+fn waits(pending: Pending, wanted: Arc<Wanted>, members: BTreeMap<EndpointId, u32>) -> Waiting {
+    Waiting {
+        pending,
+        wanted,
+        members,
+        number: None,
+    }
+}
+
+/// Numbers that the maps do not have.
+fn new_members(next: &ServicePlan, previous: &ServicePlan) -> BTreeMap<EndpointId, u32> {
+    let is_known = |id: &EndpointId, number: u32| {
+        previous
+            .members
+            .get(id)
+            .is_some_and(|member| member.number == number)
+    };
+    let members = next.members.iter().map(|(id, member)| (id, member.number));
+    members
+        .filter(|(id, number)| !is_known(id, *number))
+        .map(|(id, number)| (id.clone(), number))
+        .collect()
 }
 
 fn longer_idle_until(previous: &ServicePlan, idle_seconds: u32, now: u32) -> u32 {
@@ -268,22 +346,20 @@ fn depart(
 
 /// Configured endpoints keep their number, a draining one too, whose drain is thereby cancelled; new ones get one, and
 /// so do those whose drain has ended.
-fn attach(
-    inputs: &Inputs<'_>,
-    key: &ServiceKey,
-    service: &BackendService,
-    previous: &ServicePlan,
-    next: &mut ServicePlan,
-    space: &mut Space,
-    now: u32,
-) -> Result<(), PlanError> {
-    for endpoint in attached(inputs.config, service, key.family) {
-        let number = match previous.members.get(&endpoint.id) {
-            Some(member) if !member.status.has_ended(now) => member.number,
-            _ => space
-                .members
-                .take(inputs.limits.members)
-                .ok_or(PlanError::Members(inputs.limits.members))?,
+fn attach(task: &mut Task<'_, '_>, next: &mut ServicePlan, left_out: &mut Vec<LeftOut>) {
+    let limit = task.inputs.limits.members;
+    let mut without: BTreeMap<ResourcePath, usize> = BTreeMap::new();
+    for endpoint in attached(task.inputs.config, task.service, task.key.family) {
+        let number = match task.previous.members.get(&endpoint.id) {
+            Some(member) if !member.status.has_ended(task.now) => Some(member.number),
+            _ => match task.waiting.and_then(|waiting| waiting.members.get(&endpoint.id)) {
+                Some(number) => Some(*number),
+                None => task.space.members.take(limit),
+            },
+        };
+        let Some(number) = number else {
+            *without.entry(endpoint.id.group).or_default() += 1;
+            continue;
         };
         let member = MemberPlan {
             number,
@@ -296,10 +372,17 @@ fn attach(
         };
         next.members.insert(endpoint.id, member);
     }
-    Ok(())
+    left_out.extend(without.into_iter().map(|(group, count)| {
+        let reason = format!(
+            "{count} endpoints of it have no place in {}: more than {limit} endpoints, counted once for each service \
+             and address family, don't fit the data plane",
+            task.key
+        );
+        LeftOut::new([group, task.service.path.clone()], reason)
+    }));
 }
 
-/// Health, weight and delivery of every member, draining ones included.
+/// Health and weight of every member, draining ones included.
 fn judge(
     inputs: &Inputs<'_>,
     service: &BackendService,
@@ -380,16 +463,10 @@ fn flip(
     };
 }
 
-/// The service's own table, and those of the zones in use.
-fn select(
-    inputs: &Inputs<'_>,
-    key: &ServiceKey,
-    service: &BackendService,
-    eligible: &Eligible,
-    next: &mut ServicePlan,
-    space: &mut Space,
-    now: u32,
-) -> Result<(), PlanError> {
+/// What the eligible set makes of the service's own table, and of those of the zones in use; and the highest number of
+/// these.
+fn wanted(task: &Task<'_, '_>, eligible: &Eligible, next: &ServicePlan, records: &Records) -> (Wanted, u32) {
+    let (inputs, service) = (task.inputs, task.service);
     let judged = judged(next);
     let attached: Vec<_> = attached_members(next).collect();
     let candidate = |(position, weight): &(usize, u32)| {
@@ -401,53 +478,112 @@ fn select(
         }
     };
     // An endpoint whose next hop is not known yet gets no new connections, as long as another one can have them.
-    let reached = |(position, _): &&(usize, u32)| is_reachable(inputs, attached[*position].0);
-    let recipe = |endpoints: &[(usize, u32)], configured: usize| {
+    let reached = |(position, _): &&(usize, u32)| records.contains_key(&attached[*position].1.number);
+    let recipe = |endpoints: &[(usize, u32)], slots: u32| {
         let candidates: Vec<_> = endpoints.iter().filter(reached).map(candidate).collect();
         let candidates = match candidates.is_empty() {
             true => endpoints.iter().map(candidate).collect(),
             false => candidates,
         };
-        Recipe::new(service.locality, configured, candidates)
+        let recipe = Recipe::new(service.locality, slots, candidates);
+        (!recipe.is_empty()).then(|| Arc::new(recipe))
     };
-    let own = recipe(&eligible.endpoints, configured(&judged, |_| true));
-    let mut refined = BTreeMap::new();
+    let own = recipe(&eligible.endpoints, service.table_slots.slots);
+    let mut zones = BTreeMap::new();
+    let mut highest = 0;
     if let Some(affinity) = service.zonal_affinity {
-        for (zone, number) in space.zones_of(inputs, service) {
+        for (zone, number) in task.space.zones_of(inputs, service) {
+            highest = highest.max(number);
             let is_there = |position: usize| inputs.zone_of(attached[position].0) == Some(zone);
-            if let Some(endpoints) = refine(&judged, is_there, eligible, affinity) {
-                refined.insert(number, recipe(&endpoints, configured(&judged, is_there)));
-            }
+            let refined = refine(&judged, is_there, eligible, affinity);
+            let recipe = refined.and_then(|endpoints| recipe(&endpoints, service.table_slots.of_zone(zone)));
+            zones.extend(recipe.map(|recipe| (number, recipe)));
         }
     }
-    drop(attached);
-    let highest = space.zones_of(inputs, service).map(|(_, number)| number).max();
+    let pool = eligible.pool;
+    (Wanted { pool, own, zones }, highest)
+}
+
+/// What came of a service's tables.
+enum Selected {
+    /// It has some, and may wait for better ones.
+    Has(Option<(Pending, Arc<Wanted>)>),
+    /// It goes on with what it has.
+    Waits(Pending, Arc<Wanted>),
+}
+
+/// The tables that are wanted, if they are to be had. If they have to be built and those wanted earlier are still being
+/// built, or were, it is those first: however fast health changes, one build ends after the other.
+fn select(task: &mut Task<'_, '_>, wanted: Wanted, next: &mut ServicePlan) -> Selected {
     let mut shelf = Shelf {
-        space,
-        capacity: inputs.limits.table_slots,
-        now,
-        service: key,
+        space: task.space,
+        capacity: task.inputs.limits.table_slots,
+        now: task.now,
+        service: next.number,
+        built: task.inputs.built,
+        work: task.work,
     };
-    next.table = shelf.table(next.table.take(), own)?;
-    let zones = std::mem::take(&mut next.zones);
-    next.zones = zones.next(
-        refined,
-        highest.unwrap_or(0),
-        inputs.limits.zone_tables,
-        &mut shelf,
-    )?;
-    Ok(())
+    let present = std::mem::take(&mut next.tables);
+    let earlier = task.waiting.map(|waiting| &*waiting.wanted);
+    let pending = match shelf.obtain(&present, &wanted, earlier) {
+        Ok(tables) => {
+            next.tables = tables;
+            return Selected::Has(None);
+        }
+        Err(pending) => pending,
+    };
+    let earlier = earlier.filter(|earlier| **earlier != wanted && is_good_for(earlier, &wanted, next));
+    let (Pending::Build(_), Some(earlier)) = (&pending, earlier) else {
+        next.tables = present;
+        return Selected::Waits(pending, Arc::new(wanted));
+    };
+    match shelf.obtain(&present, earlier, None) {
+        Ok(tables) => {
+            let pending = shelf.obtain(&tables, &wanted, Some(earlier)).err();
+            next.tables = tables;
+            Selected::Has(pending.map(|pending| (pending, Arc::new(wanted))))
+        }
+        Err(pending) => {
+            next.tables = present;
+            Selected::Waits(pending, Arc::new(earlier.clone()))
+        }
+    }
+}
+
+/// Whether tables that were wanted when they were asked for can be used until those come that are wanted now: they
+/// name nobody but attached endpoints, and are of the same pool, kind and size.
+fn is_good_for(earlier: &Wanted, wanted: &Wanted, next: &ServicePlan) -> bool {
+    let attached: BTreeSet<u32> = attached_members(next).map(|(_, member)| member.number).collect();
+    let names_attached = |recipe: &Arc<Recipe>| {
+        recipe
+            .candidates()
+            .iter()
+            .all(|candidate| attached.contains(&candidate.member))
+    };
+    let is_alike =
+        |one: &Arc<Recipe>, other: Option<&Arc<Recipe>>| other.is_some_and(|other| one.is_alike(other));
+    let zones_are_alike = earlier
+        .zones
+        .iter()
+        .all(|(zone, recipe)| is_alike(recipe, wanted.zones.get(zone)));
+    earlier.pool == wanted.pool
+        && earlier
+            .own
+            .as_ref()
+            .is_some_and(|own| is_alike(own, wanted.own.as_ref()))
+        && earlier.zones.len() == wanted.zones.len()
+        && zones_are_alike
+        && earlier.recipes().all(names_attached)
 }
 
 /// Far longer than a packet takes.
 pub(super) const GRACE_SEC: u32 = 2 * TICK_SECONDS;
 
 fn contents(
-    inputs: &Inputs<'_>,
     service: &BackendService,
     eligible: &Eligible,
     next: &ServicePlan,
-    space: &mut Space,
+    records: &Records,
     previous: &ServicePlan,
 ) -> Arc<ServiceContents> {
     let policy = Policy {
@@ -461,7 +597,11 @@ fn contents(
     let drops = service
         .failover
         .is_some_and(|policy| policy.drop_traffic_if_unhealthy);
-    let selection = next.table.as_ref().map_or(0, |table| table.selection().to_word());
+    let selection = next
+        .tables
+        .own
+        .as_ref()
+        .map_or(0, |table| table.selection().to_word());
     let record = Service {
         policy: PolicyWord::new(&policy).0,
         selection,
@@ -473,12 +613,11 @@ fn contents(
         )
         .0,
         leader: leader(service, next).map_or(0, |leader| leader.0),
-        zones: next.zones.place().to_word(),
+        zones: next.zone_place().to_word(),
     };
     let mut members: BTreeMap<u32, Member> = BTreeMap::new();
-    for (id, member) in &next.members {
-        let delivery = inputs.delivery_of(id);
-        let backend = space.backend(inputs, id.address, delivery).unwrap_or(0);
+    for member in next.members.values() {
+        let backend = records.get(&member.number).copied().unwrap_or(0);
         let deadline = match member.status {
             MemberStatus::Attached => None,
             MemberStatus::Draining(deadline) => Some(deadline),
@@ -494,15 +633,16 @@ fn contents(
             .map(|ended| (ended.number, EndedMember::record(next.number))),
     );
     let table = next
-        .table
+        .tables
+        .own
         .as_ref()
         .map(|table| (table.region.offset, table.slots.clone()));
     let contents = ServiceContents {
         record,
         members,
         table,
-        zone_words: next.zones.words(),
-        zone_tables: next.zones.tables(),
+        zone_words: next.zone_selections(),
+        zone_tables: next.zone_tables(),
     };
     if *previous.contents == contents {
         previous.contents.clone()
@@ -525,26 +665,28 @@ fn leader(service: &BackendService, next: &ServicePlan) -> Option<Leader> {
     Some(Leader::new(number.unwrap_or(0)))
 }
 
-fn is_reachable(inputs: &Inputs<'_>, endpoint: &EndpointId) -> bool {
-    delivery_record(inputs, endpoint).is_ok()
-}
+/// Numbers of delivery records by those of the members that they lead to.
+type Records = BTreeMap<u32, u32>;
 
-fn delivery_record(inputs: &Inputs<'_>, endpoint: &EndpointId) -> Result<lb_common::layout::Backend, String> {
-    let next_hop = inputs.next_hops.get(&endpoint.address);
-    delivery::record(
-        endpoint.address,
-        inputs.delivery_of(endpoint),
-        next_hop,
-        inputs.gue_port,
-    )
-}
-
-/// Delivery of every member for the tools: its mode, or why there is none.
-fn describe_delivery(inputs: &Inputs<'_>, next: &mut ServicePlan) {
+/// Delivery of every member, and for the tools its mode, or why there is none.
+fn deliver(inputs: &Inputs<'_>, next: &mut ServicePlan, space: &mut Space) -> Records {
+    let mut records = Records::new();
     for (id, member) in &mut next.members {
-        match delivery_record(inputs, id) {
-            Ok(record) => (member.delivery, member.unresolved) = (delivery::name(Some(&record)), None),
+        let next_hop = inputs.next_hops.get(&id.address);
+        let record = delivery::record(id.address, inputs.delivery_of(id), next_hop, inputs.gue_port);
+        let numbered = record.and_then(|record| {
+            let number = space
+                .backends
+                .number(record, inputs.limits.backends, inputs.limits.devices)?;
+            Ok((number, delivery::name(Some(&record))))
+        });
+        match numbered {
+            Ok((number, name)) => {
+                records.insert(member.number, number);
+                (member.delivery, member.unresolved) = (name, None);
+            }
             Err(reason) => (member.delivery, member.unresolved) = (delivery::name(None), Some(reason)),
         }
     }
+    records
 }

@@ -29,7 +29,7 @@ pub(super) struct Unclaimed {
 
 impl Plan {
     /// Finds what `actual` holds beyond the adopted history, and reserves it.
-    pub(super) fn reserve_unclaimed(&mut self, actual: &Contents) {
+    pub fn reserve_unclaimed(&mut self, actual: &Contents) {
         let known = self.known_members();
         let mut unclaimed = Unclaimed::default();
         for (number, held) in &actual.services {
@@ -91,7 +91,9 @@ impl Plan {
             }
         }
         let regions = std::mem::take(&mut self.unclaimed.regions);
-        self.space.retire(regions, now);
+        for region in regions {
+            self.space.retired.add(0, region, now);
+        }
         let words = std::mem::take(&mut self.unclaimed.zone_words);
         self.space.retire_zone_words(words, now);
     }
@@ -121,10 +123,7 @@ impl Plan {
 
     /// Tables in force that no adopted service has.
     fn strange_regions(&self, actual: &Contents) -> Vec<Region> {
-        let tables = self
-            .services
-            .values()
-            .flat_map(|service| service.table.iter().chain(service.zones.tables.values()));
+        let tables = self.services.values().flat_map(|service| service.tables.iter());
         let known: BTreeSet<u32> = tables.map(|table| table.region.offset).collect();
         let held = actual.services.values().flat_map(|held| {
             let own = held.table.iter().map(|(offset, slots)| (offset, slots));
@@ -140,7 +139,7 @@ impl Plan {
 
     /// Zone selections in force that no adopted service has.
     fn strange_zone_words(&self, actual: &Contents) -> Vec<Region> {
-        let words = self.services.values().filter_map(|service| service.zones.words);
+        let words = self.services.values().filter_map(|service| service.zone_words);
         let known: BTreeSet<u32> = words.map(|words| words.offset).collect();
         let held = actual.services.values().map(|held| held.record.zones());
         held.filter(|zones| zones.count > 0 && !known.contains(&zones.first))

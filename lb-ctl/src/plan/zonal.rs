@@ -1,7 +1,5 @@
 //! Zonal affinity: which of the eligible endpoints the clients of a zone go to (semantics §6).
 
-use lb_common::layout::Pool;
-
 use super::eligible::{Eligible, Endpoint, first_set, reaches};
 use crate::model::ZonalAffinity;
 
@@ -48,19 +46,6 @@ fn counts(endpoints: &[Endpoint], included: impl Fn(usize, &Endpoint) -> bool) -
     };
     let healthy = all().filter(|(_, endpoint)| endpoint.healthy).count();
     (healthy as u128, all().count() as u128)
-}
-
-/// Endpoints that the larger pool has in a zone: the size of the zone's table follows it, as the service's own follows
-/// all of them.
-pub(super) fn configured(endpoints: &[Endpoint], is_in_zone: impl Fn(usize) -> bool) -> usize {
-    let of_pool = |pool: Pool| {
-        endpoints
-            .iter()
-            .enumerate()
-            .filter(|(position, endpoint)| endpoint.pool == pool && is_in_zone(*position))
-            .count()
-    };
-    of_pool(Pool::Primary).max(of_pool(Pool::Failover))
 }
 
 #[cfg(test)]

@@ -7,85 +7,62 @@ use std::sync::Arc;
 use ipnet::{IpNet, Ipv4Net};
 use lb_common::layout::ZoneTables;
 
-use super::compile::{Inputs, Plan, PlanError, Space};
+use super::compile::{Inputs, Plan, Space};
 use super::contents::ZonePrefix;
+use super::limits::LeftOut;
 use super::members::EndpointId;
 use super::regions::Region;
 use super::rules::prefix;
-use super::selection::{Recipe, Shelf, Table};
-use crate::model::{BackendService, ResourcePath};
+use super::service::ServicePlan;
+use crate::model::{BackendService, ResourcePath, zones_in_use};
 
 /// Client prefixes by zone name, as the settings have them.
 pub type ZonePrefixes = BTreeMap<String, BTreeSet<IpNet>>;
 
-/// The zones of one service.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct ZonePlan {
-    /// Where its selection words are, one for each zone number.
-    pub(super) words: Option<Region>,
-    /// By zone number; clients of other zones see the service's own table.
-    pub(super) tables: BTreeMap<u32, Table>,
-}
-
-impl ZonePlan {
-    /// The tables of `refined`, and room for the words of the zones up to `highest`. Another number of words is
-    /// another place: packets see all of the old ones or all of the new ones.
-    pub(super) fn next(
-        mut self,
-        refined: BTreeMap<u32, Recipe>,
-        highest: u32,
-        capacity: u32,
-        shelf: &mut Shelf<'_>,
-    ) -> Result<Self, PlanError> {
-        let mut tables = BTreeMap::new();
-        for (zone, recipe) in refined {
-            if let Some(table) = shelf.table(self.tables.remove(&zone), recipe)? {
-                tables.insert(zone, table);
-            }
-        }
-        for table in std::mem::take(&mut self.tables).into_values() {
-            shelf.retire(Some(table));
-        }
-        let words = match self.words {
-            Some(words) if words.size == highest => Some(words),
-            old => {
-                let new = (highest > 0).then(|| shelf.space.zone_words.take(highest, capacity));
-                shelf.space.retire_zone_words(old, shelf.now);
-                match new {
-                    Some(None) => return Err(PlanError::ZoneTables(capacity)),
-                    new => new.flatten(),
-                }
-            }
-        };
-        Ok(Self { words, tables })
-    }
-
-    pub(super) fn place(&self) -> ZoneTables {
+impl ServicePlan {
+    /// Where the selections of zones are.
+    pub(super) fn zone_place(&self) -> ZoneTables {
         ZoneTables {
-            first: self.words.map_or(0, |words| words.offset),
-            count: self.words.map_or(0, |words| words.size),
+            first: self.zone_words.map_or(0, |words| words.offset),
+            count: self.zone_words.map_or(0, |words| words.size),
         }
     }
 
-    pub(super) fn words(&self) -> Vec<u64> {
+    /// The selections of the clients in zone 1, 2, …
+    pub(super) fn zone_selections(&self) -> Vec<u64> {
         let word = |zone| {
-            let table = self.tables.get(&zone);
+            let table = self.tables.zones.get(&zone);
             table.map_or(0, |table| table.selection().to_word())
         };
-        (1..=self.place().count).map(word).collect()
+        (1..=self.zone_place().count).map(word).collect()
     }
 
-    pub(super) fn tables(&self) -> BTreeMap<u32, Arc<[u32]>> {
-        let tables = self.tables.values();
+    pub(super) fn zone_tables(&self) -> BTreeMap<u32, Arc<[u32]>> {
+        let tables = self.tables.zones.values();
         tables
             .map(|table| (table.region.offset, table.slots.clone()))
             .collect()
     }
+}
 
-    /// Everything is given back, after the grace time.
-    pub(super) fn retire(&self, space: &mut Space, now: u32) {
-        space.retire(self.tables.values().map(|table| table.region), now);
-        space.retire_zone_words(self.words, now);
+impl Space {
+    /// Room for the selections of the zones up to `highest`; nothing when there is none. Another number of words is
+    /// another place: packets see all of the old ones or all of the new ones.
+    pub(super) fn zone_words(
+        &mut self,
+        present: Option<Region>,
+        highest: u32,
+        capacity: u32,
+        now: u32,
+    ) -> Option<Region> {
+        if let Some(words) = present.filter(|words| words.size == highest) {
+            return Some(words);
+        }
+        let new = (highest > 0)
+            .then(|| self.zone_words.take(highest, capacity))
+            .flatten();
+        self.retire_zone_words(present, now);
+        new
     }
 }
 
@@ -96,21 +73,11 @@ impl Inputs<'_> {
         Some(group.zone.as_str())
     }
 
-    /// The zones that a service tells apart: they hold a configured backend, and clients are known to be there.
     fn zones_in_use<'a>(&'a self, service: &'a BackendService) -> impl Iterator<Item = &'a str> {
-        let groups: BTreeSet<&ResourcePath> = match service.zonal_affinity {
-            Some(_) => service.backends.iter().map(|backend| &backend.group).collect(),
-            None => BTreeSet::new(),
-        };
-        let groups = groups.into_iter().filter_map(|path| self.config.groups.get(path));
-        let zones: BTreeSet<&str> = groups
-            .filter(|group| !group.endpoints.is_empty())
-            .map(|group| group.zone.as_str())
-            .collect();
-        zones.into_iter().filter(|zone| self.has_clients(zone))
+        zones_in_use(self.config, service, |zone| self.has_clients(zone))
     }
 
-    fn has_clients(&self, zone: &str) -> bool {
+    pub(super) fn has_clients(&self, zone: &str) -> bool {
         self.zones.get(zone).is_some_and(|prefixes| !prefixes.is_empty())
     }
 }
@@ -141,28 +108,42 @@ impl Plan {
         }
     }
 
-    /// The prefixes of the zones in use. A number that is given back is given away by a later plan only: while the
-    /// maps change, it must not mean another zone.
-    pub(super) fn compile_zones(&mut self, inputs: &Inputs<'_>) -> Result<(), PlanError> {
-        let services = inputs.config.services.values();
-        let in_use: BTreeSet<&str> = services
-            .flat_map(|service| inputs.zones_in_use(service))
-            .collect();
+    /// The prefixes of the zones in use; those of a zone that don't fit are left out. A number that is given back is
+    /// given away by a later plan only: while the maps change, it must not mean another zone.
+    pub(super) fn compile_zones(&mut self, inputs: &Inputs<'_>) -> Vec<LeftOut> {
+        let mut left_out = Vec::new();
+        let mut users: BTreeMap<&str, Vec<&ResourcePath>> = BTreeMap::new();
+        for service in inputs.config.services.values() {
+            for zone in inputs.zones_in_use(service) {
+                users.entry(zone).or_default().push(&service.path);
+            }
+        }
         let mut prefixes = BTreeMap::new();
-        for zone in in_use {
+        for (zone, services) in users {
             let number = self.space.zone_numbers.get(zone).copied().unwrap_or(0);
             let nets = inputs.zones.get(zone).into_iter().flatten();
-            prefixes.extend(nets.map(|net| (prefix(net), number)));
+            let mut with_zone = prefixes.clone();
+            with_zone.extend(nets.map(|net| (prefix(net), number)));
+            let mut all = with_zone.clone();
+            keep_families_apart(&mut all);
+            match all.len() as u64 <= u64::from(inputs.limits.zone_prefixes) {
+                true => prefixes = with_zone,
+                false => left_out.push(LeftOut::new(
+                    services.into_iter().cloned(),
+                    format!(
+                        "its zone {zone} is not told apart: more than {} client prefixes of zones (`[zones]`) don't fit \
+                         the data plane",
+                        inputs.limits.zone_prefixes
+                    ),
+                )),
+            }
         }
         keep_families_apart(&mut prefixes);
-        if prefixes.len() as u64 > u64::from(inputs.limits.zone_prefixes) {
-            return Err(PlanError::ZonePrefixes(inputs.limits.zone_prefixes));
-        }
         if *self.contents.zones != prefixes {
             self.contents.zones = Arc::new(prefixes);
         }
         self.forget_zones(inputs);
-        Ok(())
+        left_out
     }
 
     fn forget_zones(&mut self, inputs: &Inputs<'_>) {

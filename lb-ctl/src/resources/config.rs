@@ -100,6 +100,8 @@ fn backend_service(draft: &Draft) -> Option<BackendService> {
             .then(|| ha_policy(draft))
             .map_or(Some(None), |p| p.map(Some))?,
         log: connection_logging(draft)?,
+        // Kept beside the resource: whoever knows that puts it here.
+        table_slots: TableSlots::default(),
         backends,
     })
 }

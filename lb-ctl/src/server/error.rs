@@ -230,6 +230,9 @@ impl From<ControlError> for ApiError {
         match error {
             ControlError::Faults(faults) => Self::faults(faults),
             ControlError::NotAttached => Self::new(StatusCode::BAD_REQUEST, "resourceNotReady", message),
+            ControlError::Unavailable(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "backendError", message)
+            }
             ControlError::Internal(_) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internalError", message)
             }

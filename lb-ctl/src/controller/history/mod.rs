@@ -40,7 +40,13 @@ pub trait Keeper: Send {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct KeepError(pub String);
+pub struct KeepError(String);
+
+impl KeepError {
+    pub fn of(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum KeeperState {
@@ -113,7 +119,7 @@ impl History {
 
     /// The plan that the maps were last written by. Without its history nobody knows what their numbers name: then
     /// the plan starts from nothing, and the first difference clears what the maps hold.
-    pub(super) fn adopt(&mut self, actual: &Contents) -> Plan {
+    pub fn adopt(&mut self, actual: &Contents) -> Plan {
         if let Some(saved) = self.saved.take() {
             return Plan::adopt(saved, actual);
         }

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::events::{Life, any_event};
 use super::world::{World, failover, ip, key, number, path, v4};
 use crate::model::{Ports, RuleProtocol};
-use crate::plan::service::GRACE_SEC;
+use crate::plan::retired::TABLE_GRACE_SEC;
 use crate::plan::{EndpointId, IpFamily, MemberStatus, Plan, ServiceKey};
 
 fn status(plan: &Plan, address: &str) -> MemberStatus {
@@ -73,7 +73,7 @@ fn removed_with_drain_it_is_kept_until_the_deadline() {
     assert_eq!(status(&plan, "10.0.0.2"), MemberStatus::Draining(deadline));
     assert_eq!(
         plan.next_deadline(),
-        Some(world.now + GRACE_SEC),
+        Some(world.now + TABLE_GRACE_SEC),
         "first the old table's space is free"
     );
     let record = v4(&plan, "web").contents.members[&two];

@@ -129,6 +129,7 @@ fn a_path_keeps_its_number_while_its_next_hop_comes_and_goes() {
     let mut go_on = |world: &mut World, hop: NextHop| {
         world.next_hops.insert(ip(A), hop);
         world.now += 1;
+        plan.forget_readers(plan.table_mark());
         plan = compile(&world.inputs(), &plan, Scope::Services(&services), world.now).expect("it fits");
         maps.reach(&plan.contents);
         plan.clone()
@@ -233,7 +234,7 @@ fn without_room_for_its_number_a_path_says_so() {
     world.next_hops.insert(ip(A), resolved(ip(A), 5));
     let full = world.compile(&plan);
     let error = probe_path(&full, A, Delivery::Auto).expect_err("no record");
-    assert!(error.contains("than fit"), "{error}");
+    assert!(error.contains("don't fit"), "{error}");
 }
 
 #[test]

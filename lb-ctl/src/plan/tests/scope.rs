@@ -23,6 +23,7 @@ proptest! {
             life.on(event);
             let touched = life.touched(event);
             let all = life.world.compile(&plan);
+            plan.forget_readers(plan.table_mark());
             let part = compile(&life.world.inputs(), &plan, Scope::Services(&touched), life.world.now)
                 .expect("it fits");
             prop_assert_eq!(&part, &all);

@@ -1,18 +1,17 @@
 //! Inputs that are easy to write and to change.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::health::{HealthState, TargetId, machine::Weight};
 use crate::model::{
     Backend, BackendService, Config, Delivery, Endpoint, FailoverPolicy, ForwardingRule, Group,
     LocalityPolicy, Persistence, Ports, Ratio, ResourcePath, RuleProtocol, Scheme, ServiceProtocol,
-    SessionAffinity, TrackingMode, Vip,
+    SessionAffinity, TableSlots, TrackingMode, Vip,
 };
 use crate::net::{NextHop, NextHops};
 use crate::plan::{
-    Inputs, IpFamily, Limits, Plan, PlanError, ProbeDestination, Scope, ServiceKey, ServicePlan,
-    ZonePrefixes, compile,
+    BuiltTables, HealthMap, Inputs, IpFamily, Limits, Plan, PlanError, ProbeDestination, Scope, ServiceKey,
+    ServicePlan, ZonePrefixes, compile,
 };
 
 pub(crate) const SEED: u128 = 0x0123_4567_89ab_cdef_1122_3344_5566_7788;
@@ -22,20 +21,28 @@ pub(crate) const LIMITS: Limits = Limits {
     members: 256,
     backends: 256,
     table_slots: 1 << 18,
+    table_reserve: 1 << 16,
     zone_tables: 64,
     zone_prefixes: 16,
+    rules: 1024,
+    vips: 64,
+    steering: 64,
+    devices: 64,
+    probes: 256,
 };
 
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) config: Config,
-    pub(crate) health: BTreeMap<TargetId, HealthState>,
+    pub(crate) health: HealthMap,
     pub(crate) next_hops: NextHops,
     pub(crate) zones: ZonePrefixes,
     pub(crate) gue_port: u16,
     pub(crate) probe_destination: ProbeDestination,
     pub(crate) seed: u128,
     pub(crate) limits: Limits,
+    pub(crate) built: BuiltTables,
+    pub(crate) inline_work: u64,
     pub(crate) now: u32,
 }
 
@@ -65,13 +72,15 @@ impl World {
     pub(crate) fn new() -> Self {
         Self {
             config: Config::default(),
-            health: BTreeMap::new(),
+            health: HealthMap::new(),
             next_hops: NextHops::new(),
             zones: ZonePrefixes::new(),
             gue_port: 6080,
             probe_destination: ProbeDestination::OwnAddress,
             seed: SEED,
             limits: LIMITS,
+            built: BuiltTables::default(),
+            inline_work: u64::MAX,
             now: 4003,
         }
     }
@@ -120,6 +129,7 @@ impl World {
                 zonal_affinity: None,
                 ha_policy: None,
                 log: None,
+                table_slots: TableSlots::all(4096),
             })
     }
 
@@ -227,6 +237,15 @@ impl World {
         state.weight = weight;
     }
 
+    /// Of every endpoint, by its position in the order of addresses.
+    pub(crate) fn set_weights(&mut self, weight: impl Fn(usize) -> u32) {
+        let targets: Vec<TargetId> = self.health.keys().cloned().collect();
+        for (position, target) in targets.iter().enumerate() {
+            let state = self.health.get_mut(target).expect("a known target");
+            state.weight.value = weight(position);
+        }
+    }
+
     pub(crate) fn inputs(&self) -> Inputs<'_> {
         Inputs {
             config: &self.config,
@@ -237,11 +256,16 @@ impl World {
             probe_destination: self.probe_destination,
             seed: self.seed,
             limits: self.limits,
+            built: &self.built,
+            inline_work: self.inline_work,
         }
     }
 
+    /// Packets are quick: what an earlier plan replaced is not read any more.
     pub(crate) fn try_compile(&self, previous: &Plan) -> Result<Plan, PlanError> {
-        compile(&self.inputs(), previous, Scope::All, self.now)
+        let mut previous = previous.clone();
+        previous.forget_readers(previous.table_mark());
+        compile(&self.inputs(), &previous, Scope::All, self.now)
     }
 
     pub(crate) fn compile(&self, previous: &Plan) -> Plan {

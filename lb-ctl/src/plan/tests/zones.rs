@@ -392,16 +392,20 @@ fn tables_that_are_given_up_leave_room() {
 }
 
 #[test]
-fn what_does_not_fit_is_an_error() {
+fn zones_that_do_not_fit_are_named_with_their_service() {
     let mut world = zonal(Some(STAY));
+    let named = |world: &World| {
+        let PlanError(left_out) = world.try_compile(&Plan::default()).expect_err("it does not fit");
+        left_out
+            .into_iter()
+            .flat_map(|left_out| left_out.resources)
+            .collect::<Vec<_>>()
+    };
     world.limits.zone_tables = 1;
-    assert_eq!(world.try_compile(&Plan::default()), Err(PlanError::ZoneTables(1)));
+    assert_eq!(named(&world), [path("web")]);
     world.limits.zone_tables = 2;
     world.limits.zone_prefixes = 2;
-    assert_eq!(
-        world.try_compile(&Plan::default()),
-        Err(PlanError::ZonePrefixes(2))
-    );
+    assert_eq!(named(&world), [path("web")]);
     world.limits.zone_prefixes = 3;
     assert!(world.try_compile(&Plan::default()).is_ok());
 }
