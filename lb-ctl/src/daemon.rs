@@ -1,5 +1,6 @@
 //! The daemon: checks that it can run at all, then puts store, data plane, controller and server together.
 
+mod back;
 mod claim;
 mod ownership;
 mod preflight;
@@ -12,8 +13,9 @@ use anyhow::{Context as _, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
-use self::claim::{ClaimedDevice, claim_probe_device, make_probe_device};
-use self::ownership::frozen;
+pub use self::back::{GivenBack, give_back, give_back_until};
+use self::claim::ProbeClaim;
+use self::ownership::Ownership;
 use crate::cli::{RunArgs, XdpMode as AskedMode};
 use crate::config_files::{ConfigFiles, FileWatcher, judge};
 use crate::control::ControlError;
@@ -21,15 +23,18 @@ use crate::controller::{
     Controller, History, HistoryPlace, KernelAttachments, KernelClock, KernelMaps, KernelNetwork, Parts,
     Settings, Threads, kept_seed,
 };
-use crate::dataplane::{self, LoadOptions, PinDirectory, Program, Sizes, XdpMode};
+use crate::dataplane::migrate::{self, Step};
+use crate::dataplane::{self, LoadOptions, PinDirectory, Pinned, Program, Sizes, XdpMode};
 use crate::flowlog::FlowLog;
 use crate::health::{EndpointProber, HealthChecker};
 use crate::net::{Link, Links, ProbeDevice};
-use crate::plan::Limits;
-use crate::resources::{DatabaseStore, Fault, ResourceStore as _, Scope};
+use crate::plan::{Limits, ProbeDestination};
+use crate::resources::{DatabaseStore, Fault, ResourceStore as _, Scope, TableRoom};
 use crate::server::{Server, ServerConfig, TokenFile};
 use crate::settings::FileSettings;
 
+/// A millisecond or two of the loop's time: nobody notices, and most changes need no more.
+const INLINE_WORK: u64 = 1_500_000;
 /// How often everything that the maps hold is compared with what they should hold.
 const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -69,23 +74,31 @@ async fn serve_with(
     let _watcher = follow(&files, &files_changed);
     // Everything that is wrong is told before anything is touched.
     let documents = files.read().map_err(ControlError::Faults)?;
-    if let Err(faults) = judge(&stored.resources, &stored.owners, &files, &documents, &scope) {
-        refuse_documents(faults)?;
-    }
+    let room = table_room(&args, &file);
+    let judged = judge(
+        &stored.resources,
+        &stored.owners,
+        &files,
+        &documents,
+        &scope,
+        &room,
+    );
+    judged.map(drop).or_else(refuse_documents)?;
     let links = interfaces(&args.interfaces).await?;
     let pins = PinDirectory::new(&args.pin_dir);
     refuse_foreign_programs(&links, &pins)?;
     let mut taken = pins.take()?;
-    let claim = claim_probe_device(file.probe_destination)?;
+    let claim = claim_probe_device(&file)?;
     let tokens = args.token_file.as_deref().map(TokenFile::open).transpose()?;
     let server = Server::bind(&args.listen, tokens)?;
-    pins.prepare()?;
+    pins.refuse_unknown_layouts()?;
     let place = HistoryPlace {
         runtime_dir: args.runtime_dir.clone(),
         state_dir: args.state_dir.clone(),
         store: store.id(),
     };
-    let pinned = pins.pinned()?;
+    let in_force = migrate::in_force(&pins)?;
+    let pinned = in_force.pinned()?;
     let frozen = frozen(&args, &place, pinned.as_ref());
     let asked = Sizes {
         flow_slots: u32::try_from(args.flow_slots).context("--flow-slots")?,
@@ -108,23 +121,31 @@ async fn serve_with(
         test_now: 0,
     };
     let mut program = match &frozen {
-        None => Program::load(&options, Some(&pins))?,
-        Some(_) => Program::load_beside(&options, &pins)?,
+        None => migrate::load(&options, &pins, store.id(), &mut |step| match step {
+            // From here on packets may be judged by what is pinned.
+            Step::Linked => taken.keep_so_far(),
+            _ => Ok(()),
+        })?,
+        Some(_) => Program::load_beside(&options, &in_force)?,
     };
-    if frozen.is_none() {
-        program.maps.set_store(store.id());
-    }
     program.forward_logs()?;
     *probe_device = make_probe_device(&file, claim).await?;
-    if probe_device.is_some() {
-        program
-            .attach_probe(ProbeDevice::NAME)
-            .context(claim::NO_VIP_PROBES)?;
+    let device = probe_device.as_ref().map(|made| made.device.clone());
+    if let Some(device) = &device {
+        program.attach_probe(ProbeDevice::NAME).context(NO_VIP_PROBES)?;
+        let waiting = device.way().borrow().waiting();
+        if let Some(index) = waiting {
+            device.opened(index);
+        }
     }
     let settings = Settings {
         scope,
         seed,
-        limits: Limits::from(&sizes),
+        limits: Limits {
+            table_reserve: room.reserve,
+            ..Limits::from(&sizes)
+        },
+        default_table_slots: room.default_slots,
         zones: file.zones,
         gue_port: file.gue_port,
         probe_destination: file.probe_destination,
@@ -132,8 +153,10 @@ async fn serve_with(
         interfaces: links.iter().map(|link| link.name.clone()).collect(),
         xdp_mode: mode(args.xdp_mode),
         announce: !args.no_announce,
+        announce_repeat: file.announce_repeat,
         state_dir: args.state_dir.clone(),
         pin_dir: args.pin_dir.clone(),
+        inline_work: INLINE_WORK,
         compare_interval: COMPARE_INTERVAL,
     };
     let mut history = History::open(&place, program.maps.incarnation())?;
@@ -141,16 +164,19 @@ async fn serve_with(
     let (stop, stopping) = watch::channel(false);
     let logging = tokio::spawn(log.run(stopping.clone()));
     let actual = program.maps.read().context("reading the maps back")?;
-    let plan = history.adopt(&actual);
-    let health = history.health();
+    let (plan, health) = (history.adopt(&actual), history.health());
     let (probe_paths, paths) = watch::channel(Some(Arc::default()));
     let prober = EndpointProber::new(settings.probe_mark.value, paths);
+    let prober = match &device {
+        Some(device) => prober.through(device.way()),
+        None => prober,
+    };
     let (checks, health_events) = HealthChecker::with_prober(prober, health.clone());
     let parts = Parts {
         settings,
         store: Box::new(store),
         stored,
-        frozen,
+        frozen: frozen.clone(),
         files,
         files_changed: files_changed.clone(),
         maps: Box::new(KernelMaps::new(&program.maps)?),
@@ -161,7 +187,7 @@ async fn serve_with(
         probe_paths,
         clock: Arc::new(KernelClock),
         workshop: Arc::new(Threads::default()),
-        probe_device: probe_device.as_ref().map(|made| made.device.clone()),
+        probe_device: device,
         keeper: Box::new(history),
         actual,
         plan,
@@ -169,7 +195,9 @@ async fn serve_with(
         connections,
     };
     let (mut controller, handle, events) = Controller::start(parts).await;
-    controller.attach()?;
+    if frozen.is_none() {
+        controller.attach()?;
+    }
     taken.keep();
 
     let control = Arc::new(handle);
@@ -188,6 +216,72 @@ async fn serve_with(
         tracing::info!("stopped");
     }
     Ok(())
+}
+
+const NO_VIP_PROBES: &str = "endpoints can't be probed at VIPs (`probe-destination = \"own-address\"` in the settings \
+    file has them probed at their own addresses, which proves less)";
+
+/// Why nothing may be changed, if what is pinned is not ours.
+fn frozen(args: &RunArgs, place: &HistoryPlace, pinned: Option<&Pinned>) -> Option<String> {
+    let ownership = Ownership::of(pinned, place.store, |incarnation| {
+        History::fits(place, incarnation)
+    });
+    let refusal = ownership.refusal(&args.pin_dir, &place.state_dir, place.store)?;
+    if args.discard_pinned {
+        tracing::warn!(
+            "--discard-pinned: what was pinned for other resources is taken over; connections start anew"
+        );
+        return None;
+    }
+    tracing::error!("{refusal}");
+    Some(refusal)
+}
+
+/// Nothing if endpoints are probed at their own addresses and another process has the device.
+fn claim_probe_device(file: &FileSettings) -> anyhow::Result<Option<ProbeClaim>> {
+    match file.probe_destination {
+        ProbeDestination::Vip => ProbeClaim::take_or_say_whose().map(Some),
+        ProbeDestination::OwnAddress => ProbeClaim::take(),
+    }
+}
+
+/// The device with the claim to it.
+struct ClaimedDevice {
+    device: Arc<ProbeDevice>,
+    _claim: Option<ProbeClaim>,
+}
+
+async fn make_probe_device(
+    file: &FileSettings,
+    claim: Option<ProbeClaim>,
+) -> anyhow::Result<Option<ClaimedDevice>> {
+    match file.probe_destination {
+        ProbeDestination::Vip => {
+            let made = ProbeDevice::create(file.probe_mark).await;
+            Ok(Some(ClaimedDevice {
+                device: Arc::new(made.context(NO_VIP_PROBES)?),
+                _claim: claim,
+            }))
+        }
+        ProbeDestination::OwnAddress => {
+            if claim.is_some() {
+                // An earlier run may have probed VIPs, and been killed.
+                ProbeDevice::remove_leftovers().await?;
+            }
+            Ok(None)
+        }
+    }
+}
+
+fn table_room(args: &RunArgs, file: &FileSettings) -> TableRoom {
+    let usual = Limits::usual_reserve(args.table_slots);
+    TableRoom {
+        slots: args.table_slots,
+        reserve: file.table_reserve.unwrap_or(usual),
+        default_slots: file.default_table_slots,
+        zones: file.zones.keys().cloned().collect(),
+        ..TableRoom::default()
+    }
 }
 
 /// From before the files are read, so that no change is missed.
@@ -223,14 +317,6 @@ async fn interfaces(names: &[String]) -> anyhow::Result<Vec<Link>> {
     Ok(found)
 }
 
-fn mode(asked: AskedMode) -> XdpMode {
-    match asked {
-        AskedMode::Auto => XdpMode::Auto,
-        AskedMode::Native => XdpMode::Native,
-        AskedMode::Generic => XdpMode::Generic,
-    }
-}
-
 /// A start ends for what its files say, and never for what is stored.
 fn refuse_documents(faults: Vec<Fault>) -> Result<(), ControlError> {
     let of_documents: Vec<Fault> = faults.into_iter().filter(|fault| !fault.is_stored()).collect();
@@ -243,7 +329,7 @@ fn refuse_documents(faults: Vec<Fault>) -> Result<(), ControlError> {
 /// Before anything is made or changed.
 fn refuse_foreign_programs(links: &[Link], pins: &PinDirectory) -> anyhow::Result<()> {
     for link in links {
-        let foreign = link.xdp.first().filter(|_| !pins.link(link.index).exists());
+        let foreign = link.xdp.first().filter(|_| !migrate::has_link(pins, link.index));
         if let Some(xdp) = foreign {
             let name = dataplane::program_name(xdp.program_id).unwrap_or_else(|| "without a name".to_owned());
             bail!(
@@ -254,6 +340,14 @@ fn refuse_foreign_programs(links: &[Link], pins: &PinDirectory) -> anyhow::Resul
         }
     }
     Ok(())
+}
+
+fn mode(asked: AskedMode) -> XdpMode {
+    match asked {
+        AskedMode::Auto => XdpMode::Auto,
+        AskedMode::Native => XdpMode::Native,
+        AskedMode::Generic => XdpMode::Generic,
+    }
 }
 
 fn ready() {
@@ -284,7 +378,7 @@ pub async fn detach_offline(pin_dir: &Path) -> anyhow::Result<()> {
     let interfaces = dataplane::detach_offline(pin_dir)?;
     taken.keep();
     // Another daemon's device stays.
-    if let Some(_claim) = claim::ProbeClaim::take()? {
+    if let Some(_claim) = ProbeClaim::take()? {
         ProbeDevice::remove_leftovers().await?;
     }
     match interfaces.is_empty() {

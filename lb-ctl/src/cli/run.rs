@@ -13,6 +13,7 @@ use crate::server::ListenAddress;
 use crate::settings::{FileSettings, FlagDefaults};
 
 pub(super) const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/lb";
+pub(super) const DEFAULT_STATE_DIR: &str = "/var/lib/lb";
 pub(super) const DEFAULT_RUNTIME_DIR: &str = "/run/lb";
 
 /// A bucket of the flow table, and the most that its map may hold.
@@ -36,7 +37,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE|DIR")]
     pub config: Vec<PathBuf>,
     /// What has to survive a restart.
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/lb")]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE_DIR)]
     pub state_dir: PathBuf,
     /// What has to survive a restart of the daemon, but not of the host, and must not wait for a disk.
     #[arg(long, value_name = "DIR", default_value = DEFAULT_RUNTIME_DIR)]
@@ -214,6 +215,16 @@ pub(super) fn run(args: RunArgs) -> Result<(), Failure> {
     if args.interfaces.is_empty() {
         let message = "no interface to balance on: give --interface, or `interfaces` in the settings file";
         return Err(Failure::Usage(message.to_owned()));
+    }
+    if let Some(reserve) = settings
+        .table_reserve
+        .filter(|reserve| *reserve >= args.table_slots)
+    {
+        let message = format!(
+            "`[tables] reserve-slots` is {reserve}, of {} slots of all tables (--table-slots): no table would fit",
+            args.table_slots
+        );
+        return Err(Failure::Usage(message));
     }
     Ok(crate::daemon::run(args, settings)?)
 }

@@ -1,83 +1,100 @@
-//! Which VIPs the balancer answers for, and on which interfaces: those on a prefix that is connected there.
+//! What is said to the network: which VIPs this host answers for; and what others say of the same addresses.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Controller, claims};
 use crate::model::Config;
-use crate::net::{NetworkState, VipRange};
+use crate::net::NetworkState;
+use crate::plan::announce::{self, AnnounceInputs};
+use crate::views;
 
-pub(super) type Answered = BTreeMap<u32, BTreeSet<VipRange>>;
-
-/// What was said to the network last, and of what it was made.
 #[derive(Default)]
 pub(super) struct Announcements {
+    /// Of what the placing was made.
     made_of: Option<(Arc<Config>, Arc<NetworkState>)>,
-    answered: Answered,
+    placed: announce::Announcements,
     /// Interfaces that could not be answered on, told of once.
     failed: bool,
+}
+
+impl Announcements {
+    /// Something beside the rules and the network has changed.
+    pub(super) fn place_anew(&mut self) {
+        self.made_of = None;
+    }
 }
 
 impl Controller {
     /// Makes what is answered for follow the rules, the links and the addresses. What failed is tried again.
     pub(super) fn announce(&mut self) {
-        let (config, state) = (&self.in_force.config, &self.network_state);
-        let made_of = self.announcements.made_of.as_ref();
-        let is_same = made_of.is_some_and(|(of, with)| {
-            Arc::ptr_eq(of, config)
-                && Arc::ptr_eq(&with.links, &state.links)
-                && Arc::ptr_eq(&with.addresses, &state.addresses)
-        });
+        if self.frozen.is_some() {
+            return;
+        }
+        let is_same = self.is_placed();
         if is_same && !self.announcements.failed {
             return;
         }
         if !is_same {
-            self.announcements.made_of = Some((config.clone(), state.clone()));
-            if self.settings.announce {
-                self.announcements.answered = answered(config, state, &self.settings.interfaces);
-            }
-            self.tell_claims();
+            self.place_vips();
+            self.tell_warnings();
         }
-        let errors = self.network.answer_for(&self.announcements.answered);
+        let errors = self.network.answer_for(&self.announcements.placed.desired);
         for error in errors.iter().filter(|_| !self.announcements.failed) {
             tracing::warn!("answering for VIPs: {error}");
         }
         self.announcements.failed = !errors.is_empty();
     }
 
-    /// Addresses of others that VIPs claim.
-    pub(super) fn claims(&self) -> Vec<String> {
-        claims::warnings(&self.in_force.config, self.network_state.own_addresses())
+    fn is_placed(&self) -> bool {
+        let (config, state) = (&self.in_force.config, &self.network_state);
+        self.announcements.made_of.as_ref().is_some_and(|(of, with)| {
+            Arc::ptr_eq(of, config)
+                && Arc::ptr_eq(&with.links, &state.links)
+                && Arc::ptr_eq(&with.addresses, &state.addresses)
+        })
     }
 
-    fn tell_claims(&mut self) {
-        let claims: BTreeSet<String> = self.claims().into_iter().collect();
-        for warning in claims.difference(&self.told) {
+    fn place_vips(&mut self) {
+        let (config, state) = (self.in_force.config.clone(), self.network_state.clone());
+        let names = &self.settings.interfaces;
+        let links = state.links.values().filter(|link| names.contains(&link.name));
+        let interfaces: BTreeSet<u32> = links.map(|link| link.index).collect();
+        let inputs = AnnounceInputs {
+            network: &state,
+            interfaces: &interfaces,
+            enabled: self.settings.announce && !self.interfaces.detached,
+            repeat: self.settings.announce_repeat,
+        };
+        self.announcements.placed = announce::Announcements::new(&announce::vips(&config), &inputs);
+        self.announcements.made_of = Some((config, state));
+    }
+
+    /// What may be a mistake about VIPs: whom they claim addresses from, who claims theirs, where nobody answers.
+    pub(super) fn vip_warnings(&self) -> Vec<String> {
+        let (config, state) = (&self.in_force.config, &self.network_state);
+        let mut warnings = claims::warnings(config, state.own_addresses());
+        warnings.extend(self.announcements.placed.warnings());
+        let conflicts = self.network.conflicts();
+        warnings.extend(announce::conflict_warnings(&conflicts.borrow(), config, state));
+        warnings
+    }
+
+    /// Each is logged once, as long as it lasts.
+    pub(super) fn tell_warnings(&mut self) {
+        let warnings: BTreeSet<String> = self.vip_warnings().into_iter().collect();
+        for warning in warnings.difference(&self.told) {
             tracing::warn!("{warning}");
         }
-        self.told = claims;
+        self.told = warnings;
     }
-}
 
-fn answered(config: &Config, state: &NetworkState, interfaces: &[String]) -> Answered {
-    let vips: BTreeSet<IpAddr> = config.rules.values().map(|rule| rule.vip.address).collect();
-    let mut answered = Answered::new();
-    for vip in vips {
-        if let Some(link) = state.connected_interface(vip)
-            && interfaces.contains(&link.name)
-        {
-            answered.entry(link.index).or_default().insert(range(vip));
-        }
-    }
-    answered
-}
-
-/// An IPv6 rule that names a /96 is answered for as a whole; one that names an address, for that address, because
-/// the rest of its /96 may well be neighbours.
-fn range(vip: IpAddr) -> VipRange {
-    match vip {
-        IpAddr::V6(address) if address.octets()[12..] == [0; 4] => VipRange::whole_96(address),
-        _ => VipRange::host(vip),
+    pub(super) fn vip_views(&self) -> Vec<views::VipStatus> {
+        let how = self.announcements.placed.how.iter();
+        how.map(|(address, answering)| views::VipStatus {
+            address: *address,
+            answering: answering.to_string(),
+        })
+        .collect()
     }
 }

@@ -12,7 +12,7 @@ use lb_common::verdict::Reason;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
-use super::history::{KeepError, Keeper, KeeperState};
+use super::history::{HealthChanges, KeepError, Keeper, KeeperState};
 use super::seams::{Attachments, Checks, Clock, Maps, Network, Workshop};
 use super::{Controller, Handle, Parts, Settings};
 use crate::config_files::ConfigFiles;
@@ -21,13 +21,13 @@ use crate::dataplane::{ApplyError, AttachError, Attached, FlowTable, PinnedLinkS
 use crate::flowlog::Publisher;
 use crate::health::{HealthEvent, HealthState, TargetId};
 use crate::model::HealthCheck;
-use crate::net::{Following, Link, Mark, NetworkState, NextHop, VipRange};
+use crate::net::{Conflicts, Desired, Following, Link, Mark, NetworkState, NextHop};
 use crate::plan::contents::Contents;
 use crate::plan::diff::Operation;
 use crate::plan::tests::maps::FakeMaps;
 use crate::plan::tests::world::{LIMITS, SEED};
 use crate::plan::{BuiltTable, HealthMap, Plan, ProbeDestination, TableBuild, ZonePrefixes};
-use crate::resources::{self, MemoryStore, ResourceStore as _, Scope};
+use crate::resources::{self, DefaultSlots, MemoryStore, ResourceStore as _, Scope};
 
 pub(crate) fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
     value.lock().unwrap_or_else(PoisonError::into_inner)
@@ -112,7 +112,8 @@ impl Maps for MemoryMaps {
 pub(crate) struct StillNetwork {
     state: watch::Sender<Arc<NetworkState>>,
     pub(crate) watched: Arc<Mutex<BTreeSet<IpAddr>>>,
-    pub(crate) answered: Arc<Mutex<BTreeMap<u32, BTreeSet<VipRange>>>>,
+    pub(crate) answered: Arc<Mutex<Desired>>,
+    pub(crate) conflicts: watch::Sender<Arc<Conflicts>>,
 }
 
 impl StillNetwork {
@@ -121,6 +122,7 @@ impl StillNetwork {
             state: watch::channel(Arc::new(state)).0,
             watched: Arc::default(),
             answered: Arc::default(),
+            conflicts: watch::channel(Arc::default()).0,
         }
     }
 
@@ -138,8 +140,16 @@ impl Network for StillNetwork {
         *locked(&self.watched) = addresses;
     }
 
-    fn answer_for(&mut self, vips: &BTreeMap<u32, BTreeSet<VipRange>>) -> Vec<String> {
-        locked(&self.answered).clone_from(vips);
+    fn answer_for(&mut self, desired: &Desired) -> Vec<String> {
+        locked(&self.answered).clone_from(desired);
+        Vec::new()
+    }
+
+    fn conflicts(&self) -> watch::Receiver<Arc<Conflicts>> {
+        self.conflicts.subscribe()
+    }
+
+    fn troubles(&self) -> Vec<String> {
         Vec::new()
     }
 }
@@ -185,6 +195,10 @@ impl Checks for ToldChecks {
     fn state(&self, target: &TargetId) -> Option<HealthState> {
         locked(&self.states).get(target).cloned()
     }
+
+    fn warning(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Attachments that last until the test ends them.
@@ -205,6 +219,10 @@ impl Attachments for Hooks {
 
     fn release(&mut self, index: u32) -> anyhow::Result<()> {
         locked(&self.links).remove(&index);
+        Ok(())
+    }
+
+    fn attach_probe(&mut self) -> anyhow::Result<()> {
         Ok(())
     }
 
@@ -310,23 +328,25 @@ pub(crate) struct Notes {
 }
 
 impl Keeper for Notes {
-    fn save(
-        &mut self,
-        _plan: &Plan,
-        _health: Vec<(TargetId, Option<HealthState>)>,
-    ) -> BoxFuture<'static, Result<(), KeepError>> {
+    fn save(&mut self, _plan: &Plan, _health: HealthChanges) -> BoxFuture<'static, Result<(), KeepError>> {
         let notes = self.clone();
         Box::pin(async move {
             notes.gate.pass().await;
             match notes.fails.load(Ordering::Relaxed) {
                 0 => Ok(()),
-                _ => Err(KeepError::of("no space left on the device")),
+                _ => Err(KeepError("no space left on the device".to_owned())),
             }
         })
     }
 
     fn state(&self) -> KeeperState {
-        KeeperState::Keeping
+        match self.fails.load(Ordering::Relaxed) {
+            0 => KeeperState::Keeping,
+            _ => KeeperState::Failing {
+                since: jiff::Timestamp::UNIX_EPOCH,
+                reason: "no space left on the device".to_owned(),
+            },
+        }
     }
 }
 
@@ -465,15 +485,19 @@ fn settings() -> Settings {
         scope: Scope::default(),
         seed: SEED,
         limits: LIMITS,
+        default_table_slots: DefaultSlots::Slots(4096),
         zones: ZonePrefixes::new(),
         gue_port: 6080,
         probe_destination: ProbeDestination::OwnAddress,
         probe_mark: Mark::DEFAULT,
         interfaces: vec!["eth0".to_owned()],
         xdp_mode: XdpMode::Auto,
-        announce: false,
+        announce: true,
+        announce_repeat: None,
         state_dir: "/nowhere".into(),
         pin_dir: "/nowhere".into(),
+        // So that every table goes through the workshop.
+        inline_work: 0,
         compare_interval: Duration::from_secs(60),
     }
 }

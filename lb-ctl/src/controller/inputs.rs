@@ -12,9 +12,6 @@ use crate::plan::{
     BuiltTable, BuiltTables, HealthMap, Inputs, Plan, PlanError, Scope as PlanScope, TableBuild, compile,
 };
 
-/// Nanoseconds of table building that the loop spends at once. What takes more is built beside it.
-const INLINE_WORK: u64 = 1_500_000;
-
 #[derive(Clone)]
 pub(super) struct Snapshot {
     settings: Arc<Settings>,
@@ -58,7 +55,7 @@ pub(super) fn inputs<'a>(
         seed: settings.seed,
         limits: settings.limits,
         built,
-        inline_work: INLINE_WORK,
+        inline_work: settings.inline_work,
     }
 }
 

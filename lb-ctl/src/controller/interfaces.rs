@@ -41,7 +41,7 @@ impl Controller {
 
     /// Attaches where the program should be and is not, and ends what nobody asked for.
     pub(super) fn follow_interfaces(&mut self) {
-        if self.interfaces.detached || self.frozen().is_some() {
+        if self.interfaces.detached || self.frozen.is_some() {
             return;
         }
         let held = match self.attachments.links() {
@@ -152,6 +152,20 @@ impl Controller {
         }
     }
 
+    /// The device that probes leave by may have been made again: it needs its program then.
+    pub(super) fn open_probe_way(&mut self) {
+        let Some(device) = self.probe_device.clone() else {
+            return;
+        };
+        let waiting = device.way().borrow().waiting();
+        if let Some(index) = waiting.filter(|_| !self.interfaces.detached) {
+            match self.attachments.attach_probe() {
+                Ok(()) => device.opened(index),
+                Err(error) => tracing::error!("health probes can't leave, which is tried again: {error:#}"),
+            }
+        }
+    }
+
     /// Stops forwarding. The daemon itself goes on.
     pub(super) fn detach(&mut self, reply: Reply<()>) {
         let detached = match self.interfaces.detached {
@@ -173,6 +187,7 @@ impl Controller {
             |subject| matches!(subject, Subject::Interface(_)),
             BTreeMap::new(),
         );
+        self.announcements.place_anew();
         // Probes on paths that are gone are told from those that fail.
         self.probe_paths.send_replace(None);
         let device = self.probe_device.clone();

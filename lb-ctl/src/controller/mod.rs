@@ -25,6 +25,7 @@ mod report;
 mod seams;
 mod settle;
 mod stored;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod troubles;
@@ -54,7 +55,7 @@ use self::index::Index;
 use self::interfaces::Interfaces;
 use self::settle::Keeping;
 use self::stored::StoredFaults;
-use self::troubles::Troubles;
+use self::troubles::{Subject, Troubles};
 use self::work::{Done, Work};
 use crate::config_files::ConfigFiles;
 use crate::control::ResourceMap;
@@ -64,7 +65,7 @@ use crate::health::{HealthEvent, ProbePaths, TargetId};
 use crate::net::{Mark, NetworkState, ProbeDevice};
 use crate::plan::contents::Contents;
 use crate::plan::{BuiltTables, HealthMap, Limits, Plan, ProbeDestination, ServiceKey, ZonePrefixes};
-use crate::resources::{ResourceStore, Scope, Stored};
+use crate::resources::{DefaultSlots, ResourceStore, Scope, Stored, TableRoom};
 
 /// What the daemon was told at its start.
 /// No `Debug`: the seed is a secret.
@@ -73,6 +74,8 @@ pub struct Settings {
     pub scope: Scope,
     pub seed: u128,
     pub limits: Limits,
+    /// How large the tables of services are that are made from now on.
+    pub default_table_slots: DefaultSlots,
     /// Where clients are, for zonal affinity.
     pub zones: ZonePrefixes,
     /// UDP port of `gue` delivery.
@@ -83,8 +86,12 @@ pub struct Settings {
     pub interfaces: Vec<String>,
     pub xdp_mode: XdpMode,
     pub announce: bool,
+    /// VIPs are announced again this often.
+    pub announce_repeat: Option<Duration>,
     pub state_dir: std::path::PathBuf,
     pub pin_dir: std::path::PathBuf,
+    /// Nanoseconds of table building that the loop spends at once. What takes more is built beside it.
+    pub inline_work: u64,
     /// How often everything that the maps hold is compared with what they should hold.
     pub compare_interval: Duration,
 }
@@ -96,6 +103,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 pub struct Controller {
     settings: Arc<Settings>,
+    room: Arc<TableRoom>,
     started: Instant,
     /// Why nothing is changed: the maps are those of another store.
     frozen: Option<String>,
@@ -210,7 +218,8 @@ impl Controller {
             files: parts.files_changed,
             work: done,
         };
-        let (in_force, stored_faults) = InForce::of_store(parts.stored);
+        let room = parts.settings.table_room(&parts.stored.resources, &parts.plan);
+        let (in_force, stored_faults) = InForce::of_store(parts.stored, &room);
         published.send_replace(in_force.published.clone());
         let mut controller = Self {
             started: Instant::now(),
@@ -218,6 +227,7 @@ impl Controller {
             comparison: Comparison::new(parts.settings.compare_interval),
             announcements: Announcements::default(),
             settings: Arc::new(parts.settings),
+            room: Arc::new(room),
             store: parts.store,
             keeper: parts.keeper,
             maps: parts.maps,
@@ -262,7 +272,10 @@ impl Controller {
             told: BTreeSet::new(),
             work,
         };
-        controller.look_at_what_keeps();
+        if let Some(reason) = controller.frozen.clone() {
+            controller.troubles.set(Subject::Ownership, reason);
+        }
+        controller.look_at_store();
         controller.load(&mut events).await;
         (controller, Handle::new(requests_in, snapshot), events)
     }
@@ -278,6 +291,7 @@ impl Controller {
         self.wait_for_network().await;
         self.pass_health_on(&self.in_force.config.clone());
         self.dirty.everything();
+        self.keep_table_sizes();
         self.reload_files();
         let settled = async {
             loop {
@@ -318,6 +332,8 @@ impl Controller {
         let mut network = self.network.state();
         // It may have changed since the start looked at it.
         network.mark_changed();
+        let mut conflicts = self.network.conflicts();
+        let mut probe_way = self.probe_device.as_ref().map(|device| device.way());
         let mut second = tokio::time::interval(SECOND);
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
         loop {
@@ -338,6 +354,11 @@ impl Controller {
                     let state = network.borrow_and_update().clone();
                     self.on_network(state);
                 }
+                Ok(()) = conflicts.changed() => {
+                    conflicts.mark_unchanged();
+                    self.tell_warnings();
+                }
+                () = changed(&mut probe_way) => self.open_probe_way(),
                 () = events.files.notified() => self.reload_files(),
                 () = sleep_until(next_try) => self.retry_history(),
                 _ = second.tick() => self.every_second(),
@@ -348,10 +369,12 @@ impl Controller {
     }
 
     fn every_second(&mut self) {
-        self.look_at_what_keeps();
         self.follow_interfaces();
         self.announce();
+        self.open_probe_way();
         self.compare_now_and_then();
+        self.look_at_keeper();
+        self.look_at_store();
         self.retry_history();
     }
 
@@ -384,6 +407,7 @@ impl Controller {
                 drop(reply.send(self.endpoint_health(&service, group.as_ref())));
             }
             Request::Verify(reply) => self.verify(reply),
+            Request::TableSlots(service, reply) => drop(reply.send(self.table_slots(&service))),
             Request::Status(reply) => drop(reply.send(Ok(self.status()))),
             Request::Stats(reply) => drop(reply.send(self.stats())),
             Request::Flows(limit, service, reply) => {
@@ -401,6 +425,16 @@ const FIRST_SETTLE: Duration = Duration::from_secs(15);
 /// Returns when `stop` says so, or when nobody can say so any more.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Never, if there is nothing that could change.
+async fn changed<T>(receiver: &mut Option<watch::Receiver<T>>) {
+    if let Some(receiver) = receiver
+        && receiver.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 async fn sleep_until(when: Option<tokio::time::Instant>) {

@@ -16,7 +16,7 @@ use crate::dataplane::{
 };
 use crate::health::{EndpointProber, HealthChecker, HealthState, TargetId};
 use crate::model::HealthCheck;
-use crate::net::{Announcer, NetError, NetWatcher, NetworkState, VipRange};
+use crate::net::{Announcer, Conflicts, Desired, NetError, NetWatcher, NetworkState, ProbeDevice};
 use crate::plan::contents::Contents;
 use crate::plan::diff::Operation;
 use crate::plan::{BuiltTable, TableBuild};
@@ -94,6 +94,10 @@ impl Attachments for KernelAttachments {
         Ok(self.pins.remove_link(index)?)
     }
 
+    fn attach_probe(&mut self) -> anyhow::Result<()> {
+        self.program.attach_probe(ProbeDevice::NAME)
+    }
+
     fn detach(&mut self) -> anyhow::Result<()> {
         dataplane::detach_offline(self.pins.root()).map(drop)
     }
@@ -124,9 +128,17 @@ impl Network for KernelNetwork {
         self.watcher.watch(addresses);
     }
 
-    fn answer_for(&mut self, vips: &BTreeMap<u32, BTreeSet<VipRange>>) -> Vec<String> {
-        let errors = self.announcer.set(vips);
+    fn answer_for(&mut self, desired: &Desired) -> Vec<String> {
+        let errors = self.announcer.set(desired);
         errors.iter().map(ToString::to_string).collect()
+    }
+
+    fn conflicts(&self) -> watch::Receiver<Arc<Conflicts>> {
+        self.announcer.conflicts()
+    }
+
+    fn troubles(&self) -> Vec<String> {
+        self.announcer.troubles().into_values().collect()
     }
 }
 
@@ -137,6 +149,10 @@ impl Checks for HealthChecker<EndpointProber> {
 
     fn state(&self, target: &TargetId) -> Option<HealthState> {
         Self::state(self, target)
+    }
+
+    fn warning(&self) -> Option<String> {
+        self.inconclusive().warning()
     }
 }
 

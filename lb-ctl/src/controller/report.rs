@@ -59,6 +59,7 @@ impl Controller {
             endpoints: endpoints.len(),
             healthy_endpoints: endpoints.values().filter(|healthy| **healthy).count(),
             flow_slots: self.maps.flows().slots(),
+            tables: self.table_views(),
             default_place: views::DefaultPlace {
                 project: self.settings.scope.project.clone(),
                 region: self.settings.scope.region.clone(),
@@ -67,6 +68,7 @@ impl Controller {
             config: self.files.status(),
             connection_log: self.connections.status(),
             troubles: self.trouble_views(),
+            vips: self.vip_views(),
             mended: self.comparison.mended,
             warnings: self.warnings(),
         }
@@ -117,7 +119,10 @@ impl Controller {
             ))
         });
         let mut warnings: Vec<String> = unresolved.collect();
-        warnings.extend(self.claims());
+        warnings.extend(self.vip_warnings());
+        warnings.extend(self.network.troubles());
+        warnings.extend(self.checks.warning());
+        warnings.extend(self.coarse_shares());
         warnings.sort();
         warnings.dedup();
         warnings

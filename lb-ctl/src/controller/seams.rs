@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::dataplane::{ApplyError, AttachError, Attached, FlowTable, PinnedLinkState, XdpMode};
 use crate::health::{HealthState, TargetId};
 use crate::model::HealthCheck;
-use crate::net::{NetworkState, VipRange};
+use crate::net::{Conflicts, Desired, NetworkState};
 use crate::plan::contents::Contents;
 use crate::plan::diff::Operation;
 use crate::plan::{BuiltTable, TableBuild};
@@ -50,9 +50,15 @@ pub trait Network: Send {
     /// Whose next hops are followed.
     fn watch(&self, addresses: BTreeSet<IpAddr>);
 
-    /// Whom this host answers for on each interface (by index), and no others. Tells what failed, which the next call
+    /// Whom this host answers for, and no others. Tells what failed, which the next call
     /// tries again.
-    fn answer_for(&mut self, vips: &BTreeMap<u32, BTreeSet<VipRange>>) -> Vec<String>;
+    fn answer_for(&mut self, desired: &Desired) -> Vec<String>;
+
+    /// Other hosts that claim what is answered for here.
+    fn conflicts(&self) -> watch::Receiver<Arc<Conflicts>>;
+
+    /// What can't be answered or announced now, a sentence each; it is tried again by itself.
+    fn troubles(&self) -> Vec<String>;
 }
 
 /// The probing of endpoints.
@@ -60,6 +66,9 @@ pub trait Checks: Send {
     fn set_targets(&mut self, targets: BTreeMap<TargetId, Arc<HealthCheck>>);
 
     fn state(&self, target: &TargetId) -> Option<HealthState>;
+
+    /// Whom this host can't probe, a sentence.
+    fn warning(&self) -> Option<String>;
 }
 
 /// The program's attachments to interfaces.
@@ -70,6 +79,9 @@ pub trait Attachments: Send {
     fn attach(&mut self, interface: &str, index: u32, mode: XdpMode) -> Result<Attached, AttachError>;
 
     fn release(&mut self, index: u32) -> anyhow::Result<()>;
+
+    /// The program that delivers probes, to the device that they leave by.
+    fn attach_probe(&mut self) -> anyhow::Result<()>;
 
     /// All attachments, maps and programs: nothing is forwarded any more.
     fn detach(&mut self) -> anyhow::Result<()>;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::Controller;
 use super::dirty::Dirty;
-use super::history::KeepError;
+use super::history::{KeepError, KeeperState};
 use super::inputs::inputs;
 use super::troubles::Subject;
 use super::work::{Done, Held};
@@ -302,17 +302,31 @@ impl Controller {
             Ok(()) => {
                 self.kept = plan;
                 self.keep_retry.succeeded();
-                self.troubles.clear(&Subject::History);
+                self.look_at_keeper();
                 self.dirty.merge(waiting);
                 self.dirty.merge(std::mem::take(&mut self.waiting_for_history));
             }
             Err(error) => {
                 self.keep_retry.failed();
-                self.troubles.set(Subject::History, error.to_string());
+                tracing::debug!("{error}");
+                self.look_at_keeper();
                 // Health is written whole the next time.
                 self.unkept = true;
                 self.unkept_health.extend(self.health.keys().cloned());
                 self.waiting_for_history.merge(waiting);
+            }
+        }
+    }
+
+    /// What nothing waits for may fail to be written, too.
+    pub(super) fn look_at_keeper(&mut self) {
+        match self.keeper.state() {
+            KeeperState::Keeping => self.troubles.clear(&Subject::History),
+            KeeperState::Failing { reason, .. } => {
+                let text = format!(
+                    "numbers and health can't be kept for the next start, which is tried again: {reason}"
+                );
+                self.troubles.set(Subject::History, text);
             }
         }
     }

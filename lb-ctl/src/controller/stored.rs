@@ -1,10 +1,10 @@
-//! What keeps the daemon's knowledge, as `status` tells of it: the store, the history, and what was found in the store.
+//! What `status` tells of the store, and of what was found in it.
 
 use std::collections::BTreeMap;
 
+use super::Controller;
 use super::change::Prepared;
 use super::troubles::Subject;
-use super::{Controller, KeeperState};
 use crate::model::ResourcePath;
 use crate::resources::{Fault, StoreState};
 
@@ -46,31 +46,22 @@ impl StoredFaults {
 }
 
 impl Controller {
-    /// Of what fails while nobody waits for it, too.
-    pub(super) fn look_at_what_keeps(&mut self) {
+    /// Of a store that can't be written while nobody asks it to, too.
+    pub(super) fn look_at_store(&mut self) {
         match self.store.state() {
             StoreState::Available => self.troubles.clear(&Subject::Store),
             StoreState::Unavailable { reason, .. } => self
                 .troubles
                 .set(Subject::Store, format!("no change can be kept: {reason}")),
         }
-        match self.keeper.state() {
-            KeeperState::Failing { reason, .. } => self.troubles.set(Subject::History, reason),
-            KeeperState::Keeping if !self.waits_for_history() => self.troubles.clear(&Subject::History),
-            KeeperState::Keeping => {}
-        }
         match self.stored_faults.text() {
             Some(text) => self.troubles.set(Subject::Stored, text),
             None => self.troubles.clear(&Subject::Stored),
         }
-        if let Some(reason) = self.frozen() {
-            self.troubles.set(Subject::Pinned, reason);
-        }
     }
 
     pub(super) fn is_stored(&mut self, change: &Prepared) {
-        self.troubles.clear(&Subject::Store);
         self.stored_faults.mend(change);
-        self.look_at_what_keeps();
+        self.look_at_store();
     }
 }

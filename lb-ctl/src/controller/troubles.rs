@@ -17,12 +17,12 @@ pub(super) enum Subject {
     Store,
     /// What was found in it.
     Stored,
-    /// What is pinned is not of this store.
-    Pinned,
     /// What is kept of numbers and health for the next start.
     History,
     /// `detach` was asked for.
     Detached,
+    /// The pinned state is that of another store.
+    Ownership,
     /// One interface's attachment.
     Interface(String),
     /// What is known of links, addresses and routes.
@@ -36,9 +36,9 @@ impl Subject {
             Self::Plan => "everything that is configured fits again".to_owned(),
             Self::Store => "the store can be written again".to_owned(),
             Self::Stored => "everything that is stored has an effect again".to_owned(),
-            Self::Pinned => "what is pinned is of this store".to_owned(),
             Self::History => "the history can be written again".to_owned(),
             Self::Detached => "packets are forwarded again".to_owned(),
+            Self::Ownership => "the pinned state is this store's".to_owned(),
             Self::Interface(name) => format!("{name} is balanced again"),
             Self::Network => "links, addresses and routes are followed again".to_owned(),
         }

@@ -6,14 +6,11 @@
 use std::io::{self, ErrorKind};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
 use crate::net::ProbeDevice;
-use crate::plan::ProbeDestination;
-use crate::settings::FileSettings;
 
 const NAME: &[u8] = b"lb-ctl probe device";
 
@@ -41,45 +38,6 @@ impl ProbeClaim {
                 ProbeDevice::NAME
             )
         })
-    }
-}
-
-pub(super) const NO_VIP_PROBES: &str = "endpoints can't be probed at VIPs (`probe-destination = \"own-address\"` in the settings \
-    file has them probed at their own addresses, which proves less)";
-
-/// Nothing if endpoints are probed at their own addresses and another process has the device.
-pub(super) fn claim_probe_device(destination: ProbeDestination) -> anyhow::Result<Option<ProbeClaim>> {
-    match destination {
-        ProbeDestination::Vip => ProbeClaim::take_or_say_whose().map(Some),
-        ProbeDestination::OwnAddress => ProbeClaim::take(),
-    }
-}
-
-/// The device with the claim to it.
-pub(super) struct ClaimedDevice {
-    pub(super) device: Arc<ProbeDevice>,
-    _claim: Option<ProbeClaim>,
-}
-
-pub(super) async fn make_probe_device(
-    file: &FileSettings,
-    claim: Option<ProbeClaim>,
-) -> anyhow::Result<Option<ClaimedDevice>> {
-    match file.probe_destination {
-        ProbeDestination::Vip => {
-            let made = ProbeDevice::create(file.probe_mark).await;
-            Ok(Some(ClaimedDevice {
-                device: Arc::new(made.context(NO_VIP_PROBES)?),
-                _claim: claim,
-            }))
-        }
-        ProbeDestination::OwnAddress => {
-            if claim.is_some() {
-                // An earlier run may have probed VIPs, and been killed.
-                ProbeDevice::remove_leftovers().await?;
-            }
-            Ok(None)
-        }
     }
 }
 

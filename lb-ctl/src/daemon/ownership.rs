@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use crate::cli::RunArgs;
-use crate::controller::{History, HistoryPlace};
 use crate::dataplane::Pinned;
 use crate::resources::StoreId;
 
@@ -50,22 +48,6 @@ impl Ownership {
             state_dir.display(),
         ))
     }
-}
-
-/// Why nothing may be changed, if what is pinned is not ours.
-pub(super) fn frozen(args: &RunArgs, place: &HistoryPlace, pinned: Option<&Pinned>) -> Option<String> {
-    let ownership = Ownership::of(pinned, place.store, |incarnation| {
-        History::fits(place, incarnation)
-    });
-    let refusal = ownership.refusal(&args.pin_dir, &place.state_dir, place.store)?;
-    if args.discard_pinned {
-        tracing::warn!(
-            "--discard-pinned: what was pinned for other resources is taken over; connections start anew"
-        );
-        return None;
-    }
-    tracing::error!("{refusal}");
-    Some(refusal)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::future::pending;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::TargetId;
@@ -15,30 +16,72 @@ use super::machine::ProbeResult;
 use super::path::{PathId, PathsReceiver, ProbePath, Via};
 use super::probe::{Delivered, Destination, Prober, SocketProber, probe, without_reply};
 use crate::model::HealthCheck;
+use crate::net::ProbeWay;
 
 /// Probes in the network namespace of the runtime's threads.
 #[derive(Clone, Debug)]
 pub struct EndpointProber {
     mark: u32,
     paths: PathsReceiver,
+    /// Absent: nobody tells, and probes leave.
+    way: Option<watch::Receiver<ProbeWay>>,
 }
 
 impl EndpointProber {
     /// `mark` is what leads the packets of a socket to the probe device, which delivers them on one of `paths`.
     pub fn new(mark: u32, paths: PathsReceiver) -> Self {
-        Self { mark, paths }
+        Self {
+            mark,
+            paths,
+            way: None,
+        }
+    }
+
+    /// What becomes of the probe device: while probes can't leave by it, they say nothing about endpoints.
+    #[must_use]
+    pub fn through(self, way: watch::Receiver<ProbeWay>) -> Self {
+        Self {
+            way: Some(way),
+            ..self
+        }
+    }
+
+    async fn probe_vip(&self, endpoint: IpAddr, via: Via, check: &HealthCheck) -> ProbeResult {
+        let breaks = match self.breaks() {
+            Ok(breaks) => breaks,
+            Err(reason) => return no_way(&reason),
+        };
+        let result = self.probe_on_path(endpoint, via, check).await;
+        match self.breaks() {
+            Ok(after) if after == breaks => result,
+            Ok(_) => no_way("it was broken meanwhile"),
+            Err(reason) => no_way(&reason),
+        }
+    }
+
+    /// How often the way was broken, or why it is now.
+    fn breaks(&self) -> Result<u64, String> {
+        let Some(way) = &self.way else { return Ok(0) };
+        let way = way.borrow();
+        way.trouble().map_or(Ok(way.breaks), Err)
     }
 
     /// Waits, as long as the probe may, for a path that is not known yet: at a start neighbours are still being asked.
-    async fn probe_vip(&self, endpoint: IpAddr, via: Via, check: &HealthCheck) -> ProbeResult {
+    async fn probe_on_path(&self, endpoint: IpAddr, via: Via, check: &HealthCheck) -> ProbeResult {
         let timeout = timeout_of(check);
         let deadline = Instant::now() + timeout;
         let path = match self.path((endpoint, via.delivery), deadline).await {
             Ok(path) => path,
-            Err(reason) => {
+            Err(Some(reason)) => {
                 return ProbeResult::Failure {
                     reason: format!("{endpoint} can't be delivered to: {reason}"),
                     weight: without_reply(&check.probe),
+                };
+            }
+            // Nobody has looked: that is no verdict.
+            Err(None) => {
+                return ProbeResult::Inconclusive {
+                    reason: format!("the way to {endpoint} was not looked up yet"),
                 };
             }
         };
@@ -55,9 +98,10 @@ impl EndpointProber {
         probe(&destination, &check.probe, left).await
     }
 
-    async fn path(&self, id: PathId, deadline: Instant) -> Result<ProbePath, String> {
+    /// An error says why nothing can be delivered, if anybody knows.
+    async fn path(&self, id: PathId, deadline: Instant) -> Result<ProbePath, Option<String>> {
         let mut paths = self.paths.clone();
-        let mut reason = "its next hop was not looked up yet".to_owned();
+        let mut reason = None;
         let known = async {
             loop {
                 match paths
@@ -66,7 +110,7 @@ impl EndpointProber {
                     .and_then(|paths| paths.get(&id))
                 {
                     Some(Ok(path)) => return *path,
-                    Some(Err(unresolved)) => reason.clone_from(unresolved),
+                    Some(Err(unresolved)) => reason = Some(unresolved.clone()),
                     None => {}
                 }
                 if paths.changed().await.is_err() {
@@ -95,6 +139,12 @@ impl Prober for EndpointProber {
     /// A probe that gets no answer looks at the endpoint's own address too.
     fn concurrency(&self) -> usize {
         SocketProber.concurrency() / 2
+    }
+}
+
+fn no_way(reason: &str) -> ProbeResult {
+    ProbeResult::Inconclusive {
+        reason: format!("probes can't leave this host: {reason}"),
     }
 }
 

@@ -14,4 +14,4 @@ pub use endpoint::EndpointProber;
 pub use inheritance::heirs;
 pub use machine::{HealthState, Weight, WeightError};
 pub use path::{ProbePath, ProbePaths, Via};
-pub use scheduler::{HealthChecker, HealthEvent, PaceReport, TargetId};
+pub use scheduler::{HealthChecker, HealthEvent, InconclusiveReport, PaceReport, TargetId};

@@ -3,6 +3,7 @@
 //! Targets in by [`HealthChecker::set_targets`], as often as the configuration changes; changes of health out, in the
 //! order in which they happen to a target. An event may still name a target that was just removed: readers ignore it.
 
+mod inconclusive;
 mod pace;
 mod rhythm;
 mod target;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 
+pub use self::inconclusive::InconclusiveReport;
 pub use self::pace::PaceReport;
 use self::target::{First, Order, Outlet, Shared};
 use super::heirs;
@@ -101,6 +103,7 @@ impl<P: Prober> HealthChecker<P> {
                 prober,
                 clock: rhythm::Clock::new(),
                 pace: pace::Pace::default(),
+                inconclusive: inconclusive::Inconclusive::default(),
                 turns,
             }),
             seed,
@@ -183,6 +186,11 @@ impl<P: Prober> HealthChecker<P> {
     /// What the probes did since this was asked last: whether this host keeps up with them.
     pub fn pace(&self) -> PaceReport {
         self.shared.pace.take()
+    }
+
+    /// Probes that this host could not make.
+    pub fn inconclusive(&self) -> InconclusiveReport {
+        self.shared.inconclusive.report()
     }
 
     /// What is known about every target now, the latest detail included (a new detail alone makes no event).

@@ -22,6 +22,8 @@ pub struct Link {
     /// Administratively up.
     pub up: bool,
     pub carrier: bool,
+    /// How often the carrier came or went: tells that it did, however soon it was back.
+    pub carrier_changes: u32,
     pub loopback: bool,
     /// Frames can be sent to everybody on it.
     pub broadcast: bool,
@@ -127,6 +129,7 @@ fn from_message(message: &LinkMessage) -> Link {
         mtu: 0,
         up: flags.contains(LinkFlags::Up),
         carrier: flags.contains(LinkFlags::LowerUp),
+        carrier_changes: 0,
         loopback: flags.contains(LinkFlags::Loopback),
         broadcast: flags.contains(LinkFlags::Broadcast),
         no_arp: flags.contains(LinkFlags::Noarp),
@@ -146,6 +149,7 @@ fn from_message(message: &LinkMessage) -> Link {
             LinkAttribute::Link(index) => link.lower = Some(*index).filter(|index| *index != 0),
             LinkAttribute::LinkNetNsId(_) => is_elsewhere = true,
             LinkAttribute::LinkInfo(infos) => link.kind = infos.iter().find_map(kind),
+            LinkAttribute::CarrierChanges(count) => link.carrier_changes = *count,
             LinkAttribute::Promiscuity(count) => link.promiscuous |= *count > 0,
             LinkAttribute::Xdp(attributes) => link.xdp = attributes.iter().filter_map(attachment).collect(),
             _ => {}

@@ -21,12 +21,13 @@ mod watcher;
 use std::io;
 
 pub use addresses::{Address, Addresses};
-pub use announce::{Announcer, VipRange};
+pub use announce::{
+    Announcer, Claim, Conflict, ConflictKey, Conflicts, Desired, LinkState, Serving, VipRange,
+};
 pub use links::{Link, Links, XdpAttachment, XdpMode};
 pub use mark::Mark;
-pub use netlink::requests_made;
 pub use next_hop::{MacAddr, NextHop, NextHops};
-pub use probe_device::ProbeDevice;
+pub use probe_device::{ProbeDevice, ProbeWay, WayState};
 pub use state::{Following, NetworkState, Trouble};
 pub use watcher::NetWatcher;
 

@@ -5,7 +5,6 @@
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, TryStreamExt};
@@ -28,11 +27,15 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The kernel caps this at its own limit.
 const EVENT_BUFFER: usize = 4 << 20;
 
-static REQUESTS: AtomicU64 = AtomicU64::new(0);
+#[cfg(test)]
+thread_local! {
+    static REQUESTS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
 
-/// How many requests this process has made to the kernel's routing netlink.
-pub fn requests_made() -> u64 {
-    REQUESTS.load(Ordering::Relaxed)
+/// How many requests this thread has made.
+#[cfg(test)]
+pub(super) fn requests_made() -> u64 {
+    REQUESTS.get()
 }
 
 /// A socket for requests. Needs a tokio runtime.
@@ -60,7 +63,8 @@ impl Netlink {
 
     /// For one request.
     fn handle(&self) -> Handle {
-        REQUESTS.fetch_add(1, Ordering::Relaxed);
+        #[cfg(test)]
+        REQUESTS.set(REQUESTS.get() + 1);
         self.handle.clone()
     }
 
@@ -90,12 +94,26 @@ impl Netlink {
 
     /// The route that the kernel takes to `destination`.
     pub(super) async fn route_to(&self, destination: IpAddr) -> Result<RouteMessage, NetError> {
+        self.route(destination, None).await
+    }
+
+    /// The same for packets with a mark.
+    pub(super) async fn route_to_marked(
+        &self,
+        destination: IpAddr,
+        mark: u32,
+    ) -> Result<RouteMessage, NetError> {
+        self.route(destination, Some(mark)).await
+    }
+
+    async fn route(&self, destination: IpAddr, mark: Option<u32>) -> Result<RouteMessage, NetError> {
         let mut message = RouteMessage::default();
         message.header.address_family = family(destination);
         message.header.destination_prefix_length = if destination.is_ipv4() { 32 } else { 128 };
         message
             .attributes
             .push(RouteAttribute::Destination(destination.into()));
+        message.attributes.extend(mark.map(RouteAttribute::Mark));
         let doing = format!("look up the route to {destination}");
         let mut routes = collect(&doing, self.handle().route().get(message).execute()).await?;
         routes.pop().ok_or_else(|| NetError::Unexpected {
@@ -199,7 +217,7 @@ pub(super) enum Event {
     Lost,
 }
 
-/// A socket for notifications about links, addresses, routes, rules and neighbours. Needs a tokio runtime.
+/// A socket for notifications. Needs a tokio runtime.
 pub(super) struct Events {
     messages: std::pin::Pin<Box<dyn Stream<Item = NetlinkMessage<RouteNetlinkMessage>> + Send>>,
     task: AbortHandle,
@@ -212,8 +230,9 @@ impl Drop for Events {
 }
 
 impl Events {
+    /// About links, addresses, routes, rules and neighbours.
     pub(super) fn open() -> Result<Self, NetError> {
-        const GROUPS: &[MulticastGroup] = &[
+        Self::of(&[
             MulticastGroup::Link,
             MulticastGroup::Neigh,
             MulticastGroup::Ipv4Ifaddr,
@@ -222,9 +241,20 @@ impl Events {
             MulticastGroup::Ipv6Route,
             MulticastGroup::Ipv4Rule,
             MulticastGroup::Ipv6Rule,
-        ];
+        ])
+    }
+
+    pub(super) fn of_links_and_rules() -> Result<Self, NetError> {
+        Self::of(&[
+            MulticastGroup::Link,
+            MulticastGroup::Ipv4Rule,
+            MulticastGroup::Ipv6Rule,
+        ])
+    }
+
+    fn of(groups: &[MulticastGroup]) -> Result<Self, NetError> {
         let failed = |error| NetError::io("subscribe to netlink notifications", error);
-        let (mut connection, _, messages) = rtnetlink::new_multicast_connection(GROUPS).map_err(failed)?;
+        let (mut connection, _, messages) = rtnetlink::new_multicast_connection(groups).map_err(failed)?;
         connection
             .socket_mut()
             .socket_mut()

@@ -1,63 +1,151 @@
 //! The way out for health probes: rules that lead marked packets to a routing table of our own, whose default routes lead
 //! to a device of our own. At its egress a program delivers them, so nothing ever arrives at its other end.
 //!
-//! Contract: [`ProbeDevice::create`] first removes what a killed run has left; what others remove of it is put back;
-//! [`ProbeDevice::remove`] leaves nothing behind.
+//! Contract: [`ProbeDevice::create`] first removes what a killed run has left; what others remove or change of it is
+//! mended, and told ([`ProbeDevice::way`]); [`ProbeDevice::remove`] leaves nothing behind.
 
 #[cfg(test)]
 mod tests;
+mod way;
 
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use netlink_packet_route::AddressFamily;
-use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoKind, LinkAttribute, LinkInfo, LinkMessage,
-};
-use netlink_packet_route::route::{RouteMessage, RouteScope};
-use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
-use rtnetlink::{IpVersion, LinkUnspec, LinkVeth, RouteMessageBuilder};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::LinkAttribute;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::netlink::{Netlink, collect, in_time, refused};
+use self::way::Way;
+use super::netlink::{Event, Events};
 use super::{Mark, NetError};
 
-/// Packets of every path fit with any outer header: 1280 bytes is what all of IPv6 carries.
-const MTU: u32 = 1280;
-const PEER: &str = "lb-probe-end";
-/// Behind the local addresses' rule only: one of another's that takes every packet would take probes too.
-const PREFERENCE: u32 = 5;
-const TABLE: u32 = 12_386;
-const REPAIR_INTERVAL: Duration = Duration::from_secs(2);
+/// How often the way is looked at, whatever the kernel tells of it.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Whether probes can leave by the device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeWay {
+    /// Counts the breaks: a probe that saw two numbers may have taken another way.
+    pub breaks: u64,
+    pub state: WayState,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WayState {
+    /// A clause.
+    Broken(String),
+    /// The device is there, and waits for the program that delivers what leaves by it.
+    Made {
+        ifindex: u32,
+    },
+    Open {
+        ifindex: u32,
+    },
+}
+
+impl ProbeWay {
+    /// Why no probe can leave, if so; a clause.
+    pub fn trouble(&self) -> Option<String> {
+        match &self.state {
+            WayState::Broken(reason) => Some(reason.clone()),
+            WayState::Made { .. } => Some(format!("{} has no program yet", ProbeDevice::NAME)),
+            WayState::Open { .. } => None,
+        }
+    }
+
+    /// The device that waits for its program.
+    pub fn waiting(&self) -> Option<u32> {
+        match self.state {
+            WayState::Made { ifindex } => Some(ifindex),
+            WayState::Broken(_) | WayState::Open { .. } => None,
+        }
+    }
+
+    fn broken(&mut self, reason: String) {
+        self.breaks += u64::from(!matches!(self.state, WayState::Broken(_)));
+        self.state = WayState::Broken(reason);
+    }
+
+    /// A device that had its program has it still.
+    fn made(&mut self, index: u32, opened: Option<u32>) {
+        self.state = match opened == Some(index) {
+            true => WayState::Open { ifindex: index },
+            false => WayState::Made { ifindex: index },
+        };
+    }
+}
 
 /// The device with its routes and rules. They stay when it is dropped.
 #[derive(Debug)]
 pub struct ProbeDevice {
-    repair: Mutex<Option<AbortHandle>>,
+    way: watch::Sender<ProbeWay>,
+    opened: watch::Sender<Option<u32>>,
+    keeper: Mutex<Option<AbortHandle>>,
 }
 
 impl ProbeDevice {
     pub const NAME: &str = "lb-probe";
 
-    /// Makes it, for packets with this mark, in the network namespace of the calling thread. Needs a tokio runtime.
+    /// Makes it, for packets with this mark. Needs a tokio runtime.
     pub async fn create(mark: Mark) -> Result<Self, NetError> {
         let way = Way::open(mark)?;
         way.clear().await?;
-        if let Err(error) = way.make().await {
-            // What is there of it is of no use; the first error is the one to tell.
-            let _ = way.clear().await;
-            return Err(error);
-        }
-        let repair = tokio::spawn(repair(way)).abort_handle();
+        let made = async {
+            way.make().await?;
+            way.look().await
+        };
+        let found = match made.await {
+            Ok(found) => found,
+            Err(error) => {
+                // What is there of it is of no use; the first error is the one to tell.
+                let _ = way.clear().await;
+                return Err(error);
+            }
+        };
+        let state = match found {
+            Ok(ifindex) => WayState::Made { ifindex },
+            Err(reason) => WayState::Broken(reason),
+        };
+        let told = watch::Sender::new(ProbeWay { breaks: 0, state });
+        let opened = watch::Sender::new(None);
+        let keeper = Keeper {
+            way,
+            mark,
+            events: None,
+            told: told.clone(),
+            opened: opened.subscribe(),
+        };
         Ok(Self {
-            repair: Mutex::new(Some(repair)),
+            way: told,
+            opened,
+            keeper: Mutex::new(Some(tokio::spawn(keeper.run()).abort_handle())),
         })
     }
 
+    /// Whether probes can leave. Whoever has the program attaches it to a device that [waits](ProbeWay::waiting) for it,
+    /// and [says so](Self::opened).
+    pub fn way(&self) -> watch::Receiver<ProbeWay> {
+        self.way.subscribe()
+    }
+
+    /// The program is attached to the device with this index.
+    pub fn opened(&self, ifindex: u32) {
+        self.opened.send_replace(Some(ifindex));
+        self.way.send_if_modified(|way| {
+            let waits = way.waiting() == Some(ifindex);
+            if waits {
+                way.state = WayState::Open { ifindex };
+            }
+            waits
+        });
+    }
+
     pub async fn remove(&self) -> Result<(), NetError> {
-        self.stop_repairing();
+        self.stop_keeping();
+        self.way
+            .send_modify(|way| way.broken("probing has ended".to_owned()));
         Self::remove_leftovers().await
     }
 
@@ -66,9 +154,9 @@ impl ProbeDevice {
         Way::open(Mark::DEFAULT)?.clear().await
     }
 
-    fn stop_repairing(&self) {
-        let repair = self.repair.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = repair {
+    fn stop_keeping(&self) {
+        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = keeper {
             task.abort();
         }
     }
@@ -76,227 +164,110 @@ impl ProbeDevice {
 
 impl Drop for ProbeDevice {
     fn drop(&mut self) {
-        self.stop_repairing();
+        self.stop_keeping();
     }
 }
 
-/// Rules are fair game for network managers; what was there once is put back.
-async fn repair(way: Way) {
-    let mut ticks = interval(REPAIR_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut told = None;
-    loop {
-        ticks.tick().await;
-        match way.route().await {
-            Ok(false) => told = None,
-            Ok(true) => tracing::warn!(
-                "routes or rules for health probes by {} had been removed, and are back",
-                ProbeDevice::NAME
-            ),
-            Err(error) => {
-                let error = error.to_string();
-                if told.as_ref() != Some(&error) {
-                    tracing::error!(
-                        "health probes to VIPs can't leave: {error}; start lb-ctl again to mend that"
-                    );
-                }
-                told = Some(error);
-            }
-        }
-    }
-}
-
-struct Way {
-    netlink: Netlink,
+/// Rules are fair game for network managers, and devices for whoever cleans up; what was there once is made again.
+struct Keeper {
+    way: Way,
     mark: Mark,
-    /// The host may have been started without IPv6.
-    has_ipv6: bool,
+    events: Option<Events>,
+    told: watch::Sender<ProbeWay>,
+    opened: watch::Receiver<Option<u32>>,
 }
 
-impl Way {
-    fn open(mark: Mark) -> Result<Self, NetError> {
-        Ok(Self {
-            netlink: Netlink::open()?,
-            mark,
-            has_ipv6: std::path::Path::new("/proc/thread-self/net/if_inet6").exists(),
-        })
-    }
-
-    async fn make(&self) -> Result<(), NetError> {
-        let name = ProbeDevice::NAME;
-        let device = LinkVeth::new(name, PEER)
-            .mtu(MTU)
-            .append_extra_attribute(LinkAttribute::GsoMaxSegs(1))
-            .build();
-        self.done(
-            &format!("make the device {name}"),
-            self.netlink.links_handle().add(device).execute(),
-        )
-        .await?;
-        for name in [name, PEER] {
-            self.set_up(name).await?;
-        }
-        self.route().await.map(drop)
-    }
-
-    /// Up, without addresses of its own, and without neighbours.
-    async fn set_up(&self, name: &str) -> Result<(), NetError> {
-        let mut link = LinkUnspec::new_with_name(name).arp(false).up();
-        if self.has_ipv6 {
-            let no_address = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
-            let spec = LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![no_address])]);
-            link = link.append_extra_attribute(spec);
-            enable_ipv6(name)?;
-        }
-        self.done(
-            &format!("set the device {name} up"),
-            self.netlink
-                .links_handle()
-                .change(link.build())
-                .set_flags(SET)
-                .execute(),
-        )
-        .await
-    }
-
-    /// Adds the routes and rules that are missing; whether there were any.
-    async fn route(&self) -> Result<bool, NetError> {
-        let device = self.device(ProbeDevice::NAME).await?;
-        let index = device.map_or(0, |device| device.header.index);
-        let mut added = self.add_route(default_v4(index)).await?;
-        added |= self.add_rule(rule(IpVersion::V4, self.mark)).await?;
-        if self.has_ipv6 {
-            added |= self.add_route(default_v6(index)).await?;
-            added |= self.add_rule(rule(IpVersion::V6, self.mark)).await?;
-        }
-        Ok(added)
-    }
-
-    async fn add_route(&self, route: RouteMessage) -> Result<bool, NetError> {
-        let doing = format!("add a route by {}", ProbeDevice::NAME);
-        let added = self.done(&doing, self.netlink.routes_handle().add(route).execute());
-        unless_present(added.await)
-    }
-
-    async fn add_rule(&self, rule: RuleMessage) -> Result<bool, NetError> {
-        let doing = format!("add a routing rule for the mark {}", self.mark);
-        let mut request = self.netlink.rules_handle().add();
-        *request.message_mut() = rule;
-        unless_present(self.done(&doing, request.execute()).await)
-    }
-
-    /// Removes the device, and with it its routes, and the rules to the table.
-    async fn clear(&self) -> Result<(), NetError> {
-        if let Some(device) = self.device(ProbeDevice::NAME).await? {
-            if !is_veth(&device) {
-                return Err(NetError::Taken {
-                    name: ProbeDevice::NAME.to_owned(),
-                });
+impl Keeper {
+    async fn run(mut self) {
+        let mut ticks = interval(LOOK_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {
+                    if self.events.is_none() {
+                        self.events = Events::of_links_and_rules().ok();
+                    }
+                }
+                () = until_touched(&mut self.events) => {}
             }
-            let index = device.header.index;
-            self.done(
-                &format!("remove the device {}", ProbeDevice::NAME),
-                self.netlink.links_handle().del(index).execute(),
-            )
-            .await?;
-        }
-        for version in [IpVersion::V4, IpVersion::V6] {
-            if matches!(version, IpVersion::V6) && !self.has_ipv6 {
-                continue;
-            }
-            let rules = self.netlink.rules_handle().get(version).execute();
-            for rule in collect("list the routing rules", rules).await? {
-                if is_ours(&rule) {
-                    let removed = self.netlink.rules_handle().del(rule).execute();
-                    self.done("remove a routing rule", removed).await?;
+            if let Err(error) = self.keep().await {
+                self.tell_broken(error.to_string());
+                // Its own socket may be what is wrong.
+                if let Ok(way) = Way::open(self.mark) {
+                    self.way = way;
                 }
             }
+        }
+    }
+
+    async fn keep(&mut self) -> Result<(), NetError> {
+        if let Err(reason) = self.way.look().await? {
+            self.tell_broken(reason);
+            self.way.mend().await?;
+        }
+        match self.way.look().await? {
+            Ok(index) => self.tell_made(index),
+            Err(reason) => self.tell_broken(reason),
         }
         Ok(())
     }
 
-    async fn device(&self, name: &str) -> Result<Option<LinkMessage>, NetError> {
-        let has_name =
-            |attribute: &LinkAttribute| matches!(attribute, LinkAttribute::IfName(of) if of == name);
-        let links = self.netlink.links().await?;
-        Ok(links
-            .into_iter()
-            .find(|link| link.attributes.iter().any(has_name)))
+    fn tell_broken(&self, reason: String) {
+        self.told.send_if_modified(|way| {
+            let is_new = !matches!(&way.state, WayState::Broken(known) if *known == reason);
+            if is_new {
+                tracing::warn!(
+                    "health probes to VIPs can't leave: {reason}; it is mended if that can be done"
+                );
+                way.broken(reason);
+            }
+            is_new
+        });
     }
 
-    async fn done(
-        &self,
-        doing: &str,
-        request: impl Future<Output = Result<(), rtnetlink::Error>>,
-    ) -> Result<(), NetError> {
-        in_time(doing, async {
-            request.await.map_err(|error| refused(doing, error))
-        })
-        .await
+    fn tell_made(&self, index: u32) {
+        let opened = *self.opened.borrow();
+        self.told.send_if_modified(|way| {
+            let before = way.clone();
+            way.made(index, opened);
+            let is_new = *way != before;
+            if is_new {
+                tracing::info!(
+                    "the way of health probes to VIPs by {} is there again",
+                    ProbeDevice::NAME
+                );
+            }
+            is_new
+        });
     }
 }
 
-/// Flags of a request that changes what exists.
-const SET: u16 = rtnetlink::packet_core::NLM_F_REQUEST | rtnetlink::packet_core::NLM_F_ACK;
-
-fn default_v4(device: u32) -> RouteMessage {
-    RouteMessageBuilder::<Ipv4Addr>::new()
-        .output_interface(device)
-        .table_id(TABLE)
-        .scope(RouteScope::Link)
-        .build()
+/// Until something happened to the device or to a rule, or that can't be heard.
+async fn until_touched(events: &mut Option<Events>) {
+    loop {
+        let Some(heard) = events else {
+            return std::future::pending().await;
+        };
+        match heard.next().await {
+            Some(Event::Message(message)) if !concerns(&message) => {}
+            Some(_) => return,
+            None => {
+                *events = None;
+                return;
+            }
+        }
+    }
 }
 
-fn default_v6(device: u32) -> RouteMessage {
-    RouteMessageBuilder::<Ipv6Addr>::new()
-        .output_interface(device)
-        .table_id(TABLE)
-        .build()
-}
-
-fn rule(version: IpVersion, mark: Mark) -> RuleMessage {
-    let mut rule = RuleMessage::default();
-    rule.header.family = match version {
-        IpVersion::V4 => AddressFamily::Inet,
-        IpVersion::V6 => AddressFamily::Inet6,
-    };
-    rule.header.action = RuleAction::ToTable;
-    rule.attributes = vec![
-        RuleAttribute::Priority(PREFERENCE),
-        RuleAttribute::FwMark(mark.value),
-        RuleAttribute::FwMask(mark.mask),
-        RuleAttribute::Table(TABLE),
-    ];
-    rule
-}
-
-fn is_veth(device: &LinkMessage) -> bool {
-    device.attributes.iter().any(|attribute| match attribute {
-        LinkAttribute::LinkInfo(infos) => infos.contains(&LinkInfo::Kind(InfoKind::Veth)),
+fn concerns(message: &RouteNetlinkMessage) -> bool {
+    use RouteNetlinkMessage::{DelLink, DelRule, NewLink, NewRule};
+    let is_ours = |attribute: &LinkAttribute| match attribute {
+        LinkAttribute::IfName(name) => name == ProbeDevice::NAME || name == way::PEER,
         _ => false,
-    })
-}
-
-fn is_ours(rule: &RuleMessage) -> bool {
-    rule.attributes.contains(&RuleAttribute::Table(TABLE))
-        && rule.attributes.contains(&RuleAttribute::Priority(PREFERENCE))
-}
-
-fn unless_present(added: Result<(), NetError>) -> Result<bool, NetError> {
-    match added {
-        Ok(()) => Ok(true),
-        Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(false),
-        Err(error) => Err(error),
+    };
+    match message {
+        NewLink(link) | DelLink(link) => link.attributes.iter().any(is_ours),
+        NewRule(_) | DelRule(_) => true,
+        _ => false,
     }
-}
-
-/// New devices may be made without IPv6, by a setting of the host for those that it knows nothing about.
-fn enable_ipv6(name: &str) -> Result<(), NetError> {
-    let path = format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6");
-    let failed = |error| NetError::io(format!("enable IPv6 on {name} by {path}"), error);
-    let disabled = std::fs::read_to_string(&path).map_err(failed)?;
-    if disabled.trim() != "0" {
-        std::fs::write(&path, "0").map_err(failed)?;
-    }
-    Ok(())
 }

@@ -4,6 +4,7 @@
 //! active pool depend on history; [`diff::diff`] says what to change in the maps. A health change, a moved neighbour
 //! and a new file all take this road.
 
+pub mod announce;
 mod backends;
 mod compile;
 pub mod contents;
@@ -18,6 +19,7 @@ mod probes;
 mod recipe;
 mod regions;
 mod retired;
+mod room;
 mod rules;
 mod saved;
 mod selection;
@@ -35,6 +37,7 @@ pub use pending::{BuiltTables, Pending};
 pub use probes::{ProbeDestination, ProbedVips, Probing};
 pub use recipe::{BuiltTable, TableBuild};
 pub use retired::TableMark;
+pub use room::TableSpace;
 pub use saved::{SavedCommon, SavedMembers, SavedPlan, SavedService};
 pub use service::{IpFamily, ServiceKey, ServicePlan, address_of, families_in_use};
 pub use zones::ZonePrefixes;

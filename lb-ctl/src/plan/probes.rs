@@ -152,6 +152,9 @@ impl Probes {
     fn follow_member(&mut self, inputs: &Inputs<'_>, id: &EndpointId, member: &MemberPlan, record: u32) {
         let path_id = path_of(inputs, id);
         let number = self.number(inputs, path_id);
+        if !inputs.next_hops.contains_key(&id.address) {
+            return self.unknown(path_id, number);
+        }
         let path = match (&member.unresolved, inputs.next_hops.get(&id.address), number) {
             (Some(reason), ..) => Err(reason.clone()),
             (
@@ -181,6 +184,16 @@ impl Probes {
         }
         if self.paths.get(&path_id) != Some(&path) {
             Arc::make_mut(&mut self.paths).insert(path_id, path);
+        }
+    }
+
+    /// Nobody has looked how the endpoint is reached: probes wait for that, and what they find is no verdict.
+    fn unknown(&mut self, path: PathId, number: Option<u32>) {
+        if let Some(number) = number {
+            self.records.remove(&number);
+        }
+        if self.paths.contains_key(&path) {
+            Arc::make_mut(&mut self.paths).remove(&path);
         }
     }
 

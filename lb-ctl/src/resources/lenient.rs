@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 
 use super::fault::Fault;
 use super::set::Resources;
+use super::tables::TableRoom;
 use crate::model::{Config, ResourcePath};
 
 impl Resources {
     /// The model of everything that is right, and every fault of the rest. What refers to something wrong is wrong, too.
-    pub fn config_leniently(&self) -> (Config, Vec<Fault>) {
+    pub fn config_leniently(&self, room: &TableRoom) -> (Config, Vec<Fault>) {
         let mut right = self.clone();
         let mut faults = Vec::new();
         loop {
-            let found = match right.config() {
+            let found = match right.config_within(room) {
                 Ok((config, _)) => return (config, faults),
                 Err(found) => found,
             };

@@ -22,6 +22,7 @@ mod rules;
 mod schema;
 mod set;
 mod store;
+mod tables;
 mod typed;
 
 #[cfg(test)]
@@ -45,3 +46,5 @@ pub use store::{
     DatabaseStore, DirectoryError, Failure, Followed, Latch, MemoryStore, OwnedChanges, Owners,
     ResourceStore, StoreError, StoreId, StoreState, Stored,
 };
+pub use tables::{DefaultSlots, TableRoom, coarse_shares};
+pub(crate) use tables::{is_size as is_table_size, sizes as table_sizes};

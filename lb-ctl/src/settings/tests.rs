@@ -119,7 +119,7 @@ fn every_fault_is_told_with_its_key() {
         "lb.toml: probe-mark: '0x30/0xf': has bits set outside its mask",
         "lb.toml: xdp-mode: 'fast': must be auto, native or generic",
         "lb.toml: flow-slots: '4095': must be a power of two; the next is 4096",
-        "lb.toml: announce: 'yes': expected true or false",
+        "lb.toml: announce: 'yes': expected true, false or a table",
         "lb.toml: listen[0]: 'tcp': ",
         "lb.toml: interfaces[0]: '': must not be empty",
         "lb.toml: interfaces[1]: '5': expected a string",
@@ -143,6 +143,29 @@ fn every_fault_is_told_with_its_key() {
         );
     }
     assert_eq!(told.len(), expected.len(), "{told:#?}");
+}
+
+#[test]
+fn announcing_is_a_word_or_a_table() {
+    let of = |text: &str| {
+        let settings = parse(text);
+        (settings.flags.announce, settings.announce_repeat)
+    };
+    let seconds = |seconds| Some(std::time::Duration::from_secs(seconds));
+    assert_eq!(of(""), (None, None));
+    assert_eq!(of("announce = true"), (Some(true), None));
+    assert_eq!(of("[announce]\ninterval-sec = 30"), (None, seconds(30)));
+    assert_eq!(
+        of("[announce]\nenabled = false\ninterval-sec = 86400"),
+        (Some(false), seconds(86_400))
+    );
+    let told = faults("[announce]\nenabled = \"no\"\ninterval-sec = 0\ninterval = 5");
+    let expected = [
+        "lb.toml: announce.enabled: 'no': expected true or false",
+        "lb.toml: announce.interval: is no setting (known are announce.enabled, announce.interval-sec)",
+        "lb.toml: announce.interval-sec: '0': must be 1 to 86400 seconds",
+    ];
+    assert_eq!(told, expected);
 }
 
 #[test]

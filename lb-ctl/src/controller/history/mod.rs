@@ -40,13 +40,7 @@ pub trait Keeper: Send {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct KeepError(String);
-
-impl KeepError {
-    pub fn of(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-}
+pub struct KeepError(pub String);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum KeeperState {

@@ -79,10 +79,10 @@ impl Mailbox {
         let mut progress = self.progress.subscribe();
         async move {
             let reached = progress.wait_for(|now| now.kept >= request || now.tried >= request);
-            let gone = |_| KeepError::of("the history is closed");
+            let gone = |_| KeepError("the history is closed".to_owned());
             let now = reached.await.map_err(gone)?;
             match &now.state {
-                KeeperState::Failing { reason, .. } if now.kept < request => Err(KeepError::of(reason)),
+                KeeperState::Failing { reason, .. } if now.kept < request => Err(KeepError(reason.clone())),
                 _ => Ok(()),
             }
         }

@@ -8,6 +8,7 @@ use super::*;
 use crate::health::ProbePaths;
 use crate::health::machine::WeightReport;
 use crate::model::{Delivery, Probe, ProxyHeader, ResourcePath};
+use crate::net::WayState;
 
 /// Nobody is there: without a mark, packets to it go nowhere.
 const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 66, 66, 66));
@@ -61,25 +62,18 @@ fn publish(publisher: &Publisher, path: Result<ProbePath, String>) {
 #[tokio::test(start_paused = true)]
 async fn without_a_next_hop_it_fails_at_the_end_of_its_time_and_says_why() {
     let (prober, publisher) = prober();
-    for (published, expected) in [
-        (None, "not looked up yet"),
-        (Some("neighbour 10.0.0.1 does not answer"), "does not answer"),
-    ] {
-        if let Some(reason) = published {
-            publish(&publisher, Err(reason.to_owned()));
-        }
-        let start = Instant::now();
-        let result = prober.probe(&target(), &check(tcp(1))).await;
-        let ProbeResult::Failure { reason, weight } = result else {
-            panic!("{result:?}");
-        };
-        assert!(
-            reason.starts_with("127.0.0.1 can't be delivered to: ") && reason.contains(expected),
-            "{reason}"
-        );
-        assert_eq!(weight, WeightReport::NotCarried);
-        assert_eq!(start.elapsed().as_secs(), 5);
-    }
+    publish(&publisher, Err("neighbour 10.0.0.1 does not answer".to_owned()));
+    let start = Instant::now();
+    let result = prober.probe(&target(), &check(tcp(1))).await;
+    let ProbeResult::Failure { reason, weight } = result else {
+        panic!("{result:?}");
+    };
+    assert_eq!(
+        reason,
+        "127.0.0.1 can't be delivered to: neighbour 10.0.0.1 does not answer"
+    );
+    assert_eq!(weight, WeightReport::NotCarried);
+    assert_eq!(start.elapsed().as_secs(), 5);
     let http = Probe::Http {
         version: crate::model::HttpVersion::Http,
         port: 1,
@@ -144,4 +138,56 @@ async fn an_endpoint_without_a_vip_is_probed_at_its_own_address() {
     };
     let result = prober.probe(&target, &check(tcp(port))).await;
     assert!(matches!(result, ProbeResult::Success { .. }), "{result:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_next_hop_that_nobody_has_looked_up_is_no_verdict() {
+    let (prober, _publisher) = prober();
+    let start = Instant::now();
+    let result = prober.probe(&target(), &check(tcp(1))).await;
+    let ProbeResult::Inconclusive { reason } = result else {
+        panic!("{result:?}");
+    };
+    assert_eq!(reason, "the way to 127.0.0.1 was not looked up yet");
+    assert_eq!(start.elapsed().as_secs(), 5);
+}
+
+/// The endpoint refuses at once, so what comes out depends on the way alone.
+#[tokio::test(start_paused = true)]
+async fn while_the_way_is_broken_or_was_meanwhile_probes_say_nothing() {
+    let open = |breaks| ProbeWay {
+        breaks,
+        state: WayState::Open { ifindex: 7 },
+    };
+    let (way, told) = watch::channel(open(0));
+    let (prober, publisher) = prober();
+    let prober = prober.through(told);
+    publish(&publisher, Err("neighbour 10.0.0.1 does not answer".to_owned()));
+    let (target, check) = (target(), check(tcp(1)));
+    let probing = || prober.probe(&target, &check);
+    let is_verdict = |result: &ProbeResult| matches!(result, ProbeResult::Failure { .. });
+    assert!(is_verdict(&probing().await), "open all the while");
+
+    for state in [
+        WayState::Broken("there is no device lb-probe".to_owned()),
+        WayState::Made { ifindex: 8 },
+    ] {
+        way.send_replace(ProbeWay { breaks: 1, state });
+        let start = Instant::now();
+        let result = probing().await;
+        let ProbeResult::Inconclusive { reason } = result else {
+            panic!("{result:?}");
+        };
+        assert!(reason.starts_with("probes can't leave this host: "), "{reason}");
+        assert!(reason.contains("lb-probe"), "{reason}");
+        assert_eq!(start.elapsed(), Duration::ZERO, "nothing is waited for");
+    }
+    way.send_replace(open(1));
+    let breaking = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        way.send_replace(open(2));
+    };
+    let (result, ()) = tokio::join!(probing(), breaking);
+    assert!(matches!(result, ProbeResult::Inconclusive { .. }), "{result:?}");
+    assert!(is_verdict(&probing().await), "open again");
 }

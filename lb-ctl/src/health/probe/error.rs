@@ -21,16 +21,10 @@ impl ProbeError {
 
     /// `doing` names the step, such as `connect`.
     pub(super) fn from_io(doing: &str, error: &io::Error) -> Self {
-        match error.raw_os_error() {
-            Some(
-                libc::EMFILE
-                | libc::ENFILE
-                | libc::ENOBUFS
-                | libc::ENOMEM
-                | libc::EADDRNOTAVAIL
-                | libc::EAGAIN,
-            ) => Self::Host(format!("can't {doing} on this host: {error}")),
-            _ => Self::Endpoint(sentence(doing, error)),
+        if error.raw_os_error().is_some_and(is_of_this_host) {
+            Self::Host(format!("can't {doing} on this host: {error}"))
+        } else {
+            Self::Endpoint(sentence(doing, error))
         }
     }
 
@@ -50,6 +44,27 @@ impl ProbeError {
             format!("{protocol} exchange failed: {root}")
         })
     }
+}
+
+/// What no packet of an endpoint or a router can bring about: descriptors, memory, ports and buffers are used up, the
+/// device is down or gone, or a route or a filter of this host refuses.
+fn is_of_this_host(code: i32) -> bool {
+    matches!(
+        code,
+        libc::EMFILE
+            | libc::ENFILE
+            | libc::ENOBUFS
+            | libc::ENOMEM
+            | libc::EADDRNOTAVAIL
+            | libc::EADDRINUSE
+            | libc::EAGAIN
+            | libc::ENETDOWN
+            | libc::ENODEV
+            | libc::ENXIO
+            | libc::EACCES
+            | libc::EPERM
+            | libc::EINVAL
+    )
 }
 
 /// The first cause of `error` that is an `E`.
@@ -82,4 +97,38 @@ pub(super) fn excerpt(bytes: &[u8]) -> String {
     const SHOWN: usize = 32;
     let dots = if bytes.len() > SHOWN { "…" } else { "" };
     format!("'{}{dots}'", bytes[..bytes.len().min(SHOWN)].escape_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_host_lacks_is_not_the_endpoints_fault() {
+        let of = |code| ProbeError::from_io("connect", &io::Error::from_raw_os_error(code));
+        for code in [
+            libc::EMFILE,
+            libc::ENFILE,
+            libc::EADDRNOTAVAIL,
+            libc::ENETDOWN,
+            libc::ENODEV,
+            libc::EACCES,
+            libc::EPERM,
+        ] {
+            let error = of(code);
+            let ProbeError::Host(reason) = &error else {
+                panic!("{code}: {error:?}");
+            };
+            assert!(reason.starts_with("can't connect on this host: "), "{reason}");
+        }
+        for code in [
+            libc::ECONNREFUSED,
+            libc::ECONNRESET,
+            libc::EHOSTUNREACH,
+            libc::ENETUNREACH,
+            libc::ETIMEDOUT,
+        ] {
+            assert!(matches!(of(code), ProbeError::Endpoint(_)), "{code}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use super::inconclusive::{Inconclusive, Unjudged};
 use super::pace::Pace;
 use super::rhythm::{Clock, Rhythm};
 use super::{HealthEvent, States, TargetId, lock};
@@ -19,6 +20,7 @@ pub(super) struct Shared<P> {
     pub(super) prober: P,
     pub(super) clock: Clock,
     pub(super) pace: Pace,
+    pub(super) inconclusive: Inconclusive,
     /// Probes that may be in flight at once.
     pub(super) turns: Semaphore,
 }
@@ -46,12 +48,13 @@ pub(super) async fn run<P: Prober>(
     mut machine: Machine,
     outlet: Outlet,
 ) {
+    let mut unjudged = shared.inconclusive.target();
     loop {
         let order = orders.borrow_and_update().clone();
         machine.reconfigure(thresholds(&order.check));
         tokio::select! {
             changed = orders.changed() => if changed.is_err() { return },
-            never = probe_for_ever(&shared, &order, &mut machine, &outlet) => match never {},
+            never = probe_for_ever(&shared, &order, &mut machine, &mut unjudged, &outlet) => match never {},
         }
     }
 }
@@ -60,6 +63,7 @@ async fn probe_for_ever<P: Prober>(
     shared: &Shared<P>,
     order: &Order,
     machine: &mut Machine,
+    unjudged: &mut Unjudged,
     outlet: &Outlet,
 ) -> Infallible {
     let (check, clock) = (&*order.check, shared.clock);
@@ -77,7 +81,10 @@ async fn probe_for_ever<P: Prober>(
             let _in_flight = shared.pace.start(due, clock.now(), interval);
             shared.prober.probe(&outlet.target, check).await
         };
-        note_inconclusive(&outlet.target, &result);
+        match &result {
+            ProbeResult::Inconclusive { reason } => unjudged.probe_was_not_made(reason),
+            ProbeResult::Success { .. } | ProbeResult::Failure { .. } => unjudged.probe_was_made(),
+        }
         let changed = machine.on(result);
         outlet.publish(check, machine.state(), changed);
         due = rhythm.after(due, clock.now());
@@ -131,12 +138,6 @@ impl Outlet {
 /// As the Compute API spells it.
 fn health_state(healthy: bool) -> &'static str {
     if healthy { "HEALTHY" } else { "UNHEALTHY" }
-}
-
-fn note_inconclusive(target: &TargetId, result: &ProbeResult) {
-    if let ProbeResult::Inconclusive { reason } = result {
-        tracing::warn!(check = %target.check, address = %target.address, reason, "a health probe could not be made");
-    }
 }
 
 pub(super) fn thresholds(check: &HealthCheck) -> Thresholds {

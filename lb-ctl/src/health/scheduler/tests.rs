@@ -21,6 +21,8 @@ struct FakeState {
     asked: Mutex<Vec<(IpAddr, Instant)>>,
     /// How long a probe takes.
     delay: Mutex<Duration>,
+    /// Why no probe can be made.
+    lacks: Mutex<Option<String>>,
 }
 
 impl Fake {
@@ -44,6 +46,9 @@ impl Prober for Fake {
         self.0.asked.lock().unwrap().push((address, Instant::now()));
         let delay = *self.0.delay.lock().unwrap();
         tokio::time::sleep(delay).await;
+        if let Some(reason) = self.0.lacks.lock().unwrap().clone() {
+            return ProbeResult::Inconclusive { reason };
+        }
         let weight = WeightReport::Reported(self.0.weight.load(Ordering::Relaxed) as u32);
         match self.0.up.lock().unwrap().get(&address) {
             Some(true) => ProbeResult::Success { weight },
@@ -437,4 +442,35 @@ async fn probes_beyond_the_bound_wait_and_are_made_late() {
         "{late:?}"
     );
     assert_eq!(checker.pace().probes, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_this_host_cannot_probe_keeps_its_health_and_is_counted() {
+    let fake = Fake::default();
+    let (mut checker, mut events) = HealthChecker::with_prober(fake.clone(), BTreeMap::new());
+    checker.set_targets(BTreeMap::from([(target(A), check(1)), (target(B), check(1))]));
+    fake.set(A, true);
+    next_health(&mut events, true).await;
+    fake.set(A, false);
+    *fake.0.lacks.lock().unwrap() = Some("there is no device lb-probe".to_owned());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(events.try_recv().is_err(), "no health changed");
+    let state = checker.state(&target(A)).unwrap();
+    assert!(state.healthy);
+    assert_eq!(state.detail.as_deref(), Some("there is no device lb-probe"));
+    let report = checker.inconclusive();
+    assert_eq!(report.targets, 2);
+    assert!(report.probes >= 100, "{report:?}");
+    assert!(
+        report
+            .warning()
+            .is_some_and(|warning| warning.contains("2 endpoints"))
+    );
+
+    checker.set_targets(BTreeMap::from([(target(A), check(1))]));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(checker.inconclusive().targets, 1, "one is probed no more");
+    *fake.0.lacks.lock().unwrap() = None;
+    next_health(&mut events, false).await;
+    assert_eq!(checker.inconclusive().warning(), None);
 }

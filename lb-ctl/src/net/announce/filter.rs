@@ -1,6 +1,6 @@
-//! Classic BPF filters: the questions pass, and nothing else wakes us up.
+//! Classic BPF filters: questions and answers pass, and nothing else wakes us up.
 //!
-//! Both refuse frames that were for other hosts or that we sent (`SKF_AD_PKTTYPE`), and tagged ones, whose tag may be
+//! Answers are those that reach this host: what it asked for, and what is told to everybody. Both filters refuse frames that were for other hosts or that we sent (`SKF_AD_PKTTYPE`), and tagged ones, whose tag may be
 //! in metadata where the frame does not show it (`SKF_AD_VLAN_TAG_PRESENT`). A load beyond the frame's end refuses.
 
 use libc::sock_filter;
@@ -10,6 +10,7 @@ const LOAD_HALF: u16 = 0x28;
 const LOAD_BYTE: u16 = 0x30;
 const JUMP_EQUAL: u16 = 0x15;
 const JUMP_GREATER: u16 = 0x25;
+const JUMP_AT_LEAST: u16 = 0x35;
 const RETURN: u16 = 0x06;
 
 const ANCILLARY: u32 = 0xffff_f000;
@@ -46,6 +47,15 @@ const fn expect_at_most(value: u32, to_refusal: u8) -> sock_filter {
     }
 }
 
+const fn expect_at_least(value: u32, to_refusal: u8) -> sock_filter {
+    sock_filter {
+        code: JUMP_AT_LEAST,
+        jt: 0,
+        jf: to_refusal,
+        k: value,
+    }
+}
+
 const fn pass(bytes: u32) -> sock_filter {
     sock_filter {
         code: RETURN,
@@ -55,7 +65,8 @@ const fn pass(bytes: u32) -> sock_filter {
     }
 }
 
-pub(super) const ARP_REQUESTS: &[sock_filter] = &[
+/// Of IPv4 over Ethernet; which operation, is seen when it is parsed.
+pub(super) const ARP: &[sock_filter] = &[
     load(LOAD_WORD, PACKET_TYPE),
     expect_at_most(LAST_OF_OURS, 7),
     load(LOAD_WORD, VLAN_TAG_PRESENT),
@@ -63,27 +74,28 @@ pub(super) const ARP_REQUESTS: &[sock_filter] = &[
     // Ethertype.
     load(LOAD_HALF, 12),
     expect(0x0806, 3),
-    // Operation: request.
+    // Operation: request or reply.
     load(LOAD_HALF, 20),
-    expect(1, 1),
+    expect_at_most(2, 1),
     pass(u32::MAX),
     pass(0),
 ];
 
-pub(super) const NEIGHBOUR_SOLICITATIONS: &[sock_filter] = &[
+pub(super) const NEIGHBOUR_DISCOVERY: &[sock_filter] = &[
     load(LOAD_WORD, PACKET_TYPE),
-    expect_at_most(LAST_OF_OURS, 9),
+    expect_at_most(LAST_OF_OURS, 10),
     load(LOAD_WORD, VLAN_TAG_PRESENT),
-    expect(0, 7),
+    expect(0, 8),
     // Ethertype.
     load(LOAD_HALF, 12),
-    expect(0x86dd, 5),
+    expect(0x86dd, 6),
     // Next header ICMPv6, hop limit 255.
     load(LOAD_HALF, 20),
-    expect(58 << 8 | 255, 3),
-    // Type: neighbour solicitation.
+    expect(58 << 8 | 255, 4),
+    // Type: neighbour solicitation or advertisement.
     load(LOAD_BYTE, 54),
-    expect(135, 1),
+    expect_at_most(136, 2),
+    expect_at_least(135, 1),
     pass(u32::MAX),
     pass(0),
 ];

@@ -1,4 +1,4 @@
-//! Neighbour discovery (RFC 4861), as far as answering and announcing need it.
+//! Neighbour discovery (RFC 4861), as far as answering, announcing and asking need it.
 
 use std::net::Ipv6Addr;
 
@@ -18,6 +18,17 @@ const FLAG_OVERRIDE: u8 = 0x20;
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const ALL_NODES_MAC: MacAddr = [0x33, 0x33, 0, 0, 0, 1];
 
+/// A message of neighbour discovery that RFC 4861 §7.1 says is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Message {
+    Solicitation(Solicitation),
+    /// "`target` is at `mac`."
+    Advertisement {
+        target: Ipv6Addr,
+        mac: MacAddr,
+    },
+}
+
 /// "Who has `target`?" Duplicate address detection asks from the unspecified address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Solicitation {
@@ -26,8 +37,8 @@ pub(super) struct Solicitation {
     pub(super) target: Ipv6Addr,
 }
 
-impl Solicitation {
-    /// None for everything else, and for what RFC 4861 §7.1.1 says to discard.
+impl Message {
+    /// None for everything else, and for what is to be discarded.
     pub(super) fn parse(frame: &[u8]) -> Option<Self> {
         let ethernet: &[u8; ETHERNET] = frame.first_chunk()?;
         let packet = &frame[ETHERNET..];
@@ -38,23 +49,36 @@ impl Solicitation {
         let length = usize::from(u16::from_be_bytes([ip[4], ip[5]]));
         let message = packet.get(IPV6..IPV6 + length)?;
         let (source, destination) = (address_at(ip, 8)?, address_at(ip, 24)?);
-        let is_solicitation = message.len() >= MESSAGE && message[..2] == [SOLICITATION, 0];
-        if !is_solicitation || checksum(source, destination, message) != 0 || source.is_multicast() {
+        let is_whole = message.len() >= MESSAGE && message[1] == 0;
+        if !is_whole || checksum(source, destination, message) != 0 || source.is_multicast() {
             return None;
         }
-        let target = address_at(message, 8)?;
-        let option = source_link_layer(&message[MESSAGE..])?;
-        let detects_duplicates = source.is_unspecified();
-        let well_formed =
-            !detects_duplicates || (option.is_none() && destination == solicited_node_group(target));
-        let source_mac = option.or_else(|| ethernet[6..12].try_into().ok())?;
-        (well_formed && !target.is_multicast()).then_some(Self {
-            source,
-            source_mac,
-            target,
-        })
+        let target = address_at(message, 8).filter(|target| !target.is_multicast())?;
+        let sender_mac = ethernet[6..12].try_into().ok()?;
+        let link_layer = |kind| link_layer(&message[MESSAGE..], kind);
+        match message[0] {
+            SOLICITATION => {
+                let option = link_layer(SOURCE_LINK_LAYER)?;
+                let detects_duplicates = source.is_unspecified();
+                let is_right =
+                    !detects_duplicates || (option.is_none() && destination == solicited_node_group(target));
+                is_right.then_some(Self::Solicitation(Solicitation {
+                    source,
+                    source_mac: option.unwrap_or(sender_mac),
+                    target,
+                }))
+            }
+            ADVERTISEMENT => {
+                let is_right = !(destination.is_multicast() && message[4] & FLAG_SOLICITED != 0);
+                let mac = link_layer(TARGET_LINK_LAYER)?.unwrap_or(sender_mac);
+                is_right.then_some(Self::Advertisement { target, mac })
+            }
+            _ => None,
+        }
     }
+}
 
+impl Solicitation {
     /// "`target` is at `mac`", to the asker, or to all nodes when the asker has no address yet.
     pub(super) fn reply(&self, mac: MacAddr) -> Vec<u8> {
         if self.source.is_unspecified() {
@@ -71,20 +95,34 @@ pub(super) fn announcement(mac: MacAddr, address: Ipv6Addr) -> Vec<u8> {
     advertisement(mac, address, FLAG_OVERRIDE, (ALL_NODES_MAC, ALL_NODES))
 }
 
+/// "Has anybody `target`?", as duplicate address detection asks: it needs no address of our own, and claims nothing.
+pub(super) fn probe(mac: MacAddr, target: Ipv6Addr) -> Vec<u8> {
+    let group = solicited_node_group(target);
+    let [.., a, b, c, d] = group.octets();
+    let mut message = vec![SOLICITATION, 0, 0, 0, 0, 0, 0, 0];
+    message.extend_from_slice(&target.octets());
+    frame(
+        mac,
+        Ipv6Addr::UNSPECIFIED,
+        ([0x33, 0x33, a, b, c, d], group),
+        message,
+    )
+}
+
 /// ff02::1:ffXX:XXXX with the last three bytes of the address.
 pub(super) fn solicited_node_group(address: Ipv6Addr) -> Ipv6Addr {
     let [.., a, b, c] = address.octets();
     Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c])
 }
 
-/// The options' source link-layer address; None when the options are malformed.
-fn source_link_layer(mut options: &[u8]) -> Option<Option<MacAddr>> {
+/// The link-layer address in the option of this kind; None when the options are malformed.
+fn link_layer(mut options: &[u8], kind: u8) -> Option<Option<MacAddr>> {
     let mut found = None;
     while !options.is_empty() {
-        let [kind, units, ..] = *options else { return None };
+        let [of, units, ..] = *options else { return None };
         let length = usize::from(units) * 8;
         let option = options.get(..length).filter(|option| !option.is_empty())?;
-        if kind == SOURCE_LINK_LAYER && length == 8 {
+        if of == kind && length == 8 {
             found = option[2..].try_into().ok();
         }
         options = &options[length..];
@@ -97,16 +135,20 @@ fn advertisement(mac: MacAddr, target: Ipv6Addr, flags: u8, to: (MacAddr, Ipv6Ad
     message.extend_from_slice(&target.octets());
     message.extend_from_slice(&[TARGET_LINK_LAYER, 1]);
     message.extend_from_slice(&mac);
-    let sum = checksum(target, to.1, &message);
-    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    frame(mac, target, to, message)
+}
 
+/// The message without its checksum, in a frame.
+fn frame(mac: MacAddr, source: Ipv6Addr, to: (MacAddr, Ipv6Addr), mut message: Vec<u8>) -> Vec<u8> {
+    let sum = checksum(source, to.1, &message);
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
     let mut frame = Vec::with_capacity(ETHERNET + IPV6 + message.len());
     frame.extend_from_slice(&to.0);
     frame.extend_from_slice(&mac);
     frame.extend_from_slice(&[0x86, 0xdd, 0x60, 0, 0, 0]);
     frame.extend_from_slice(&(message.len() as u16).to_be_bytes());
     frame.extend_from_slice(&[ICMPV6, 255]);
-    frame.extend_from_slice(&target.octets());
+    frame.extend_from_slice(&source.octets());
     frame.extend_from_slice(&to.1.octets());
     frame.extend_from_slice(&message);
     frame

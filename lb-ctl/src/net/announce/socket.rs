@@ -1,6 +1,6 @@
 //! Packet sockets and IPv6 group memberships: the only unsafe code of this module.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::mem::{size_of, size_of_val};
 use std::net::Ipv6Addr;
@@ -54,14 +54,25 @@ impl PacketSocket {
         )
     }
 
-    /// The interface's address now.
-    pub(super) fn mac(&self) -> io::Result<MacAddr> {
+    fn name(&self) -> io::Result<libc::sockaddr_ll> {
         let mut address = empty_link_address();
         let mut length = length_of(&address);
         // SAFETY: `address` has room for `length` bytes, and both live through the call.
         let result =
             unsafe { libc::getsockname(self.fd.as_raw_fd(), (&raw mut address).cast(), &raw mut length) };
         check(result)?;
+        Ok(address)
+    }
+
+    /// Whether the interface is still there; the kernel unbinds a socket from one that goes, for good.
+    pub(super) fn is_bound(&self) -> bool {
+        self.name()
+            .is_ok_and(|name| name.sll_ifindex == self.ifindex as c_int)
+    }
+
+    /// The interface's address now.
+    pub(super) fn mac(&self) -> io::Result<MacAddr> {
+        let address = self.name()?;
         match (address.sll_halen, address.sll_addr) {
             (6, [a, b, c, d, e, f, ..]) => Ok([a, b, c, d, e, f]),
             _ => Err(io::Error::other("the interface has no Ethernet address")),
@@ -103,44 +114,80 @@ pub(super) fn attach_filter(fd: &impl AsRawFd, filter: &[libc::sock_filter]) -> 
 
 /// Memberships in IPv6 multicast groups on one interface, so that switches which listen to MLD let them through.
 #[derive(Debug)]
-pub(super) struct GroupMembership {
-    fd: OwnedFd,
+pub(super) struct GroupMemberships {
     ifindex: u32,
-    joined: BTreeSet<Ipv6Addr>,
+    /// A socket holds only as many as the kernel gives it memory for.
+    pub(super) sockets: Vec<OwnedFd>,
+    /// By group: the socket that joined it.
+    joined: BTreeMap<Ipv6Addr, usize>,
 }
 
-impl GroupMembership {
-    pub(super) fn open(ifindex: u32) -> io::Result<Self> {
-        let fd = socket(libc::AF_INET6, libc::SOCK_DGRAM)?;
-        Ok(Self {
-            fd,
+impl GroupMemberships {
+    pub(super) fn new(ifindex: u32) -> Self {
+        Self {
             ifindex,
-            joined: BTreeSet::new(),
-        })
+            sockets: Vec::new(),
+            joined: BTreeMap::new(),
+        }
     }
 
-    /// Joins what is new in `groups`, and leaves what is not there. A failure costs only the switches' favour.
-    pub(super) fn set(&mut self, groups: BTreeSet<Ipv6Addr>) {
-        for group in self.joined.difference(&groups) {
-            self.change(libc::IPV6_DROP_MEMBERSHIP, *group);
+    /// Joins what is new in `groups`, and leaves what is not there. What failed is tried again by the next call; the
+    /// last error comes back.
+    pub(super) fn set(&mut self, groups: BTreeSet<Ipv6Addr>) -> io::Result<()> {
+        let gone: Vec<Ipv6Addr> = self
+            .joined
+            .keys()
+            .filter(|group| !groups.contains(group))
+            .copied()
+            .collect();
+        for group in gone {
+            if let Some(socket) = self.joined.remove(&group) {
+                // With the interface the membership is gone already.
+                let _ = self.change(socket, libc::IPV6_DROP_MEMBERSHIP, group);
+            }
         }
-        for group in groups.difference(&self.joined) {
-            self.change(libc::IPV6_ADD_MEMBERSHIP, *group);
+        let mut result = Ok(());
+        for group in groups {
+            if !self.joined.contains_key(&group) {
+                match self.join(group) {
+                    Ok(socket) => drop(self.joined.insert(group, socket)),
+                    Err(error) => result = Err(error),
+                }
+            }
         }
-        self.joined = groups;
+        result
     }
 
-    fn change(&self, option: c_int, group: Ipv6Addr) {
+    /// The first socket with room takes it, or a new one.
+    fn join(&mut self, group: Ipv6Addr) -> io::Result<usize> {
+        for socket in (0..self.sockets.len()).rev() {
+            match self.change(socket, libc::IPV6_ADD_MEMBERSHIP, group) {
+                Err(error) if is_full(&error) => {}
+                joined => return joined.map(|()| socket),
+            }
+        }
+        self.sockets.push(socket(libc::AF_INET6, libc::SOCK_DGRAM)?);
+        let new = self.sockets.len() - 1;
+        let joined = self.change(new, libc::IPV6_ADD_MEMBERSHIP, group);
+        if joined.is_err() {
+            self.sockets.pop();
+        }
+        joined.map(|()| new)
+    }
+
+    fn change(&self, socket: usize, option: c_int, group: Ipv6Addr) -> io::Result<()> {
         let request = libc::ipv6_mreq {
             ipv6mr_multiaddr: libc::in6_addr {
                 s6_addr: group.octets(),
             },
             ipv6mr_interface: self.ifindex,
         };
-        if let Err(error) = set_option(&self.fd, libc::IPPROTO_IPV6, option, &request) {
-            tracing::debug!(%error, %group, ifindex = self.ifindex, "multicast membership not changed");
-        }
+        set_option(&self.sockets[socket], libc::IPPROTO_IPV6, option, &request)
     }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM))
 }
 
 fn socket(family: c_int, kind: c_int) -> io::Result<OwnedFd> {

@@ -12,6 +12,7 @@ use etherparse::{
 };
 use proptest::prelude::*;
 
+use super::worker::Heard;
 use super::*;
 use crate::net::testing::{HERE_MAC, THERE_MAC};
 
@@ -30,6 +31,13 @@ fn ranges() -> BTreeSet<VipRange> {
 
 fn ours(address: IpAddr) -> bool {
     ranges().iter().any(|range| range.contains(address))
+}
+
+/// The answer to a frame, if it is a question about one of ours.
+fn answer(frame: &[u8], mac: MacAddr, ours: impl Fn(IpAddr) -> bool) -> Option<Vec<u8>> {
+    let heard = Heard::parse(frame)?;
+    let asked = heard.asks_for.filter(|asked| ours(*asked));
+    asked.map(|_| heard.reply(mac))
 }
 
 fn arp_packet(operation: ArpOperation, sender: Ipv4Addr, target: Ipv4Addr) -> ArpEthIpv4Packet {
@@ -334,19 +342,22 @@ fn other_neighbour_discovery_is_not_answered() {
 
 #[test]
 fn announcements_say_that_the_address_is_here() {
-    let (from, to, packet) = parse_arp(&announcement(HERE_MAC, VIP.into()));
-    assert_eq!((from, to), (HERE_MAC, [0xff; 6]));
-    assert_eq!(
-        (packet.operation, packet.sender_mac),
-        (ArpOperation::REQUEST, HERE_MAC)
-    );
-    assert_eq!(
-        (packet.sender_ipv4, packet.target_ipv4),
-        (VIP.octets(), VIP.octets())
-    );
+    let forms = [(ArpOperation::REQUEST, [0; 6]), (ArpOperation::REPLY, HERE_MAC)];
+    for (frame, (operation, target_mac)) in arp::announcements(HERE_MAC, VIP).iter().zip(forms) {
+        let (from, to, packet) = parse_arp(frame);
+        assert_eq!((from, to), (HERE_MAC, [0xff; 6]));
+        let said = ArpEthIpv4Packet {
+            operation,
+            sender_mac: HERE_MAC,
+            sender_ipv4: VIP.octets(),
+            target_mac,
+            target_ipv4: VIP.octets(),
+        };
+        assert_eq!(packet, said);
+    }
 
     assert_eq!(
-        parse_advertisement(&announcement(HERE_MAC, VIP_6.into())),
+        parse_advertisement(&ndp::announcement(HERE_MAC, VIP_6)),
         Advertised {
             to_mac: [0x33, 0x33, 0, 0, 0, 1],
             destination: "ff02::1".parse().unwrap(),
@@ -387,15 +398,81 @@ proptest! {
 }
 
 #[test]
-fn the_kernel_lets_only_the_questions_through_the_filters() {
+fn questions_of_ours_claim_nothing_and_are_understood() {
+    let (from, to, packet) = parse_arp(&arp::probe(HERE_MAC, VIP));
+    assert_eq!((from, to), (HERE_MAC, [0xff; 6]));
+    assert_eq!(
+        packet,
+        ArpEthIpv4Packet {
+            sender_mac: HERE_MAC,
+            ..arp_packet(ArpOperation::REQUEST, Ipv4Addr::UNSPECIFIED, VIP)
+        }
+    );
+    for frame in [arp::probe(HERE_MAC, VIP).to_vec(), ndp::probe(HERE_MAC, VIP_6)] {
+        let heard = Heard::parse(&frame).expect("a question");
+        assert!(heard.asks_for.is_some_and(ours) && heard.claims.is_none());
+    }
+}
+
+#[test]
+fn what_others_say_of_an_address_is_a_claim() {
+    let claim = |frame: &[u8]| Heard::parse(frame).and_then(|heard| heard.claims);
+    let by_them = |address: IpAddr, claim| Some((address, THERE_MAC, claim));
+    let vip = IpAddr::from(VIP);
+    let reply = arp_frame(arp_packet(ArpOperation::REPLY, VIP, ASKER));
+    assert_eq!(claim(&reply), by_them(vip, Claim::Answered));
+    for announcement in arp::announcements(THERE_MAC, VIP) {
+        assert_eq!(claim(&announcement), by_them(vip, Claim::Announced));
+    }
+    assert_eq!(
+        claim(&arp_request(VIP, OTHER)),
+        by_them(vip, Claim::AskedInItsName)
+    );
+    assert_eq!(claim(&arp_request(Ipv4Addr::UNSPECIFIED, VIP)), None, "a probe");
+    let advertised = ndp::announcement(THERE_MAC, VIP_6);
+    assert_eq!(claim(&advertised), by_them(VIP_6.into(), Claim::Answered));
+    let in_its_name = Asked {
+        source: VIP_6,
+        ..Asked::about(OTHER_6)
+    };
+    assert_eq!(
+        claim(&in_its_name.frame()),
+        by_them(VIP_6.into(), Claim::AskedInItsName)
+    );
+    let mut wrong = ndp::announcement(THERE_MAC, VIP_6);
+    *wrong.last_mut().unwrap() ^= 1;
+    assert_eq!(claim(&wrong), None, "a wrong checksum");
+}
+
+#[test]
+fn an_address_is_found_in_the_range_that_answers_for_it() {
+    let answered = Answered::new(&ranges());
+    for address in [VIP.into(), VIP_6.into(), VIP_6_MEMBER.into()] {
+        let range = answered.find(address).expect("answered for");
+        assert!(range.contains(address));
+    }
+    for address in [OTHER.into(), OTHER_6.into(), ASKER_6.into()] {
+        assert_eq!(answered.find(address), None, "{address}");
+    }
+}
+
+#[test]
+fn the_kernel_lets_only_questions_and_answers_through_the_filters() {
     let ask_arp = arp_request(ASKER, VIP);
     let ask_ndp = Asked::about(VIP_6).frame();
+    let router = Asked {
+        kind: Icmpv6Type::RouterSolicitation,
+        ..Asked::about(VIP_6)
+    };
+    let mut reverse = ask_arp.clone();
+    reverse[21] = 3;
     let frames = [
         (ask_arp.clone(), [true, false]),
         (
             arp_frame(arp_packet(ArpOperation::REPLY, ASKER, VIP)),
-            [false, false],
+            [true, false],
         ),
+        (reverse, [false, false]),
         (ask_ndp.clone(), [false, true]),
         (
             Asked {
@@ -405,14 +482,12 @@ fn the_kernel_lets_only_the_questions_through_the_filters() {
             .frame(),
             [false, false],
         ),
-        (announcement(THERE_MAC, VIP_6.into()), [false, false]),
+        (ndp::announcement(THERE_MAC, VIP_6), [false, true]),
+        (router.frame(), [false, false]),
         (ask_arp[..20].to_vec(), [false, false]),
         (ask_ndp[..54].to_vec(), [false, false]),
     ];
-    for (number, filter) in [filter::ARP_REQUESTS, filter::NEIGHBOUR_SOLICITATIONS]
-        .into_iter()
-        .enumerate()
-    {
+    for (number, filter) in [filter::ARP, filter::NEIGHBOUR_DISCOVERY].into_iter().enumerate() {
         let (sender, receiver) = UnixDatagram::pair().unwrap();
         receiver.set_nonblocking(true).unwrap();
         socket::attach_filter(&receiver, filter).unwrap();

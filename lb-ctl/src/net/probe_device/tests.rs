@@ -1,5 +1,6 @@
 use std::net::IpAddr;
 
+use super::way::{MTU, PEER, PREFERENCE, TABLE};
 use super::*;
 use crate::net::testing::{Namespace, PATIENCE};
 
@@ -71,14 +72,14 @@ fn what_a_killed_run_has_left_is_replaced() {
     let Some(host) = host("probe-again") else { return };
     host.run(async || {
         let first = ProbeDevice::create(Mark::DEFAULT).await.unwrap();
-        first.stop_repairing();
+        first.stop_keeping();
         let mark = "0x40".parse().unwrap();
         let second = ProbeDevice::create(mark).await.unwrap();
         for vip in VIPS {
             assert_eq!(way_out(&host, vip, Mark::DEFAULT.value), "eth0");
             assert_eq!(way_out(&host, vip, 0x40), ProbeDevice::NAME);
         }
-        second.stop_repairing();
+        second.stop_keeping();
         ProbeDevice::remove_leftovers().await.unwrap();
         assert_eq!(traces(&host), [""; 0]);
         ProbeDevice::remove_leftovers().await.unwrap();
@@ -144,4 +145,120 @@ fn is_known(address: &IpAddr) -> bool {
                 || address.segments()[..2] == [0x2001, 0xdb8]
         }
     }
+}
+
+/// Waits until the way is as wanted.
+async fn until_way(device: &ProbeDevice, what: &str, wanted: impl Fn(&ProbeWay) -> bool) -> ProbeWay {
+    let mut way = device.way();
+    let matching = way.wait_for(|way| wanted(way));
+    match tokio::time::timeout(PATIENCE, matching).await {
+        Ok(way) => way.expect("the device lives").clone(),
+        Err(_) => panic!("never {what}: {:?}", device.way().borrow()),
+    }
+}
+
+#[test]
+fn a_device_that_somebody_deletes_is_made_again_and_waits_for_its_program() {
+    let Some(host) = host("probe-deleted") else { return };
+    host.run(async || {
+        let device = ProbeDevice::create(Mark::DEFAULT).await.unwrap();
+        let first = device.way().borrow().waiting().expect("it was made");
+        device.opened(first + 1);
+        assert_eq!(
+            device.way().borrow().waiting(),
+            Some(first),
+            "another device's program"
+        );
+        device.opened(first);
+        assert_eq!(device.way().borrow().trouble(), None);
+        for round in 1..=3 {
+            host.ip(&format!("link del {}", [ProbeDevice::NAME, PEER][round % 2]));
+            let way = until_way(&device, "made again", |way| {
+                way.breaks >= round as u64 && way.waiting().is_some_and(|index| index != first)
+            })
+            .await;
+            let index = way.waiting().unwrap();
+            assert!(way.trouble().is_some_and(|text| text.contains("no program yet")));
+            device.opened(index);
+            assert_eq!(device.way().borrow().state, WayState::Open { ifindex: index });
+            for vip in VIPS {
+                assert_eq!(way_out(&host, vip, Mark::DEFAULT.value), ProbeDevice::NAME);
+            }
+        }
+        device.remove().await.unwrap();
+        assert!(device.way().borrow().trouble().is_some());
+        assert_eq!(traces(&host), [""; 0]);
+    });
+}
+
+#[test]
+fn what_others_change_of_it_is_mended_and_told_as_a_break() {
+    let Some(host) = host("probe-changed") else { return };
+    host.run(async || {
+        let device = ProbeDevice::create(Mark::DEFAULT).await.unwrap();
+        let index = device.way().borrow().waiting().unwrap();
+        device.opened(index);
+        for (number, change) in [
+            format!("link set {} down", ProbeDevice::NAME),
+            format!("link set {PEER} down"),
+            format!("rule del pref {PREFERENCE}"),
+            format!("-6 rule del pref {PREFERENCE}"),
+            format!("route replace default dev eth0 table {TABLE}"),
+            format!("-6 route del default dev {} table {TABLE}", ProbeDevice::NAME),
+        ]
+        .iter()
+        .enumerate()
+        {
+            host.ip(change);
+            let mended = |way: &ProbeWay| way.breaks > number as u64 && way.trouble().is_none();
+            until_way(&device, change, mended).await;
+            for vip in VIPS {
+                assert_eq!(
+                    way_out(&host, vip, Mark::DEFAULT.value),
+                    ProbeDevice::NAME,
+                    "{change}"
+                );
+            }
+        }
+        device.remove().await.unwrap();
+        assert_eq!(traces(&host), [""; 0]);
+    });
+}
+
+#[test]
+fn without_the_device_marked_packets_take_no_other_way() {
+    let Some(host) = host("probe-refused") else { return };
+    host.run(async || {
+        let device = ProbeDevice::create(Mark::DEFAULT).await.unwrap();
+        device.stop_keeping();
+        host.ip(&format!("link del {}", ProbeDevice::NAME));
+        let way = Way::open(Mark::DEFAULT).unwrap();
+        let reason = way.look().await.unwrap().unwrap_err();
+        assert_eq!(reason, "there is no device lb-probe");
+        let netlink = crate::net::netlink::Netlink::open().unwrap();
+        for vip in VIPS {
+            let refused = netlink
+                .route_to_marked(vip.parse().unwrap(), Mark::DEFAULT.value)
+                .await;
+            let refused = refused.unwrap_err();
+            assert_eq!(refused.raw_os_error(), Some(libc::EACCES), "{refused}");
+        }
+        ProbeDevice::remove_leftovers().await.unwrap();
+        assert_eq!(traces(&host), [""; 0]);
+    });
+}
+
+#[test]
+fn a_name_that_is_taken_meanwhile_is_told_and_left_alone() {
+    let Some(host) = host("probe-stolen") else { return };
+    host.run(async || {
+        let device = ProbeDevice::create(Mark::DEFAULT).await.unwrap();
+        device.stop_keeping();
+        host.ip(&format!("link del {}", ProbeDevice::NAME));
+        host.ip(&format!("link add {} type bridge", ProbeDevice::NAME));
+        let way = Way::open(Mark::DEFAULT).unwrap();
+        assert!(way.look().await.unwrap().unwrap_err().contains("is taken"));
+        assert!(way.mend().await.unwrap_err().to_string().contains("is taken"));
+        assert!(host.ip_output("link show").contains(ProbeDevice::NAME));
+    });
 }

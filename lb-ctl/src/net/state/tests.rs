@@ -11,6 +11,7 @@ fn link(index: u32) -> Link {
         mtu: 1500,
         up: true,
         carrier: true,
+        carrier_changes: 0,
         loopback: false,
         broadcast: true,
         no_arp: false,

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::model::ResourcePath;
 use crate::resources::{
-    DatabaseStore, Kind, MemoryStore, OwnedChanges, Owners, ResourceStore, StoreError, Stored,
+    DatabaseStore, Kind, MemoryStore, OwnedChanges, Owners, ResourceStore, StoreError, Stored, TableRoom,
 };
 
 fn internal_set() -> Resources {
@@ -161,7 +161,7 @@ fn stored_resources_are_judged_again() {
     text[front]["value"]["ports"] = json!(["0"]);
     let edited: Resources = serde_json::from_value(text).unwrap();
     let found = edited.config().unwrap_err();
-    let (lenient, told) = edited.config_leniently();
+    let (lenient, told) = edited.config_leniently(&TableRoom::default());
     assert_eq!(told, found);
     let (whole, _) = resources.config().unwrap();
     let mut expected = whole;
@@ -185,7 +185,7 @@ fn what_refers_to_something_wrong_has_no_effect_either() {
     let service = resources.of_kind(Kind::BackendService).next().unwrap().0.clone();
     text[service.as_str()]["value"]["protocol"] = json!("of a later version");
     let edited: Resources = serde_json::from_value(text).unwrap();
-    let (config, faults) = edited.config_leniently();
+    let (config, faults) = edited.config_leniently(&TableRoom::default());
     assert!(
         config.services.is_empty() && config.rules.is_empty(),
         "{config:?}"
