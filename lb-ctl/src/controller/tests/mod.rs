@@ -2,6 +2,7 @@
 
 mod faults;
 mod interfaces;
+mod random;
 mod waiting;
 
 use serde_json::{Value, json};
