@@ -109,6 +109,16 @@ impl<'lab> Daemon<'lab> {
         self.flags.extend([flag.into(), value.into()]);
     }
 
+    /// The same without a value.
+    pub fn switch(&mut self, flag: &str) {
+        self.flags.push(flag.into());
+    }
+
+    /// From its next start on, `run` has none of those flags.
+    pub fn forget_flags(&mut self) {
+        self.flags.clear();
+    }
+
     /// The socket of its API.
     pub fn socket(&self) -> PathBuf {
         self.directory.join(SOCKET)
@@ -237,6 +247,16 @@ impl<'lab> Daemon<'lab> {
         command.output().expect("starting lb-ctl")
     }
 
+    /// The same of a verb that works on the daemon's files while it does not run.
+    pub fn offline_ctl(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command();
+        command.args(arguments).stdin(Stdio::null());
+        for (flag, name) in [("--state-dir", "state"), ("--runtime-dir", "run")] {
+            command.arg(flag).arg(self.directory.join(name));
+        }
+        command.output().expect("starting lb-ctl")
+    }
+
     /// The same, which has to name an endpoint itself.
     pub fn lonely_ctl(&self, arguments: &[&str]) -> Output {
         let mut command = self.command();
@@ -260,6 +280,12 @@ impl<'lab> Daemon<'lab> {
     pub fn apply(&self, documents: &Documents) {
         let path = self.write("applied.json", &documents.json());
         self.ctl(&["apply", "-f", path.to_str().expect("a path in ASCII")]);
+    }
+
+    /// How an apply of the documents ends.
+    pub fn try_apply(&self, documents: &Documents) -> Output {
+        let path = self.write("applied.json", &documents.json());
+        self.run_ctl(&["apply", "-f", path.to_str().expect("a path in ASCII")])
     }
 
     /// A successful request to the API, below `/compute/v1/projects/`; the answer.
@@ -479,6 +505,14 @@ impl Drop for Daemon<'_> {
         }
         drop(self.process.take());
         cleanup::remove_directory(&self.directory);
+    }
+}
+
+/// Of the maps of every daemon here.
+pub fn sizes() -> Sizes {
+    Sizes {
+        flow_slots: FLOW_SLOTS,
+        ..Sizes::default()
     }
 }
 

@@ -17,6 +17,7 @@ pub(super) use self::asker::Asker;
 use self::prepare::tell;
 pub(super) use self::prepare::{FilesRead, Ground, Prepared};
 use super::Controller;
+use super::stored::StoredFaults;
 use super::troubles::Subject;
 use super::work::Done;
 use crate::control::{ApplyOptions, ControlError, ResourceMap, resource_map};
@@ -90,23 +91,16 @@ impl Changes {
 
 impl InForce {
     /// What a store holds. What can't be understood of it stays stored and has no effect.
-    pub(super) fn of_store(stored: Stored, room: &TableRoom) -> Self {
+    pub(super) fn of_store(stored: Stored, room: &TableRoom) -> (Self, StoredFaults) {
         let resources = stored.resources;
-        let config = match resources.config_within(room) {
-            Ok((config, _)) => config,
-            Err(faults) => {
-                for fault in faults {
-                    tracing::error!("{fault}");
-                }
-                Config::default()
-            }
-        };
-        Self {
+        let (config, faults) = resources.config_leniently(room);
+        let in_force = Self {
             published: Arc::new(resource_map(&resources)),
             resources: Arc::new(resources),
             owners: Arc::new(stored.owners),
             config: Arc::new(config),
-        }
+        };
+        (in_force, StoredFaults::new(faults, stored.unreadable))
     }
 }
 
@@ -171,7 +165,7 @@ impl Controller {
         });
         match result {
             Ok(()) => {
-                self.look_at_store();
+                self.is_stored(&prepared);
                 self.adopt(prepared);
             }
             Err(error) => {
@@ -266,17 +260,6 @@ impl Controller {
         });
         let stored = self.store.propose(back);
         self.work.wait(async { Done::Reverted(stored.await) });
-    }
-
-    /// Whether changes can be kept now.
-    pub(super) fn look_at_store(&mut self) {
-        match self.store.state() {
-            StoreState::Available => self.troubles.clear(&Subject::Store),
-            StoreState::Unavailable { reason, .. } => {
-                let text = format!("changes of resources are refused, because they can't be stored: {reason}");
-                self.troubles.set(Subject::Store, text);
-            }
-        }
     }
 
     pub(super) fn on_reverted(&mut self, result: Result<(), StoreError>) {

@@ -335,11 +335,7 @@ pub(crate) struct Notes {
 }
 
 impl Keeper for Notes {
-    fn save(
-        &mut self,
-        _plan: &Plan,
-        _health: HealthChanges,
-    ) -> BoxFuture<'static, Result<(), KeepError>> {
+    fn save(&mut self, _plan: &Plan, _health: HealthChanges) -> BoxFuture<'static, Result<(), KeepError>> {
         let notes = self.clone();
         Box::pin(async move {
             notes.gate.pass().await;

@@ -117,7 +117,9 @@ impl Controller {
             return self.told_before(name);
         }
         if state.is_some() && self.has_other_mode(link) {
-            tracing::warn!("{name} is attached anew, because --xdp-mode changed; packets pass to the host meanwhile");
+            tracing::warn!(
+                "{name} is attached anew, because --xdp-mode changed; packets pass to the host meanwhile"
+            );
             self.attachments
                 .release(link.index)
                 .map_err(|error| format!("{name}: {error:#}"))?;
@@ -174,7 +176,10 @@ impl Controller {
             match self.attachments.release(*index) {
                 Ok(()) => {
                     if let Some(link) = link {
-                        tracing::warn!("{}: detached, because no --interface names it any more", link.name);
+                        tracing::warn!(
+                            "{}: detached, because no --interface names it any more",
+                            link.name
+                        );
                     }
                 }
                 Err(error) => tracing::warn!("ending the attachment to interface number {index}: {error:#}"),
@@ -213,8 +218,10 @@ impl Controller {
             Subject::Detached,
             "not attached to any interface: no packet is forwarded".to_owned(),
         );
-        self.troubles
-            .replace(|subject| matches!(subject, Subject::Interface(_)), BTreeMap::new());
+        self.troubles.replace(
+            |subject| matches!(subject, Subject::Interface(_)),
+            BTreeMap::new(),
+        );
         self.announcements.place_anew();
         // Probes on paths that are gone are told from those that fail.
         self.probe_paths.send_replace(None);

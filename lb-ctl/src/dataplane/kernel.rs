@@ -1,5 +1,7 @@
 //! The maps: reading them back, and applying operations to them.
 
+mod copy;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
