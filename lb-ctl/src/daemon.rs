@@ -18,8 +18,8 @@ use crate::cli::{RunArgs, XdpMode as AskedMode};
 use crate::config_files::{ConfigFiles, FileWatcher, judge};
 use crate::control::ControlError;
 use crate::controller::{
-    Controller, History, HistoryPlace, KernelAttachments, KernelClock, KernelMaps, KernelNetwork, Parts, Settings,
-    Threads, kept_seed,
+    Controller, History, HistoryPlace, KernelAttachments, KernelClock, KernelMaps, KernelNetwork, Parts,
+    Settings, Threads, kept_seed,
 };
 use crate::dataplane::{self, LoadOptions, PinDirectory, Pinned, Program, Sizes, XdpMode};
 use crate::flowlog::FlowLog;

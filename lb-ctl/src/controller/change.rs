@@ -5,6 +5,7 @@
 
 mod asker;
 mod prepare;
+mod vips;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -14,8 +15,8 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 pub(super) use self::asker::Asker;
-pub(super) use self::prepare::{FilesRead, Ground, Prepared};
 use self::prepare::tell;
+pub(super) use self::prepare::{FilesRead, Ground, Prepared};
 use super::Controller;
 use super::troubles::Subject;
 use super::work::Done;
@@ -202,7 +203,11 @@ impl Controller {
                 .unwrap_or_else(|| self.in_force.config.clone()),
             published: prepared.published.clone(),
         };
-        prepared.built.iter().cloned().for_each(|built| self.built.insert(built));
+        prepared
+            .built
+            .iter()
+            .cloned()
+            .for_each(|built| self.built.insert(built));
         self.go_to(next, prepared.config.is_some());
     }
 
@@ -275,9 +280,7 @@ impl Controller {
                 let new = applying.new.clone();
                 self.put_in_force(&new);
                 self.troubles.set(Subject::Store, error.to_string());
-                format!(
-                    "the change is stored, and the kernel refuses it, which is tried again: {reason}"
-                )
+                format!("the change is stored, and the kernel refuses it, which is tried again: {reason}")
             }
         };
         self.follow_endpoints();
@@ -346,6 +349,8 @@ impl Controller {
 
     fn finish_change(&mut self, prepared: Prepared) {
         tell(&prepared.news);
+        // Who is answered finds its VIPs answered for.
+        self.announce();
         self.end_change(Ok(prepared));
         self.retry_files();
     }

@@ -66,7 +66,9 @@ impl Controller {
         self.comparison.due = Instant::now() + self.settings.compare_interval;
         match held.contents {
             Ok(contents) if is_current => self.mend(contents),
-            Ok(_) => tracing::warn!("the maps were written without a pause, so they were not compared this time"),
+            Ok(_) => {
+                tracing::warn!("the maps were written without a pause, so they were not compared this time")
+            }
             Err(error) => tracing::warn!("the kernel's maps can't be read to compare them: {error:#}"),
         }
     }

@@ -26,9 +26,7 @@ use crate::plan::contents::Contents;
 use crate::plan::diff::Operation;
 use crate::plan::tests::maps::FakeMaps;
 use crate::plan::tests::world::{LIMITS, SEED};
-use crate::plan::{
-    BuiltTable, HealthMap, Plan, ProbeDestination, TableBuild, ZonePrefixes,
-};
+use crate::plan::{BuiltTable, HealthMap, Plan, ProbeDestination, TableBuild, ZonePrefixes};
 use crate::resources::{self, MemoryStore, ResourceStore as _, Scope};
 
 pub(crate) fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -116,6 +114,8 @@ pub(crate) struct StillNetwork {
     pub(crate) watched: Arc<Mutex<BTreeSet<IpAddr>>>,
     pub(crate) answered: Arc<Mutex<Desired>>,
     pub(crate) conflicts: watch::Sender<Arc<Conflicts>>,
+    /// What it fails with, if it does.
+    pub(crate) fails: Arc<Mutex<Vec<String>>>,
 }
 
 impl StillNetwork {
@@ -125,6 +125,7 @@ impl StillNetwork {
             watched: Arc::default(),
             answered: Arc::default(),
             conflicts: watch::channel(Arc::default()).0,
+            fails: Arc::default(),
         }
     }
 
@@ -144,7 +145,7 @@ impl Network for StillNetwork {
 
     fn answer_for(&mut self, desired: &Desired) -> Vec<String> {
         locked(&self.answered).clone_from(desired);
-        Vec::new()
+        locked(&self.fails).clone()
     }
 
     fn conflicts(&self) -> watch::Receiver<Arc<Conflicts>> {
@@ -330,11 +331,7 @@ pub(crate) struct Notes {
 }
 
 impl Keeper for Notes {
-    fn save(
-        &mut self,
-        _plan: &Plan,
-        _health: HealthChanges,
-    ) -> BoxFuture<'static, Result<(), KeepError>> {
+    fn save(&mut self, _plan: &Plan, _health: HealthChanges) -> BoxFuture<'static, Result<(), KeepError>> {
         let notes = self.clone();
         Box::pin(async move {
             notes.gate.pass().await;

@@ -89,7 +89,9 @@ impl Controller {
             return self.told_before(name);
         }
         if state.is_some() && self.has_other_mode(link) {
-            tracing::warn!("{name} is attached anew, because --xdp-mode changed; packets pass to the host meanwhile");
+            tracing::warn!(
+                "{name} is attached anew, because --xdp-mode changed; packets pass to the host meanwhile"
+            );
             self.attachments
                 .release(link.index)
                 .map_err(|error| format!("{name}: {error:#}"))?;
@@ -139,7 +141,10 @@ impl Controller {
             match self.attachments.release(*index) {
                 Ok(()) => {
                     if let Some(link) = link {
-                        tracing::warn!("{}: detached, because no --interface names it any more", link.name);
+                        tracing::warn!(
+                            "{}: detached, because no --interface names it any more",
+                            link.name
+                        );
                     }
                 }
                 Err(error) => tracing::warn!("ending the attachment to interface number {index}: {error:#}"),
@@ -152,12 +157,26 @@ impl Controller {
         let Some(device) = self.probe_device.clone() else {
             return;
         };
-        let waiting = device.way().borrow().waiting();
-        if let Some(index) = waiting.filter(|_| !self.interfaces.detached) {
-            match self.attachments.attach_probe() {
-                Ok(()) => device.opened(index),
-                Err(error) => tracing::error!("health probes can't leave, which is tried again: {error:#}"),
-            }
+        if self.interfaces.detached {
+            return self.troubles.clear(&Subject::Probes);
+        }
+        let way = device.way().borrow().clone();
+        let trouble = match way.waiting() {
+            None => way.trouble(),
+            Some(index) => match self.attachments.attach_probe() {
+                Ok(()) => {
+                    device.opened(index);
+                    None
+                }
+                Err(error) => Some(format!("{error:#}")),
+            },
+        };
+        match trouble {
+            None => self.troubles.clear(&Subject::Probes),
+            Some(reason) => self.troubles.set(
+                Subject::Probes,
+                format!("health probes to VIPs can't leave, so health stays what it was: {reason}"),
+            ),
         }
     }
 
@@ -178,8 +197,10 @@ impl Controller {
             Subject::Detached,
             "not attached to any interface: no packet is forwarded".to_owned(),
         );
-        self.troubles
-            .replace(|subject| matches!(subject, Subject::Interface(_)), BTreeMap::new());
+        self.troubles.replace(
+            |subject| matches!(subject, Subject::Interface(_)),
+            BTreeMap::new(),
+        );
         self.announcements.place_anew();
         // Probes on paths that are gone are told from those that fail.
         self.probe_paths.send_replace(None);

@@ -275,11 +275,7 @@ impl Controller {
     }
 
     async fn load(&mut self, events: &mut Events) {
-        self.index = Index::new(
-            &self.in_force.config,
-            &self.plan,
-            self.settings.probe_destination,
-        );
+        self.index = Index::new(&self.in_force.config, &self.plan, self.settings.probe_destination);
         self.watch_endpoints();
         self.wait_for_network().await;
         self.pass_health_on(&self.in_force.config.clone());

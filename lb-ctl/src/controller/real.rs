@@ -11,7 +11,8 @@ use tokio::sync::{Semaphore, watch};
 
 use super::seams::{Attachments, Checks, Clock, Maps, Network, Workshop};
 use crate::dataplane::{
-    self, ApplyError, AttachError, Attached, FlowTable, MapSet, PinDirectory, PinnedLinkState, Program, XdpMode,
+    self, ApplyError, AttachError, Attached, FlowTable, MapSet, PinDirectory, PinnedLinkState, Program,
+    XdpMode,
 };
 use crate::health::{EndpointProber, HealthChecker, HealthState, TargetId};
 use crate::model::HealthCheck;

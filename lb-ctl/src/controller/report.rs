@@ -119,7 +119,6 @@ impl Controller {
         });
         let mut warnings: Vec<String> = unresolved.collect();
         warnings.extend(self.vip_warnings());
-        warnings.extend(self.network.troubles());
         warnings.extend(self.checks.warning());
         warnings.sort();
         warnings.dedup();
@@ -153,10 +152,7 @@ impl Controller {
         flows: &BTreeMap<u32, u64>,
     ) -> Result<views::ServiceStats, ControlError> {
         let backend = |(id, member): (&EndpointId, &MemberPlan)| {
-            let counter = self
-                .maps
-                .member_counter(member.number)
-                .map_err(internal)?;
+            let counter = self.maps.member_counter(member.number).map_err(internal)?;
             Ok(views::BackendStats {
                 group: id.group.clone(),
                 instance: id.instance.clone(),
@@ -327,7 +323,11 @@ impl Controller {
     }
 
     fn probe_port(&self, service: &BackendService) -> Option<u16> {
-        let check = self.in_force.config.health_checks.get(service.health_check.as_ref()?)?;
+        let check = self
+            .in_force
+            .config
+            .health_checks
+            .get(service.health_check.as_ref()?)?;
         Some(check.probe.port())
     }
 }

@@ -323,7 +323,9 @@ impl Controller {
         match self.keeper.state() {
             KeeperState::Keeping => self.troubles.clear(&Subject::History),
             KeeperState::Failing { reason, .. } => {
-                let text = format!("numbers and health can't be kept for the next start, which is tried again: {reason}");
+                let text = format!(
+                    "numbers and health can't be kept for the next start, which is tried again: {reason}"
+                );
                 self.troubles.set(Subject::History, text);
             }
         }

@@ -25,6 +25,10 @@ pub(super) enum Subject {
     Interface(String),
     /// What is known of links, addresses and routes.
     Network,
+    /// VIPs that can't be answered for.
+    Vips,
+    /// The way that health probes to VIPs leave by.
+    Probes,
 }
 
 impl Subject {
@@ -38,6 +42,8 @@ impl Subject {
             Self::Ownership => "the pinned state is this store's".to_owned(),
             Self::Interface(name) => format!("{name} is balanced again"),
             Self::Network => "links, addresses and routes are followed again".to_owned(),
+            Self::Vips => "all VIPs are answered for again".to_owned(),
+            Self::Probes => "health probes to VIPs can leave again".to_owned(),
         }
     }
 }
@@ -116,7 +122,10 @@ mod tests {
         let [view] = &troubles.views()[..] else {
             panic!("one trouble");
         };
-        assert_eq!((view.text.as_str(), view.for_sec), ("the kernel refused it twice", 3));
+        assert_eq!(
+            (view.text.as_str(), view.for_sec),
+            ("the kernel refused it twice", 3)
+        );
         troubles.clear(&Subject::Maps);
         assert!(troubles.views().is_empty() && !troubles.has(&Subject::Maps));
     }

@@ -52,14 +52,15 @@ impl Controller {
                 differences,
             })
         };
-        self.work.later(if tries == 0 { Duration::ZERO } else { PAUSE }, move || {
-            Done::Verified(Box::new(Verified {
-                compared: compare(),
-                generation,
-                tries,
-                reply,
-            }))
-        });
+        self.work
+            .later(if tries == 0 { Duration::ZERO } else { PAUSE }, move || {
+                Done::Verified(Box::new(Verified {
+                    compared: compare(),
+                    generation,
+                    tries,
+                    reply,
+                }))
+            });
     }
 
     /// What is on its way is no difference: then it looks again.
@@ -89,7 +90,11 @@ impl Controller {
     /// Whether something is being done that changes the maps. What failed and waits to be tried again is not.
     fn is_on_the_way(&self) -> bool {
         let fails = self.maps_retry.waits() || self.keep_retry.waits();
-        !fails && (self.is_behind() || !self.dirty.is_empty() || self.waits_for_history() || self.builds.are_any())
+        !fails
+            && (self.is_behind()
+                || !self.dirty.is_empty()
+                || self.waits_for_history()
+                || self.builds.are_any())
     }
 }
 

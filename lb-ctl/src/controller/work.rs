@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::change::Prepared;
-use super::verify::Verified;
 use super::history::KeepError;
+use super::verify::Verified;
 use crate::control::ControlError;
 use crate::model::ResourcePath;
-use crate::plan::{BuiltTable, TableMark};
 use crate::plan::contents::Contents;
+use crate::plan::{BuiltTable, TableMark};
 use crate::resources::StoreError;
 
 /// A piece of work that is done.

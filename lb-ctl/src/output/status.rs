@@ -64,7 +64,10 @@ pub fn render_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     }
     if status.mended > 0 {
         let mended = human_count(status.mended);
-        writeln!(out, "warning: somebody else changed the kernel's maps; {mended} entries were mended")?;
+        writeln!(
+            out,
+            "warning: somebody else changed the kernel's maps; {mended} entries were mended"
+        )?;
     }
     for warning in &status.warnings {
         writeln!(out, "warning: {warning}")?;

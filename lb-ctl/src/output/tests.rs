@@ -249,7 +249,7 @@ fn status_is_a_page() {
             dropped: 7,
         },
         troubles: Vec::new(),
-            vips: Vec::new(),
+        vips: Vec::new(),
         mended: 0,
         warnings: vec!["no route to 10.0.0.9".to_owned()],
     };

@@ -22,6 +22,7 @@ mod schema;
 mod set;
 mod store;
 mod typed;
+mod vips;
 
 #[cfg(test)]
 mod tests;
@@ -44,3 +45,4 @@ pub use store::{
     DatabaseStore, DirectoryError, Failure, Followed, Latch, MemoryStore, OwnedChanges, Owners,
     ResourceStore, StoreError, StoreId, StoreState, Stored,
 };
+pub use vips::RefusedVip;

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::inputs::Snapshot;
-use super::{Change, InForce};
+use super::{Change, InForce, vips};
 use crate::config_files::{ConfigFiles, FromFiles, judge};
 use crate::control::{ApplyOptions, ApplyReport, ControlError, ResourceMap, resource_map};
 use crate::model::{Config, ResourcePath};
 use crate::plan::{BuiltTable, LeftOut, PlanError};
 use crate::resources::{
-    Applied, ChangeKind, Document, Fault, FaultKind, OwnedChanges, Owners, Resources, Scope,
+    Applied, ChangeKind, Document, Fault, FaultKind, OwnedChanges, Owners, Resources, Scope, sorted,
 };
 
 /// What a change is judged by.
@@ -63,11 +63,7 @@ pub(super) fn prepare(change: Change, ground: &Ground) -> Result<Prepared, Contr
     }
 }
 
-fn apply(
-    documents: &[Document],
-    options: &ApplyOptions,
-    ground: &Ground,
-) -> Result<Prepared, ControlError> {
+fn apply(documents: &[Document], options: &ApplyOptions, ground: &Ground) -> Result<Prepared, ControlError> {
     if let Some(edit) = &options.edit {
         edit.check(&ground.in_force.published)?;
     }
@@ -76,9 +72,11 @@ fn apply(
     let applied = ground
         .in_force
         .resources
-        .apply(documents, &scope, options.mode(), now)?;
+        .apply(documents, &scope, options.mode(), now);
+    let applied = unless_refused(applied, vips::refused(documents, &scope, ground))?;
     refuse_owned(&applied, &ground.in_force.owners)?;
-    let report = ApplyReport::new(&applied, options);
+    let mut report = ApplyReport::new(&applied, options);
+    report.warnings.extend(vips::new_doubts(&applied.config, ground));
     if options.dry_run {
         let same = Resources::clone(&ground.in_force.resources);
         return Ok(Prepared {
@@ -94,6 +92,15 @@ fn apply(
         news,
         ..prepared
     })
+}
+
+/// All faults at once, whoever found them.
+fn unless_refused<T>(judged: Result<T, Vec<Fault>>, refused: Vec<Fault>) -> Result<T, Vec<Fault>> {
+    match judged {
+        Ok(judged) if refused.is_empty() => Ok(judged),
+        Ok(_) => Err(refused),
+        Err(faults) => Err(sorted(faults.into_iter().chain(refused).collect())),
+    }
 }
 
 fn delete(path: &ResourcePath, ground: &Ground) -> Result<Prepared, ControlError> {
@@ -121,7 +128,9 @@ fn files(ground: &Ground) -> Result<Prepared, ControlError> {
         &ground.files,
         &documents,
         &ground.scope,
-    )?;
+    );
+    let refused = vips::refused(&documents, &ground.scope, ground);
+    let from_files = unless_refused(from_files, refused)?;
     from_version(ground, documents, from_files)
 }
 
@@ -138,7 +147,9 @@ pub(in super::super) fn from_version(
     } = from_files;
     let mut news = news(&applied);
     let changed = applied.changes.iter();
-    let changed = changed.filter(|change| change.kind != ChangeKind::Unchanged).count();
+    let changed = changed
+        .filter(|change| change.kind != ChangeKind::Unchanged)
+        .count();
     if changed + dropped.len() > 0 {
         news.push(format!(
             "loaded the files of --config: {changed} resources changed, {} removed",

@@ -10,9 +10,8 @@ use crate::model::{
 };
 use crate::net::{NextHop, NextHops};
 use crate::plan::{
-    HealthMap,
-    BuiltTables, Inputs, IpFamily, Limits, Plan, PlanError, ProbeDestination, Scope, ServiceKey, ServicePlan,
-    ZonePrefixes, compile,
+    BuiltTables, HealthMap, Inputs, IpFamily, Limits, Plan, PlanError, ProbeDestination, Scope, ServiceKey,
+    ServicePlan, ZonePrefixes, compile,
 };
 
 pub(crate) const SEED: u128 = 0x0123_4567_89ab_cdef_1122_3344_5566_7788;
