@@ -54,6 +54,12 @@ pub trait Control: Send + Sync + 'static {
         group: Option<ResourcePath>,
     ) -> BoxFuture<'_, Result<Vec<views::EndpointHealth>, ControlError>>;
 
+    /// How large the selection tables of a service are.
+    fn table_slots(&self, service: ResourcePath) -> BoxFuture<'_, Result<views::TableSlots, ControlError>>;
+
+    /// Gives the service tables of another size, which moves nearly every flow of it that is not tracked.
+    fn set_table_slots(&self, service: ResourcePath, slots: u32) -> BoxFuture<'_, Result<(), ControlError>>;
+
     fn status(&self) -> BoxFuture<'_, Result<views::Status, ControlError>>;
 
     /// Compares what the kernel's maps hold with what everything that is known compiles to now.

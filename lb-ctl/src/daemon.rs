@@ -26,7 +26,7 @@ use crate::flowlog::FlowLog;
 use crate::health::{EndpointProber, HealthChecker};
 use crate::net::{Link, Links, ProbeDevice};
 use crate::plan::{Limits, ProbeDestination};
-use crate::resources::{DatabaseStore, ResourceStore as _, Scope};
+use crate::resources::{DatabaseStore, ResourceStore as _, Scope, TableRoom};
 use crate::server::{Server, ServerConfig, TokenFile};
 use crate::settings::FileSettings;
 
@@ -71,7 +71,16 @@ async fn serve_with(
     let _watcher = follow(&files, &files_changed);
     // Everything that is wrong is told before anything is touched.
     let documents = files.read().map_err(ControlError::Faults)?;
-    judge(&stored.resources, &stored.owners, &files, &documents, &scope).map_err(ControlError::Faults)?;
+    let room = table_room(&args, &file);
+    judge(
+        &stored.resources,
+        &stored.owners,
+        &files,
+        &documents,
+        &scope,
+        &room,
+    )
+    .map_err(ControlError::Faults)?;
     let links = interfaces(&args.interfaces).await?;
     let pins = PinDirectory::new(&args.pin_dir);
     refuse_foreign_programs(&links, &pins)?;
@@ -126,7 +135,11 @@ async fn serve_with(
     let settings = Settings {
         scope,
         seed,
-        limits: Limits::from(&sizes),
+        limits: Limits {
+            table_reserve: room.reserve,
+            ..Limits::from(&sizes)
+        },
+        default_table_slots: room.default_slots,
         zones: file.zones,
         gue_port: file.gue_port,
         probe_destination: file.probe_destination,
@@ -251,6 +264,17 @@ async fn make_probe_device(
             }
             Ok(None)
         }
+    }
+}
+
+fn table_room(args: &RunArgs, file: &FileSettings) -> TableRoom {
+    let usual = Limits::usual_reserve(args.table_slots);
+    TableRoom {
+        slots: args.table_slots,
+        reserve: file.table_reserve.unwrap_or(usual),
+        default_slots: file.default_table_slots,
+        zones: file.zones.keys().cloned().collect(),
+        ..TableRoom::default()
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Status {
     pub endpoints: usize,
     pub healthy_endpoints: usize,
     pub flow_slots: u64,
+    #[serde(default)]
+    pub tables: TableStatus,
     /// Where resources are that do not say it of themselves.
     pub default_place: DefaultPlace,
     pub config: ConfigStatus,
@@ -36,6 +38,41 @@ pub struct Status {
     pub mended: u64,
     /// Endpoints that packets can't be delivered to now, and other standing conditions, a sentence each.
     pub warnings: Vec<String>,
+}
+
+/// What selection tables take up, in slots.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TableStatus {
+    /// Of all tables together.
+    pub slots: u64,
+    /// Those that successors are made of.
+    pub reserve: u64,
+    /// Of tables in force.
+    pub in_use: u64,
+    /// Of former ones, which packets may still read.
+    pub retired: u64,
+    /// What services wait for.
+    pub wanted: u64,
+    /// How many services have tables of a size.
+    pub services: std::collections::BTreeMap<u32, usize>,
+}
+
+/// `GET /lb/v1/tableSlots?service=PATH`: what the cloud's resource has no field for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TableSlots {
+    pub service: ResourcePath,
+    /// Of each of its selection tables.
+    pub slots: u32,
+    /// Of tables of zones that an older version made with another size.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub zones: std::collections::BTreeMap<String, u32>,
+    /// Of its larger pool.
+    pub endpoints: usize,
+    /// What follows of too few slots for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -178,8 +178,19 @@ fn delete(name: &str) {
 
 /// Unmounting is what frees the maps, and detaches the program, that a daemon pinned there.
 fn unmake(directory: &Path) {
-    let _ = umount2(&directory.join(BPF_MOUNT), MntFlags::MNT_DETACH);
+    for mounted in mounts_below(directory) {
+        let _ = umount2(&mounted, MntFlags::MNT_DETACH);
+    }
     let _ = fs::remove_dir_all(directory);
+}
+
+fn mounts_below(directory: &Path) -> Vec<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let places = mounts
+        .lines()
+        .filter_map(|line| line.split(' ').nth(1))
+        .map(PathBuf::from);
+    places.filter(|place| place.starts_with(directory)).collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Every daemon sees a bpf file system of its own on `/sys/fs/bpf`, which outlives the process (so a killed daemon
 //! leaves its pins, as in life) and goes away with this handle. Tests may therefore run side by side.
 
+use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
 use std::fs::{self, OpenOptions};
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,8 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
+use lb_common::layout::LAYOUT_VERSION;
 use lb_ctl::client::Client;
-use lb_ctl::dataplane::{LoadOptions, PinDirectory, Program, Sizes};
+use lb_ctl::dataplane::{MapSet, PinDirectory, Sizes};
 use lb_ctl::plan::contents::Contents;
 use lb_ctl::views::{Stats, Status, Verification};
 use nix::sys::signal::Signal;
@@ -23,6 +25,7 @@ use crate::api;
 use crate::cleanup;
 use crate::condition::eventually;
 use crate::documents::Documents;
+use crate::held::Held;
 use crate::process::{Process, binary};
 use crate::topology::Lab;
 
@@ -35,7 +38,12 @@ const STOP: Duration = Duration::from_secs(10);
 pub struct Daemon<'lab> {
     lab: &'lab Lab,
     directory: PathBuf,
-    mode: &'static str,
+    /// `--interface`, from the next start on.
+    pub interfaces: Vec<&'static str>,
+    /// `--xdp-mode`, from the next start on.
+    pub mode: &'static str,
+    /// `--table-slots`, which maps keep once they are made.
+    pub table_slots: u32,
     /// Of `run`, beside those that every daemon here has.
     flags: Vec<OsString>,
     process: Option<Process>,
@@ -82,7 +90,9 @@ impl<'lab> Daemon<'lab> {
         Self {
             lab,
             directory,
+            interfaces: vec!["eth0"],
             mode: "native",
+            table_slots: Sizes::default().table_slots,
             flags: Vec::new(),
             process: None,
         }
@@ -125,10 +135,13 @@ impl<'lab> Daemon<'lab> {
             .open(self.log_path())
             .expect("opening the log");
         let mut command = self.command();
+        command.args(["run", "--xdp-mode", self.mode]);
+        for interface in &self.interfaces {
+            command.args(["--interface", interface]);
+        }
         command
-            .args(["run", "--interface", "eth0", "--xdp-mode", self.mode])
             .args(["--flow-slots", &FLOW_SLOTS.to_string()])
-            .args(["--table-slots", &Sizes::default().table_slots.to_string()])
+            .args(["--table-slots", &self.table_slots.to_string()])
             .args(&self.flags)
             .args(self.own_places())
             .stdin(Stdio::null())
@@ -259,7 +272,52 @@ impl<'lab> Daemon<'lab> {
     }
 
     pub fn status(&self) -> Status {
-        self.json(&["status", "--format", "json"])
+        self.judged_status().1
+    }
+
+    /// Whether `status` exits with 0, and what it says.
+    #[track_caller]
+    pub fn judged_status(&self) -> (bool, Status) {
+        let output = self.run_ctl(&["status", "--format", "json"]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        let status = serde_json::from_str(&text).unwrap_or_else(|error| {
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            panic!("lb-ctl status: {}: {error}: {text}{complaint}", output.status)
+        });
+        (output.status.success(), status)
+    }
+
+    /// Waits until `status` exits with 1 and says a sentence with this in it.
+    #[track_caller]
+    pub fn wait_for_trouble(&self, bound: Duration, text: &str) {
+        eventually(bound, || {
+            let (is_well, status) = self.judged_status();
+            match status.troubles.iter().any(|trouble| trouble.text.contains(text)) && !is_well {
+                true => Ok(()),
+                false => Err(format!(
+                    "status is well: {is_well}; troubles: {:?}; warnings: {:?}",
+                    status.troubles, status.warnings
+                )),
+            }
+        });
+    }
+
+    /// Waits until `status` exits with 0, without troubles.
+    #[track_caller]
+    pub fn wait_until_well(&self, bound: Duration) {
+        eventually(bound, || match self.judged_status() {
+            (true, status) if status.troubles.is_empty() => Ok(()),
+            (_, status) => Err(format!("{:?}", status.troubles)),
+        });
+    }
+
+    /// The pins of the attachments, by number of the interface.
+    pub fn link_pins(&self) -> BTreeMap<u32, PathBuf> {
+        let links = self.directory.join(format!("bpf/lb/v{LAYOUT_VERSION}/links"));
+        let pins = fs::read_dir(links).into_iter().flatten().flatten();
+        let number = |path: &Path| path.file_name()?.to_str()?.parse().ok();
+        pins.filter_map(|pin| Some((number(&pin.path())?, pin.path())))
+            .collect()
     }
 
     pub fn stats(&self) -> Stats {
@@ -274,19 +332,19 @@ impl<'lab> Daemon<'lab> {
 
     /// What the kernel's maps hold, read past the daemon.
     pub fn contents(&self) -> Contents {
-        let options = LoadOptions {
-            sizes: Sizes {
-                flow_slots: FLOW_SLOTS,
-                ..Sizes::default()
-            },
-            seed: 0,
-            answer_echo: false,
-            trace_packets: false,
-            test_now: 0,
+        let sizes = Sizes {
+            flow_slots: FLOW_SLOTS,
+            table_slots: self.table_slots,
+            ..Sizes::default()
         };
         let pins = PinDirectory::new(&self.directory.join("bpf/lb"));
-        let program = Program::load(&options, Some(&pins)).expect("opening the pinned maps");
-        program.maps.read().expect("reading the pinned maps")
+        let maps = MapSet::pinned(&pins, &sizes).expect("opening the pinned maps");
+        maps.read().expect("reading the pinned maps")
+    }
+
+    /// The same, by VIPs.
+    pub fn held(&self) -> Held {
+        Held(self.contents())
     }
 
     /// What the daemon finds when it compares the maps with a fresh compilation.

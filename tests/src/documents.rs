@@ -43,6 +43,14 @@ impl Documents {
         }
     }
 
+    /// Exactly these.
+    pub fn of(resources: Vec<Value>) -> Self {
+        Self {
+            resources,
+            has_failover: false,
+        }
+    }
+
     /// A group of failover backends, for the services that follow.
     pub fn failover(mut self, lab: &Lab, names: &[&str]) -> Self {
         self.resources

@@ -4,6 +4,7 @@
 //! a client sees. Everything panics with a sentence instead of returning errors, and everything that was made goes away
 //! on drop, on panic, on Ctrl-C, and at the latest when the next laboratory is made.
 
+pub mod answers;
 mod api;
 pub mod balanced;
 pub mod bench;
@@ -16,10 +17,15 @@ pub mod daemon;
 pub mod demo;
 pub mod documents;
 pub mod health_scale;
+pub mod held;
+pub mod multitude;
 pub mod netns;
 pub mod packet;
 pub mod performance;
+pub mod pins;
 pub mod process;
+pub mod resources;
+pub mod tmpfs;
 pub mod topology;
 pub mod traffic;
 pub mod witness;

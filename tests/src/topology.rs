@@ -15,6 +15,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::netns::{self, Namespace};
 use crate::xdp::Programs;
@@ -106,7 +107,8 @@ pub struct Lab {
     hosts: BTreeMap<String, Host>,
     // Dropped after the hosts: nothing is left that could send.
     switch: Namespace,
-    programs: Programs,
+    programs: Mutex<Programs>,
+    mtu: u32,
     forwarder: Option<Programs>,
 }
 
@@ -120,7 +122,7 @@ impl Lab {
     /// comes no further than the port of the balancer, where it is counted.
     pub fn measured(label: &str) -> Self {
         let mut lab = Self::around(label, Shape::Flat, ENCAPSULATION_MTU, Programs::load_with_sink());
-        lab.programs.sink(&lab.switch, &port_of(LB, 0));
+        lab.programs().sink(&lab.switch, &port_of(LB, 0));
         lab.decapsulate_at_backends();
         lab
     }
@@ -194,13 +196,13 @@ impl Lab {
     /// Another's XDP program on an interface.
     pub fn occupy(&mut self, name: &str, interface: &str) {
         let namespace = &self.hosts[name].namespace;
-        self.programs.pass(namespace, interface);
+        self.programs().pass(namespace, interface);
     }
 
     fn new(label: &str, shape: Shape, mtu: u32) -> Self {
         let mut lab = Self::around(label, shape, mtu, Programs::load());
         for index in 0..segments(shape, LB).len() {
-            lab.programs.pass(&lab.switch, &port_of(LB, index));
+            lab.programs().pass(&lab.switch, &port_of(LB, index));
         }
         if shape == Shape::Routed {
             lab.decapsulate_at_backends();
@@ -210,7 +212,7 @@ impl Lab {
 
     fn decapsulate_at_backends(&mut self) {
         for name in BACKENDS {
-            self.programs.decapsulate(&self.hosts[name].namespace, "eth0");
+            self.programs().decapsulate(&self.hosts[name].namespace, "eth0");
         }
     }
 
@@ -227,7 +229,8 @@ impl Lab {
             shape,
             hosts: BTreeMap::new(),
             switch,
-            programs,
+            programs: Mutex::new(programs),
+            mtu,
             forwarder: None,
         };
         let mut names = vec![CLIENT, LB];
@@ -262,12 +265,32 @@ impl Lab {
 
     /// What came to the port of the balancer in [`Lab::measured`].
     pub(crate) fn sink(&mut self) -> &mut Programs {
-        &mut self.programs
+        self.programs.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn programs(&self) -> MutexGuard<'_, Programs> {
+        self.programs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The switch's end of the balancer's cable.
     pub(crate) fn balancer_port() -> String {
         port_of(LB, 0)
+    }
+
+    /// Takes an interface of the balancer away, as its driver does when it is unloaded.
+    pub fn unplug(&self, index: usize) {
+        self.lb().ip(&[format!("link delete eth{index}")]);
+    }
+
+    /// Makes it again, with the MAC address, the addresses and the routes that it had, and another number.
+    pub fn plug_again(&self, index: usize) {
+        let segments = segments(self.shape, LB);
+        self.plug(self.lb(), LB, index, segments[index], self.mtu);
+        self.programs().pass(&self.switch, &port_of(LB, index));
+        let interface = format!("dev eth{index}");
+        let lines = addresses_and_routes(self.shape, LB, &segments).into_iter();
+        let is_of_it = |line: &String| line.contains(&interface) || (index == 0 && line.starts_with("route"));
+        self.lb().ip(&lines.filter(is_of_it).collect::<Vec<_>>());
     }
 
     /// Makes the client send to the VIPs by this host's MAC address, whoever answers for them otherwise.

@@ -215,5 +215,15 @@ pub(super) fn run(args: RunArgs) -> Result<(), Failure> {
         let message = "no interface to balance on: give --interface, or `interfaces` in the settings file";
         return Err(Failure::Usage(message.to_owned()));
     }
+    if let Some(reserve) = settings
+        .table_reserve
+        .filter(|reserve| *reserve >= args.table_slots)
+    {
+        let message = format!(
+            "`[tables] reserve-slots` is {reserve}, of {} slots of all tables (--table-slots): no table would fit",
+            args.table_slots
+        );
+        return Err(Failure::Usage(message));
+    }
     Ok(crate::daemon::run(args, settings)?)
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::ConfigFiles;
 use crate::model::ResourcePath;
-use crate::resources::{self, Applied, Document, Fault, FaultKind, Mode, Owners, Resources, Scope};
+use crate::resources::{
+    self, Applied, Document, Fault, FaultKind, Mode, Owners, Resources, Scope, TableRoom,
+};
 
 /// The resources as the files will have them, and which file owns which.
 #[derive(Clone, Debug)]
@@ -23,6 +25,7 @@ pub fn judge(
     files: &ConfigFiles,
     documents: &[Document],
     scope: &Scope,
+    room: &TableRoom,
 ) -> Result<FromFiles, Vec<Fault>> {
     let defined = resources::sources(documents, scope);
     let is_dropped = |(path, file): &(&ResourcePath, &String)| {
@@ -43,7 +46,7 @@ pub fn judge(
         .collect();
     let is_consequence = |fault: &Fault| !dropped.is_empty() && fault.source == "stored";
     let rest = resources.without(&dropped);
-    let applied = match rest.apply(documents, scope, Mode::Additive, jiff::Timestamp::now()) {
+    let applied = match rest.apply_within(documents, scope, Mode::Additive, jiff::Timestamp::now(), room) {
         Ok(applied) if faults.is_empty() => applied,
         Ok(_) => return Err(faults),
         Err(found) if faults.is_empty() => return Err(found),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{ConfigFiles, FromFiles, judge};
 use crate::model::ResourcePath;
-use crate::resources::{Document, Fault, Owners, Resources, Scope};
+use crate::resources::{Document, Fault, Owners, Resources, Scope, TableRoom};
 
 const MAIN: &str = "/etc/lb/main.json";
 const EXTRA: &str = "/etc/lb/extra.json";
@@ -54,7 +54,14 @@ struct Kept {
 
 impl Kept {
     fn judge(&self, files: &ConfigFiles, documents: &[Document]) -> Result<FromFiles, Vec<Fault>> {
-        judge(&self.resources, &self.owners, files, documents, &Scope::default())
+        judge(
+            &self.resources,
+            &self.owners,
+            files,
+            documents,
+            &Scope::default(),
+            &TableRoom::default(),
+        )
     }
 
     fn take(&mut self, files: &ConfigFiles, documents: &[Document]) -> FromFiles {

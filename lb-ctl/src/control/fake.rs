@@ -9,7 +9,7 @@ use super::*;
 use crate::resources::Kind;
 use crate::views::{
     ConfigStatus, DefaultPlace, EndpointHealth, FlowCount, FlowList, FlowRow, ServiceFlowCount, Stats,
-    Status, Verification,
+    Status, TableSlots, Verification,
 };
 
 #[derive(Default)]
@@ -21,6 +21,7 @@ pub(crate) struct FakeControl {
 pub(crate) struct State {
     pub(crate) resources: Arc<ResourceMap>,
     pub(crate) policies: BTreeMap<ResourcePath, Value>,
+    pub(crate) table_slots: BTreeMap<ResourcePath, u32>,
     /// The options of every apply.
     pub(crate) applies: Vec<ApplyOptions>,
     /// What every flow list was asked for.
@@ -263,6 +264,29 @@ impl Control for FakeControl {
         ready(Ok(healths))
     }
 
+    /// Whatever was set last, for whichever service there is.
+    fn table_slots(&self, service: ResourcePath) -> BoxFuture<'_, Result<TableSlots, ControlError>> {
+        if !self.resources().contains_key(&service) {
+            return ready(Err(ControlError::not_found(&service)));
+        }
+        let slots = self.state().table_slots.get(&service).copied().unwrap_or(65_536);
+        ready(Ok(TableSlots {
+            service,
+            slots,
+            zones: BTreeMap::new(),
+            endpoints: 2,
+            note: None,
+        }))
+    }
+
+    fn set_table_slots(&self, service: ResourcePath, slots: u32) -> BoxFuture<'_, Result<(), ControlError>> {
+        if !self.resources().contains_key(&service) {
+            return ready(Err(ControlError::not_found(&service)));
+        }
+        self.state().table_slots.insert(service, slots);
+        ready(Ok(()))
+    }
+
     fn verify(&self) -> BoxFuture<'_, Result<Verification, ControlError>> {
         ready(Ok(Verification {
             services: 1,
@@ -283,6 +307,7 @@ impl Control for FakeControl {
             endpoints: 2,
             healthy_endpoints: 1,
             flow_slots: 4096,
+            tables: Default::default(),
             default_place: DefaultPlace {
                 project: PROJECT.to_owned(),
                 region: "r1".to_owned(),

@@ -160,6 +160,34 @@ impl Control for JudgingControl {
         ready(Ok(Vec::new()))
     }
 
+    fn table_slots(&self, service: ResourcePath) -> Answer<'_, crate::views::TableSlots> {
+        let state = self.state();
+        let slots = state
+            .resources
+            .get(&service)
+            .and_then(|resource| resource.table_slots.clone());
+        ready(slots.map_or_else(
+            || Err(ControlError::not_found(&service)),
+            |slots| {
+                Ok(crate::views::TableSlots {
+                    service: service.clone(),
+                    slots: slots.slots,
+                    zones: slots.zones,
+                    endpoints: 0,
+                    note: None,
+                })
+            },
+        ))
+    }
+
+    fn set_table_slots(&self, service: ResourcePath, slots: u32) -> Answer<'_, ()> {
+        let mut state = self.state();
+        let next = state
+            .resources
+            .with_table_slots(&service, slots, &Default::default());
+        ready(next.map(|(next, _)| state.commit(next)).map_err(Into::into))
+    }
+
     fn status(&self) -> Answer<'_, Status> {
         Box::pin(async { FakeControl::default().status().await })
     }

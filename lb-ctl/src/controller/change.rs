@@ -23,7 +23,7 @@ use super::work::Done;
 use crate::control::{ApplyOptions, ControlError, ResourceMap, resource_map};
 use crate::model::{Config, ResourcePath};
 use crate::plan::{Plan, ServiceKey};
-use crate::resources::{Document, OwnedChanges, Owners, Resources, StoreError, Stored};
+use crate::resources::{Document, OwnedChanges, Owners, Resources, StoreError, Stored, TableRoom};
 
 /// How long an answer waits for the maps. The change stays, and is tried on.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
@@ -33,6 +33,10 @@ pub(super) enum Change {
     Apply(Vec<Document>, ApplyOptions),
     Delete(ResourcePath),
     SetIamPolicy(ResourcePath, Value),
+    /// How large a service's tables are.
+    TableSlots(ResourcePath, u32),
+    /// Sizes that were never kept are kept from now on.
+    KeepTableSizes,
     /// The files of `--config` may say something new.
     Files,
 }
@@ -87,9 +91,9 @@ impl Changes {
 
 impl InForce {
     /// What a store holds. What can't be understood of it stays stored and has no effect.
-    pub(super) fn of_store(stored: Stored) -> Self {
+    pub(super) fn of_store(stored: Stored, room: &TableRoom) -> Self {
         let resources = stored.resources;
-        let config = match resources.config() {
+        let config = match resources.config_within(room) {
             Ok((config, _)) => config,
             Err(faults) => {
                 for fault in faults {
@@ -248,7 +252,8 @@ impl Controller {
         else {
             return;
         };
-        self.plan = applying.plan_before.clone();
+        let refused = std::mem::replace(&mut self.plan, applying.plan_before.clone());
+        self.plan.go_on_marking(&refused);
         // Packets may have met numbers that only the refused plan gave out.
         self.plan.reserve_unclaimed(held);
         self.go_to(applying.before.clone(), true);

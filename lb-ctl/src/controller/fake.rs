@@ -27,7 +27,7 @@ use crate::plan::diff::Operation;
 use crate::plan::tests::maps::FakeMaps;
 use crate::plan::tests::world::{LIMITS, SEED};
 use crate::plan::{BuiltTable, HealthMap, Plan, ProbeDestination, TableBuild, ZonePrefixes};
-use crate::resources::{self, MemoryStore, ResourceStore as _, Scope};
+use crate::resources::{self, DefaultSlots, MemoryStore, ResourceStore as _, Scope};
 
 pub(crate) fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
     value.lock().unwrap_or_else(PoisonError::into_inner)
@@ -488,6 +488,7 @@ fn settings() -> Settings {
         scope: Scope::default(),
         seed: SEED,
         limits: LIMITS,
+        default_table_slots: DefaultSlots::Slots(4096),
         zones: ZonePrefixes::new(),
         gue_port: 6080,
         probe_destination: ProbeDestination::OwnAddress,

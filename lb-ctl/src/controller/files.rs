@@ -67,6 +67,7 @@ impl Controller {
         Ground {
             in_force: self.in_force.clone(),
             scope: self.settings.scope.clone(),
+            room: self.room.clone(),
             files: self.files.given.clone(),
             documents: self.files.documents.clone(),
             files_refused: self.files.status.refused.is_some(),

@@ -24,6 +24,7 @@ pub(super) enum Request {
     ),
     Status(Reply<views::Status>),
     Verify(Reply<views::Verification>),
+    TableSlots(ResourcePath, Reply<views::TableSlots>),
     Stats(Reply<views::Stats>),
     Flows(usize, Option<ResourcePath>, Reply<views::FlowList>),
     FlowCount(Reply<views::FlowCount>),
@@ -89,6 +90,14 @@ impl Control for Handle {
 
     fn status(&self) -> BoxFuture<'_, Result<views::Status, ControlError>> {
         self.ask(Request::Status)
+    }
+
+    fn table_slots(&self, service: ResourcePath) -> BoxFuture<'_, Result<views::TableSlots, ControlError>> {
+        self.ask(|reply| Request::TableSlots(service, reply))
+    }
+
+    fn set_table_slots(&self, service: ResourcePath, slots: u32) -> BoxFuture<'_, Result<(), ControlError>> {
+        self.ask(move |reply| Request::Change(Change::TableSlots(service, slots), Asker::Other(reply)))
     }
 
     fn verify(&self) -> BoxFuture<'_, Result<views::Verification, ControlError>> {

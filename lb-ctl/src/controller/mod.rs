@@ -24,6 +24,7 @@ mod real;
 mod report;
 mod seams;
 mod settle;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod troubles;
@@ -61,8 +62,10 @@ use crate::flowlog::Publisher;
 use crate::health::{HealthEvent, ProbePaths, TargetId};
 use crate::net::{Mark, NetworkState, ProbeDevice};
 use crate::plan::contents::Contents;
-use crate::plan::{BuiltTables, HealthMap, Limits, Plan, ProbeDestination, ServiceKey, ZonePrefixes};
-use crate::resources::{ResourceStore, Scope, Stored};
+use crate::plan::{
+    BuiltTables, HealthMap, Limits, Plan, ProbeDestination, ServiceKey, ZonePrefixes,
+};
+use crate::resources::{DefaultSlots, ResourceStore, Scope, Stored, TableRoom};
 
 /// What the daemon was told at its start.
 /// No `Debug`: the seed is a secret.
@@ -71,6 +74,8 @@ pub struct Settings {
     pub scope: Scope,
     pub seed: u128,
     pub limits: Limits,
+    /// How large the tables of services are that are made from now on.
+    pub default_table_slots: DefaultSlots,
     /// Where clients are, for zonal affinity.
     pub zones: ZonePrefixes,
     /// UDP port of `gue` delivery.
@@ -98,6 +103,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 pub struct Controller {
     settings: Arc<Settings>,
+    room: Arc<TableRoom>,
     started: Instant,
     /// Why nothing is changed: the maps are those of another store.
     frozen: Option<String>,
@@ -211,7 +217,8 @@ impl Controller {
             files: parts.files_changed,
             work: done,
         };
-        let in_force = InForce::of_store(parts.stored);
+        let room = parts.settings.table_room(&parts.stored.resources, &parts.plan);
+        let in_force = InForce::of_store(parts.stored, &room);
         published.send_replace(in_force.published.clone());
         let mut controller = Self {
             started: Instant::now(),
@@ -219,6 +226,7 @@ impl Controller {
             comparison: Comparison::new(parts.settings.compare_interval),
             announcements: Announcements::default(),
             settings: Arc::new(parts.settings),
+            room: Arc::new(room),
             store: parts.store,
             keeper: parts.keeper,
             maps: parts.maps,
@@ -280,6 +288,7 @@ impl Controller {
         self.wait_for_network().await;
         self.pass_health_on(&self.in_force.config.clone());
         self.dirty.everything();
+        self.keep_table_sizes();
         self.reload_files();
         let settled = async {
             loop {
@@ -394,6 +403,7 @@ impl Controller {
                 drop(reply.send(self.endpoint_health(&service, group.as_ref())));
             }
             Request::Verify(reply) => self.verify(reply),
+            Request::TableSlots(service, reply) => drop(reply.send(self.table_slots(&service))),
             Request::Status(reply) => drop(reply.send(Ok(self.status()))),
             Request::Stats(reply) => drop(reply.send(self.stats())),
             Request::Flows(limit, service, reply) => {

@@ -59,6 +59,7 @@ impl Controller {
             endpoints: endpoints.len(),
             healthy_endpoints: endpoints.values().filter(|healthy| **healthy).count(),
             flow_slots: self.maps.flows().slots(),
+            tables: self.table_views(),
             default_place: views::DefaultPlace {
                 project: self.settings.scope.project.clone(),
                 region: self.settings.scope.region.clone(),
@@ -120,6 +121,7 @@ impl Controller {
         let mut warnings: Vec<String> = unresolved.collect();
         warnings.extend(self.vip_warnings());
         warnings.extend(self.checks.warning());
+        warnings.extend(self.coarse_shares());
         warnings.sort();
         warnings.dedup();
         warnings

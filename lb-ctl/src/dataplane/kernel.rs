@@ -19,6 +19,7 @@ use super::flows::FlowTable;
 use super::fragments::FragmentMemory;
 use super::load::Sizes;
 use super::mapped::MappedArray;
+use super::pin::PinDirectory;
 use crate::plan::contents::{Contents, Numbered, RuleContents, ServiceContents, ZonePrefix};
 use crate::plan::diff::Operation;
 use crate::resources::StoreId;
@@ -157,6 +158,15 @@ impl MapSet {
             ids,
             sizes: *sizes,
         })
+    }
+
+    /// Those that a daemon has pinned, without loading its program.
+    pub fn pinned(pins: &PinDirectory, sizes: &Sizes) -> Result<Self> {
+        let mut open = |name: &'static str| {
+            let map = MapData::from_pin(pins.maps().join(name));
+            map.with_context(|| format!("opening the pinned map {name}"))
+        };
+        Self::open(&mut open, sizes)
     }
 
     /// Tells one life of the maps from another: a map made anew has a new id, and one that was copied says whose.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::number::{human_count, human_duration};
 use super::table::{pairs, table};
-use crate::views::{ConfigStatus, ConnectionLogStatus, Status, Verification};
+use crate::views::{ConfigStatus, ConnectionLogStatus, Status, TableStatus, Verification};
 
 pub fn render_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     let resources: Vec<String> = status
@@ -37,6 +37,7 @@ pub fn render_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
                 format!("{} of {} healthy", status.healthy_endpoints, status.endpoints),
             ),
             ("flow slots", human_count(status.flow_slots)),
+            ("table slots", table_slots(&status.tables)),
             (
                 "default place",
                 format!("{}, {}, {}", place.project, place.region, place.zone),
@@ -73,6 +74,30 @@ pub fn render_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
         writeln!(out, "warning: {warning}")?;
     }
     Ok(())
+}
+
+/// Of all selection tables, and by their sizes.
+fn table_slots(tables: &TableStatus) -> String {
+    let sizes: Vec<String> = tables
+        .services
+        .iter()
+        .map(|(slots, services)| format!("{services} x {slots}"))
+        .collect();
+    let services = match sizes.is_empty() {
+        true => String::new(),
+        false => format!("; services by size: {}", sizes.join(", ")),
+    };
+    let waiting = match tables.wanted {
+        0 => String::new(),
+        wanted => format!(", {} waited for", human_count(wanted)),
+    };
+    format!(
+        "{} of {} in use, {} retired, {} in reserve{waiting}{services}",
+        human_count(tables.in_use),
+        human_count(tables.slots),
+        human_count(tables.retired),
+        human_count(tables.reserve),
+    )
 }
 
 fn render_config(out: &mut dyn Write, config: &ConfigStatus) -> io::Result<()> {

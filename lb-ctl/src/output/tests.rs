@@ -228,6 +228,14 @@ fn status_is_a_page() {
         endpoints: 3,
         healthy_endpoints: 2,
         flow_slots: 4_194_304,
+        tables: TableStatus {
+            slots: 33_554_432,
+            reserve: 8_388_608,
+            in_use: 200_000,
+            retired: 4096,
+            wanted: 0,
+            services: [(4096, 2), (65_536, 3)].into(),
+        },
         default_place: DefaultPlace {
             project: "acme".to_owned(),
             region: "r1".to_owned(),
@@ -262,6 +270,7 @@ fn status_is_a_page() {
          resources:       1 backendServices, 2 forwardingRules\n\
          endpoints:       2 of 3 healthy\n\
          flow slots:      4.19M\n\
+         table slots:     200k of 33.6M in use, 4.10k retired, 8.39M in reserve; services by size: 2 x 4096, 3 x 65536\n\
          default place:   acme, r1, r1-a\n\
          connection log:  2 services to /var/log/lb.jsonl, 12.3k connections, 20.0k lines, 7 dropped\n\
          \n\

@@ -204,6 +204,11 @@ impl Plan {
         self.space.retired.mark()
     }
 
+    /// Marks of `other`, which is given up, are not given to other tables.
+    pub fn go_on_marking(&mut self, other: &Self) {
+        self.space.retired.go_on_after(&other.space.retired);
+    }
+
     /// No packet reads those tables any more: they need not wait for their time. The next compilation uses their room.
     pub fn forget_readers(&mut self, mark: TableMark) {
         self.unread = self.unread.max(mark);
@@ -251,7 +256,7 @@ impl Plan {
             has_new |= is_new && self.services.contains_key(&key);
         }
         if has_new {
-            self.compile_rules(inputs, &service::keys_in_use(inputs.config), now);
+            self.lead_to_new(inputs, now);
         }
     }
 
@@ -431,6 +436,24 @@ impl Plan {
         }
         self.left_out_rules = left_out;
         self.remove_services(in_use, now);
+    }
+
+    /// Rules are led to services that were not there before.
+    ///
+    /// Where packets have been led elsewhere meanwhile, or space is short, all rules are looked at.
+    fn lead_to_new(&mut self, inputs: &Inputs<'_>, now: u32) {
+        let number = |key: &ServiceKey| self.services.get(key).map(|service| service.number);
+        let task = RuleTask {
+            config: inputs.config,
+            number: &number,
+            steering: &self.steering,
+            before: &self.contents.rules,
+            limits: &inputs.limits,
+        };
+        match rules::add_missing(&task) {
+            Some(rules) => self.contents.rules = Arc::new(rules),
+            None => self.compile_rules(inputs, &service::keys_in_use(inputs.config), now),
+        }
     }
 
     /// Delivery records and egress interfaces.

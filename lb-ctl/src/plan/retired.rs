@@ -52,6 +52,10 @@ impl RetiredTables {
         self.tables.is_empty()
     }
 
+    pub(super) fn go_on_after(&mut self, other: &Self) {
+        self.next = self.next.max(other.next);
+    }
+
     pub(super) fn mark(&self) -> TableMark {
         TableMark(self.next)
     }

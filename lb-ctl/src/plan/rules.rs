@@ -65,6 +65,23 @@ fn fill(task: &RuleTask<'_>, entries: &[(&ForwardingRule, Entries)]) -> (RuleCon
     (contents, left_out)
 }
 
+/// The rules that packets don't find yet, beside those that they find. Nothing if that is not all that differs.
+pub(super) fn add_missing(task: &RuleTask<'_>) -> Option<RuleContents> {
+    let bases = bases(task.config);
+    let mut contents = task.before.clone();
+    for rule in task.config.rules.values() {
+        let entries = task.entries(rule, &bases);
+        if entries.are_as_in(task.before) {
+            continue;
+        }
+        if entries.touch(&contents) || contents.overflow_with(&entries, task.limits).is_some() {
+            return None;
+        }
+        contents.add(&entries);
+    }
+    Some(contents)
+}
+
 impl RuleTask<'_> {
     /// While the service that a rule leads to is not there, packets go where the same keys led them before.
     fn entries(&self, rule: &ForwardingRule, bases: &BTreeMap<Claim<'_>, &ForwardingRule>) -> Entries {
@@ -112,6 +129,28 @@ impl Entries {
                 .steering
                 .iter()
                 .all(|(key, _)| contents.steering.contains_key(key))
+    }
+}
+
+impl Entries {
+    fn are_as_in(&self, contents: &RuleContents) -> bool {
+        self.rules
+            .iter()
+            .all(|(key, rule)| contents.rules.get(key) == Some(rule))
+            && self
+                .steering
+                .iter()
+                .all(|(key, service)| contents.steering.get(key) == Some(service))
+    }
+
+    /// Whether packets are led elsewhere by the same keys.
+    fn touch(&self, contents: &RuleContents) -> bool {
+        let leads_elsewhere =
+            |(key, rule): &(RuleKey, Rule)| contents.rules.get(key).is_some_and(|other| other != rule);
+        let steers_elsewhere = |(key, service): &((SteeringKey, u32), u32)| {
+            contents.steering.get(key).is_some_and(|other| other != service)
+        };
+        self.rules.iter().any(leads_elsewhere) || self.steering.iter().any(steers_elsewhere)
     }
 }
 

@@ -6,9 +6,10 @@ use jiff::Timestamp;
 
 use super::document::Document;
 use super::draft::{Draft, Drafts, Report};
-use super::fault::{Fault, Warning};
+use super::fault::{Fault, FaultKind, Warning};
 use super::kind::Scope;
 use super::set::{Resource, Resources};
+use super::tables::{self, TableRoom};
 use super::{change, config, link, rules};
 use crate::model::{Config, ResourcePath};
 
@@ -46,10 +47,29 @@ pub struct Applied {
     pub changes: Vec<Change>,
     /// The file, or other source, of every resource that the documents name.
     pub sources: BTreeMap<ResourcePath, String>,
+    /// Where in its source each of them is, such as `$[3]`.
+    pub places: BTreeMap<ResourcePath, String>,
     pub warnings: Vec<Warning>,
 }
 
+impl Applied {
+    /// A fault of the first of `resources` that the documents name; else of the first.
+    pub fn fault(&self, resources: &[ResourcePath], reason: &str) -> Fault {
+        let named = resources.iter().find(|path| self.sources.contains_key(path));
+        match (named, resources.first()) {
+            (Some(path), _) => Fault {
+                source: self.sources[path].clone(),
+                path: self.places.get(path).cloned().unwrap_or_default(),
+                ..Fault::of_resource(path, FaultKind::Invalid, reason)
+            },
+            (None, Some(path)) => Fault::of_resource(path, FaultKind::Invalid, reason),
+            (None, None) => Fault::of_source("the configuration", FaultKind::Invalid, reason),
+        }
+    }
+}
+
 impl Resources {
+    /// As where there is no data plane.
     pub fn apply(
         &self,
         documents: &[Document],
@@ -57,9 +77,25 @@ impl Resources {
         mode: Mode,
         now: Timestamp,
     ) -> Result<Applied, Vec<Fault>> {
+        self.apply_within(documents, scope, mode, now, &TableRoom::default())
+    }
+
+    /// Every fault, that tables have no room among them, or the next resources.
+    pub fn apply_within(
+        &self,
+        documents: &[Document],
+        scope: &Scope,
+        mode: Mode,
+        now: Timestamp,
+        room: &TableRoom,
+    ) -> Result<Applied, Vec<Fault>> {
         let mut report = Report::default();
         let mut drafts = new_drafts(documents, scope, &mut report);
         let sources = sources_of(&drafts);
+        let places = drafts
+            .iter()
+            .map(|(path, draft)| (path.clone(), draft.json_path().to_owned()));
+        let places = places.collect();
         let named: BTreeSet<ResourcePath> = sources.keys().cloned().collect();
         self.keep_members(&mut drafts);
         if mode != Mode::Prune {
@@ -70,28 +106,44 @@ impl Resources {
             self.check_changes(&drafts, &mut report);
         }
         rules::check(&drafts, &mut report);
-        let config = config::build(&drafts, &mut report);
+        let mut config = config::build(&drafts, &mut report);
         if !report.faults.is_empty() {
             return Err(sorted(report.faults));
         }
-        let resources = self.next(&drafts, now);
+        let mut resources = self.next(&drafts, now);
+        resources.put_sizes(&mut config, room);
+        resources.decide_sizes(self, &mut config, room);
+        resources.keep_sizes(&config);
+        tables::check_room(self, &config, &drafts, room, &mut report);
+        if !report.faults.is_empty() {
+            return Err(sorted(report.faults));
+        }
+        tables::warn_of_coarse_shares(&config, &drafts, &mut report);
         let changes = self.changes(&resources, &named);
         Ok(Applied {
             resources,
             config,
             changes,
             sources,
+            places,
             warnings: report.warnings,
         })
     }
 
     /// The model, and what is worth telling about it.
     pub fn config(&self) -> Result<(Config, Vec<Warning>), Vec<Fault>> {
+        self.config_within(&TableRoom::default())
+    }
+
+    /// The same, where tables exist whose size was never decided.
+    pub fn config_within(&self, room: &TableRoom) -> Result<(Config, Vec<Warning>), Vec<Fault>> {
         let mut report = Report::default();
         let drafts = self.drafts(&mut report);
         rules::check(&drafts, &mut report);
-        let config = config::build(&drafts, &mut report);
+        let mut config = config::build(&drafts, &mut report);
+        self.put_sizes(&mut config, room);
         if report.faults.is_empty() {
+            tables::warn_of_coarse_shares(&config, &drafts, &mut report);
             Ok((config, report.warnings))
         } else {
             Err(sorted(report.faults))
@@ -153,7 +205,7 @@ impl Resources {
             let kind = match (self.all.get(path), next.all.get(path)) {
                 (None, _) => ChangeKind::Created,
                 (_, None) => ChangeKind::Deleted,
-                (before, after) if before == after => ChangeKind::Unchanged,
+                (Some(before), Some(after)) if before.says_what(after) => ChangeKind::Unchanged,
                 _ => ChangeKind::Updated,
             };
             (kind != ChangeKind::Unchanged || named.contains(path)).then(|| Change {

@@ -104,6 +104,10 @@ impl Draft {
         &self.source
     }
 
+    pub(super) fn json_path(&self) -> &str {
+        &self.json_path
+    }
+
     /// What is stored, as a draft; it walks through the same table, because a file can be edited.
     pub(super) fn of_stored(path: &ResourcePath, resource: &Resource, report: &mut Report) -> Self {
         let mut value = resource.value.clone();

@@ -21,6 +21,7 @@ mod rules;
 mod schema;
 mod set;
 mod store;
+mod tables;
 mod typed;
 mod vips;
 
@@ -45,4 +46,6 @@ pub use store::{
     DatabaseStore, DirectoryError, Failure, Followed, Latch, MemoryStore, OwnedChanges, Owners,
     ResourceStore, StoreError, StoreId, StoreState, Stored,
 };
+pub use tables::{DefaultSlots, TableRoom, coarse_shares};
+pub(crate) use tables::{is_size as is_table_size, sizes as table_sizes};
 pub use vips::RefusedVip;

@@ -11,7 +11,7 @@ use super::encode;
 use super::fault::{Fault, FaultKind};
 use super::kind::Kind;
 use super::{change, link, schema};
-use crate::model::ResourcePath;
+use crate::model::{ResourcePath, TableSlots};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resource {
@@ -24,6 +24,10 @@ pub struct Resource {
     /// As `setIamPolicy` left it, without its etag. No document has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iam_policy: Option<Value>,
+    /// Of a backend service: how large its selection tables are. Absent of one that an older version made, until what
+    /// there is is known. No document has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table_slots: Option<TableSlots>,
 }
 
 /// All resources. They have passed every rule, unless they were read from a file that someone has edited.
@@ -89,7 +93,17 @@ impl Resource {
             value,
             members,
             iam_policy: before.and_then(|before| before.iam_policy.clone()),
+            table_slots: before.and_then(|before| before.table_slots.clone()),
         }
+    }
+
+    /// Whether both are the same to whoever reads them. That a size is kept which was not kept before changes nothing.
+    pub(super) fn says_what(&self, other: &Self) -> bool {
+        self == other
+            || Self {
+                table_slots: other.table_slots.clone(),
+                ..self.clone()
+            } == *other
     }
 
     /// What a file would say: no output-only fields, but the members.

@@ -19,7 +19,7 @@ use crate::control::place::canonical;
 use crate::control::wire::ApplyRequest;
 use crate::control::{ApplyReport, ControlError, ResourceMap};
 use crate::model::ResourcePath;
-use crate::views::{EndpointHealth, FlowCount, FlowList, Stats, Status, Verification};
+use crate::views::{EndpointHealth, FlowCount, FlowList, Stats, Status, TableSlots, Verification};
 
 /// Rows of a flow list when no limit is given, and the most that one may ask for.
 const DEFAULT_FLOWS: usize = 1000;
@@ -36,6 +36,10 @@ pub(super) fn routes() -> Router<Arc<ApiState>> {
         .route("/lb/v1/flows", or_405(get(flows)))
         .route("/lb/v1/flows/count", or_405(get(flow_count)))
         .route("/lb/v1/health", or_405(get(health)))
+        .route(
+            "/lb/v1/tableSlots",
+            or_405(get(table_slots).post(set_table_slots)),
+        )
         .route("/lb/v1/resources", or_405(get(resources)))
         .route("/lb/v1/apply", or_405(post(apply)))
         .route("/lb/v1/detach", or_405(post(detach)))
@@ -81,6 +85,43 @@ async fn health(State(state): Shared, query: RawQuery) -> ApiResult<Json<Vec<End
         return Err(ControlError::not_found(&service).into());
     }
     Ok(Json(state.control.endpoint_health(service, group).await?))
+}
+
+async fn table_slots(State(state): Shared, query: RawQuery) -> ApiResult<Json<TableSlots>> {
+    let query = take(query, &["service"])?;
+    let service = path(&query, "service")?.ok_or_else(|| ApiError::required("service"))?;
+    Ok(Json(state.control.table_slots(service).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewTableSlots {
+    service: String,
+    slots: u32,
+}
+
+async fn set_table_slots(
+    State(state): Shared,
+    query: RawQuery,
+    request: Request<Body>,
+) -> ApiResult<Json<Value>> {
+    take(query, &[])?;
+    let (parts, body) = request.into_parts();
+    let NewTableSlots { service, slots } = read_json(&parts, body, state.limits).await?;
+    let service = canonical(&service).ok_or_else(|| {
+        ApiError::invalid(
+            "service",
+            &service,
+            "Must be the URL of a resource, from projects/ on.",
+        )
+    })?;
+    to_the_end(async move {
+        let _only = state.mutation.lock().await;
+        tracing::info!("{service}: tables of {slots} slots are asked for by the API");
+        state.control.set_table_slots(service, slots).await
+    })
+    .await?;
+    Ok(Json(json!({})))
 }
 
 async fn resources(State(state): Shared, query: RawQuery) -> ApiResult<Json<ResourceMap>> {

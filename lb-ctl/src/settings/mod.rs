@@ -17,6 +17,7 @@ use crate::cli::{DefaultPlace, HashSeed, XdpMode};
 use crate::flowlog::Destination;
 use crate::net::Mark;
 use crate::plan::{ProbeDestination, ZonePrefixes};
+use crate::resources::DefaultSlots;
 use crate::server::ListenAddress;
 
 /// Port of Generic UDP Encapsulation at IANA.
@@ -37,6 +38,10 @@ pub struct FileSettings {
     pub probe_mark: Mark,
     /// `[log] connections`: where the log of connections goes. Default `stderr`.
     pub log_connections: Destination,
+    /// `[tables] default-slots`: how large the selection tables of a service are that is made from now on.
+    pub default_table_slots: DefaultSlots,
+    /// `[tables] reserve-slots`: what successors of selection tables are made of. A quarter of `table-slots` unless set.
+    pub table_reserve: Option<u32>,
     /// `announce.interval-sec`: VIPs are announced again this often. Default never.
     pub announce_repeat: Option<Duration>,
     pub flags: FlagDefaults,
@@ -69,6 +74,8 @@ impl Default for FileSettings {
             probe_destination: ProbeDestination::default(),
             probe_mark: Mark::DEFAULT,
             log_connections: Destination::default(),
+            default_table_slots: DefaultSlots::default(),
+            table_reserve: None,
             announce_repeat: None,
             flags: FlagDefaults::default(),
         }

@@ -13,7 +13,7 @@ use super::{FileSettings, FlagDefaults, GUE_PORT, announce};
 use crate::cli::{DefaultPlace, XdpMode, flow_slots, table_slots};
 use crate::flowlog::Destination;
 use crate::plan::{ProbeDestination, ZonePrefixes};
-use crate::resources::{Fault, FaultKind, is_resource_name};
+use crate::resources::{DefaultSlots, Fault, FaultKind, is_resource_name, is_table_size, table_sizes};
 
 const KEYS: &[&str] = &[
     "zones",
@@ -22,6 +22,7 @@ const KEYS: &[&str] = &[
     "probe-destination",
     "probe-mark",
     "log",
+    "tables",
     "interfaces",
     "config",
     "state-dir",
@@ -83,11 +84,14 @@ fn read(table: &Table, faults: &mut Faults<'_>) -> FileSettings {
     faults.refuse_unknown(table, KEYS);
     let zones = zones(table, faults);
     let log_connections = log_connections(table, faults).unwrap_or_default();
+    let (default_table_slots, table_reserve) = tables(table, faults);
     let announce = announce::read(table, faults);
     let mut walk = Walk { table, faults };
     FileSettings {
         zones,
         log_connections,
+        default_table_slots: default_table_slots.unwrap_or_default(),
+        table_reserve,
         answer_echo: walk.boolean("answer-echo").unwrap_or(false),
         gue_port: walk.integer("gue-port", port).unwrap_or(GUE_PORT),
         probe_destination: walk
@@ -162,6 +166,54 @@ fn log_connections(table: &Table, faults: &mut Faults<'_>) -> Option<Destination
             None
         }
     }
+}
+
+/// `[tables]`: how large a service's selection tables are, and what they are succeeded from.
+fn tables(table: &Table, faults: &mut Faults<'_>) -> (Option<DefaultSlots>, Option<u32>) {
+    let Some(value) = table.get("tables") else {
+        return (None, None);
+    };
+    let Some(tables) = value.as_table() else {
+        faults.invalid("tables", value, "expected a table");
+        return (None, None);
+    };
+    const KNOWN: [&str; 2] = ["default-slots", "reserve-slots"];
+    for key in tables.keys().filter(|key| !KNOWN.contains(&key.as_str())) {
+        let path = format!("tables.{}", path_of(key));
+        let reason = "is no setting (known are tables.default-slots, tables.reserve-slots)";
+        faults.add(&path, FaultKind::UnknownField, None, reason);
+    }
+    let checked = |key: &str| {
+        let value = tables.get(key)?;
+        Some((format!("tables.{key}"), value))
+    };
+    let default = checked("default-slots").and_then(|(path, value)| {
+        let slots = default_slots(value);
+        if slots.is_none() {
+            faults.invalid(
+                &path,
+                value,
+                format!("must be \"auto\", or the size of a table: {}", table_sizes()),
+            );
+        }
+        slots
+    });
+    let reserve = checked("reserve-slots").and_then(|(path, value)| {
+        let slots = value.as_integer().and_then(|number| u32::try_from(number).ok());
+        if slots.is_none() {
+            faults.invalid(&path, value, "must be a number of slots, less than table-slots");
+        }
+        slots
+    });
+    (default, reserve)
+}
+
+fn default_slots(value: &Value) -> Option<DefaultSlots> {
+    if value.as_str() == Some("auto") {
+        return Some(DefaultSlots::Auto);
+    }
+    let slots = u32::try_from(value.as_integer()?).ok()?;
+    is_table_size(slots).then_some(DefaultSlots::Slots(slots))
 }
 
 fn zones(table: &Table, faults: &mut Faults<'_>) -> ZonePrefixes {

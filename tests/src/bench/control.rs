@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use lb_common::maglev::{self, Candidate, Walk};
+use lb_common::maglev::{self, Candidate, SIZES, Walk};
 use lb_common::rendezvous;
 use lb_ctl::controller::{HealthChanges, History, HistoryPlace, Keeper as _};
 use lb_ctl::dataplane::{LoadOptions, Program, Sizes, now};
@@ -15,7 +15,9 @@ use lb_ctl::model::{Config, ResourcePath};
 use lb_ctl::net::{NextHop, NextHops};
 use lb_ctl::plan::contents::Contents;
 use lb_ctl::plan::diff::diff;
-use lb_ctl::plan::{Inputs, Limits, Plan, ProbeDestination, Scope as PlanScope, ZonePrefixes, compile};
+use lb_ctl::plan::{
+    BuiltTables, HealthMap, Inputs, Limits, Plan, ProbeDestination, Scope as PlanScope, ZonePrefixes, compile,
+};
 use lb_ctl::resources::{
     DatabaseStore, Document, Mode, OwnedChanges, Owners, ResourceStore as _, Resources, Scope, StoreId,
 };
@@ -255,7 +257,7 @@ fn keep(directory: &Path, resources: &Resources) -> Spent {
 /// A configuration and the kernel's maps that follow it.
 struct Installed {
     config: Config,
-    health: BTreeMap<TargetId, HealthState>,
+    health: HealthMap,
     next_hops: NextHops,
     zones: ZonePrefixes,
     limits: Limits,
@@ -326,6 +328,8 @@ impl Installed {
             gue_port: 6080,
             seed: SEED,
             limits: self.limits,
+            built: &BuiltTables::default(),
+            inline_work: u64::MAX,
         };
         compile(&inputs, &self.plan, scope, now()).expect("it fits")
     }
@@ -404,7 +408,8 @@ impl Installed {
 }
 
 fn sizes((services, endpoints): Shape) -> Sizes {
-    let table = maglev::size_for(endpoints as usize) + 1;
+    // Of the default size.
+    let table = SIZES[2] + 1;
     let tables = (services + services / 8 + 16).saturating_mul(table);
     Sizes {
         flow_slots: 1 << 16,

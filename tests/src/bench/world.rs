@@ -1,13 +1,14 @@
 //! What is balanced in the benchmark: from Compute Engine JSON by the daemon's own road to the contents of maps.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Result, anyhow};
 use lb_ctl::dataplane::Sizes;
 use lb_ctl::net::NextHop;
 use lb_ctl::plan::contents::Contents;
-use lb_ctl::plan::{Inputs, Limits, Plan, ProbeDestination, Scope, ZonePrefixes, compile};
+use lb_ctl::plan::{
+    BuiltTables, HealthMap, Inputs, Limits, Plan, ProbeDestination, Scope, ZonePrefixes, compile,
+};
 use serde_json::{Value, json};
 
 use crate::conformance::bench::{INGRESS, SEED};
@@ -231,12 +232,14 @@ fn contents(documents: Vec<Value>, interface: u32, endpoints: u32, sizes: &Sizes
     let inputs = Inputs {
         probe_destination: ProbeDestination::OwnAddress,
         config: &config,
-        health: &BTreeMap::new(),
+        health: &HealthMap::new(),
         next_hops: &next_hops,
         zones: &ZonePrefixes::new(),
         gue_port: lb_ctl::settings::GUE_PORT,
         seed: SEED,
         limits: Limits::from(sizes),
+        built: &BuiltTables::default(),
+        inline_work: u64::MAX,
     };
     let plan = compile(&inputs, &Plan::default(), Scope::All, lb_ctl::dataplane::now())?;
     Ok(plan.contents)

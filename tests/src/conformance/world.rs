@@ -13,7 +13,9 @@ use lb_common::verdict::Action;
 use lb_ctl::health::{HealthState, TargetId, Weight};
 use lb_ctl::model::{Config, ResourcePath};
 use lb_ctl::net::{NextHop, NextHops};
-use lb_ctl::plan::{Inputs, Limits, Plan, ProbeDestination, Scope, ZonePrefixes, compile};
+use lb_ctl::plan::{
+    BuiltTables, HealthMap, Inputs, Limits, Plan, ProbeDestination, Scope, ZonePrefixes, compile,
+};
 use lb_ctl::resources;
 use serde_json::Value;
 
@@ -41,7 +43,7 @@ pub struct World<'a> {
     bench: &'a mut Bench,
     plan: Plan,
     config: Config,
-    health: BTreeMap<TargetId, HealthState>,
+    health: HealthMap,
     next_hops: NextHops,
     zones: ZonePrefixes,
     tables: MemoryTables,
@@ -60,7 +62,7 @@ impl<'a> World<'a> {
             bench,
             plan,
             config: Config::default(),
-            health: BTreeMap::new(),
+            health: HealthMap::new(),
             next_hops: next_hops(true),
             zones: ZonePrefixes::new(),
             tables,
@@ -127,6 +129,8 @@ impl<'a> World<'a> {
             probe_destination: ProbeDestination::OwnAddress,
             seed: SEED,
             limits: Limits::from(&self.bench.sizes),
+            built: &BuiltTables::default(),
+            inline_work: u64::MAX,
         };
         let plan = compile(&inputs, &self.plan, Scope::All, self.tables.now);
         self.plan = plan.unwrap_or_else(|error| panic!("compiling: {error}"));
@@ -254,9 +258,9 @@ fn next_hops(on_link: bool) -> NextHops {
         .collect()
 }
 
-fn targets(states: &BTreeMap<char, State>) -> BTreeMap<TargetId, HealthState> {
+fn targets(states: &BTreeMap<char, State>) -> HealthMap {
     let check = ResourcePath::from_canonical(HEALTH_CHECK);
-    let mut targets = BTreeMap::new();
+    let mut targets = HealthMap::new();
     for (name, State { healthy, weight }) in states {
         for is_ipv6 in [false, true] {
             let target = TargetId {

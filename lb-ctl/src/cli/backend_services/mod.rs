@@ -4,6 +4,7 @@ mod backend;
 mod create;
 mod flags;
 mod get_health;
+mod set_table_slots;
 #[cfg(test)]
 mod tests;
 mod update;
@@ -29,6 +30,8 @@ pub(super) enum BackendServices {
     RemoveBackend(backend::RemoveArgs),
     /// Show what the probes say of every endpoint of a service.
     GetHealth(get_health::GetHealthArgs),
+    /// Give a service selection tables of another size: nearly every flow of it that is not tracked moves, once.
+    SetTableSlots(set_table_slots::SetTableSlotsArgs),
     #[command(flatten)]
     Common(resource::Verb<Regional>),
 }
@@ -41,6 +44,7 @@ pub(super) async fn run(verb: &BackendServices, streams: &mut Streams<'_>) -> Re
         BackendServices::UpdateBackend(args) => backend::update(args, streams).await,
         BackendServices::RemoveBackend(args) => backend::remove(args, streams).await,
         BackendServices::GetHealth(args) => get_health::run(args, streams).await,
+        BackendServices::SetTableSlots(args) => set_table_slots::run(args, streams).await,
         BackendServices::Common(verb) => resource::run(Kind::BackendService, verb, streams).await,
     }
 }

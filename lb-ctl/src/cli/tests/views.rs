@@ -35,6 +35,34 @@ fn the_daemons_views_are_shown() {
 }
 
 #[test]
+fn the_size_of_tables_is_shown_and_set() {
+    let server = TestServer::start(sample());
+    let shown = |server: &TestServer<_>| {
+        with(
+            server,
+            &["backend-services", "describe", "web", "--format", "json"],
+        )
+        .json()["lb"]["tableSlots"]
+            .clone()
+    };
+    assert_eq!(shown(&server), 65_536);
+    with(
+        &server,
+        &["backend-services", "set-table-slots", "web", "1048576"],
+    )
+    .is(ExitCode::Ok)
+    .says("The tables of web have 1048576 slots now.");
+    assert_eq!(shown(&server), 1_048_576);
+    with(
+        &server,
+        &["backend-services", "set-table-slots", "web", "1048576"],
+    )
+    .is(ExitCode::Ok)
+    .says("have 1048576 slots already");
+    with(&server, &["backend-services", "set-table-slots", "web", "many"]).is(ExitCode::Usage);
+}
+
+#[test]
 fn detach_asks_the_daemon() {
     let server = TestServer::start(sample());
     with(&server, &["detach"])

@@ -12,6 +12,8 @@ pub(in super::super) enum Asker {
     Other(Reply<()>),
     /// The files of `--config`, which are followed.
     Files,
+    /// The controller itself, which can do without.
+    Nobody,
 }
 
 impl Asker {
@@ -19,6 +21,7 @@ impl Asker {
         match self {
             Self::Apply(reply) => drop(reply.send(Ok(prepared.report))),
             Self::Other(reply) => drop(reply.send(Ok(()))),
+            Self::Nobody => {}
             Self::Files => controller.files_accepted(prepared.files.map(Arc::unwrap_or_clone)),
         }
     }
@@ -28,6 +31,7 @@ impl Asker {
             Self::Apply(reply) => drop(reply.send(Err(error))),
             Self::Other(reply) => drop(reply.send(Err(error))),
             Self::Files => controller.files_refused(error),
+            Self::Nobody => tracing::warn!("{error}"),
         }
     }
 }

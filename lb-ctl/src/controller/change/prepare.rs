@@ -10,13 +10,15 @@ use crate::control::{ApplyOptions, ApplyReport, ControlError, ResourceMap, resou
 use crate::model::{Config, ResourcePath};
 use crate::plan::{BuiltTable, LeftOut, PlanError};
 use crate::resources::{
-    Applied, ChangeKind, Document, Fault, FaultKind, OwnedChanges, Owners, Resources, Scope, sorted,
+    Applied, ChangeKind, Document, Fault, FaultKind, OwnedChanges, Owners, Resources, Scope, TableRoom,
+    sorted,
 };
 
 /// What a change is judged by.
 pub(in super::super) struct Ground {
     pub(in super::super) in_force: InForce,
     pub(in super::super) scope: Scope,
+    pub(in super::super) room: Arc<TableRoom>,
     pub(in super::super) files: ConfigFiles,
     /// Of the version in force.
     pub(in super::super) documents: Option<Arc<Vec<Document>>>,
@@ -59,6 +61,12 @@ pub(super) fn prepare(change: Change, ground: &Ground) -> Result<Prepared, Contr
             let resources = resources.map_err(|fault| ControlError::from(*fault))?;
             Ok(unplanned(ground, resources))
         }
+        Change::TableSlots(path, slots) => table_slots(&path, slots, ground),
+        Change::KeepTableSizes => {
+            let mut resources = Resources::clone(&ground.in_force.resources);
+            resources.keep_sizes(&ground.in_force.config);
+            Ok(unplanned(ground, resources))
+        }
         Change::Files => files(ground),
     }
 }
@@ -69,10 +77,11 @@ fn apply(documents: &[Document], options: &ApplyOptions, ground: &Ground) -> Res
     }
     let scope = options.scope(&ground.scope);
     let now = jiff::Timestamp::now();
-    let applied = ground
-        .in_force
-        .resources
-        .apply(documents, &scope, options.mode(), now);
+    let applied =
+        ground
+            .in_force
+            .resources
+            .apply_within(documents, &scope, options.mode(), now, &ground.room);
     let applied = unless_refused(applied, vips::refused(documents, &scope, ground))?;
     refuse_owned(&applied, &ground.in_force.owners)?;
     let mut report = ApplyReport::new(&applied, options);
@@ -86,7 +95,10 @@ fn apply(documents: &[Document], options: &ApplyOptions, ground: &Ground) -> Res
     }
     let news = news(&applied);
     let owners = ground.in_force.owners.clone();
-    let prepared = planned(ground, applied.resources, owners, applied.config)?;
+    let built = fit(ground, &applied.config, |left_out| {
+        applied.fault(&left_out.resources, &left_out.reason)
+    })?;
+    let prepared = made(ground, applied.resources, owners, applied.config, built);
     Ok(Prepared {
         report,
         news,
@@ -110,7 +122,17 @@ fn delete(path: &ResourcePath, ground: &Ground) -> Result<Prepared, ControlError
     }
     let resources = in_force.resources.delete(path);
     let resources = resources.map_err(|fault| ControlError::from(*fault))?;
-    let (config, _) = resources.config()?;
+    let (config, _) = resources.config_within(&ground.room)?;
+    planned(ground, resources, in_force.owners.clone(), config)
+}
+
+/// Nothing, when they are of that size already.
+fn table_slots(path: &ResourcePath, slots: u32, ground: &Ground) -> Result<Prepared, ControlError> {
+    let in_force = &ground.in_force;
+    let (resources, config) = in_force.resources.with_table_slots(path, slots, &ground.room)?;
+    if config == *in_force.config {
+        return Ok(unplanned(ground, resources));
+    }
     planned(ground, resources, in_force.owners.clone(), config)
 }
 
@@ -128,6 +150,7 @@ fn files(ground: &Ground) -> Result<Prepared, ControlError> {
         &ground.files,
         &documents,
         &ground.scope,
+        &ground.room,
     );
     let refused = vips::refused(&documents, &ground.scope, ground);
     let from_files = unless_refused(from_files, refused)?;
@@ -156,7 +179,10 @@ pub(in super::super) fn from_version(
             dropped.len()
         ));
     }
-    let prepared = planned(ground, applied.resources, Arc::new(owners), applied.config)?;
+    let built = fit(ground, &applied.config, |left_out| {
+        applied.fault(&left_out.resources, &left_out.reason)
+    })?;
+    let prepared = made(ground, applied.resources, Arc::new(owners), applied.config, built);
     Ok(Prepared {
         news,
         files: Some(Arc::new(FilesRead { documents, count })),
@@ -188,12 +214,32 @@ fn planned(
     owners: Arc<Owners>,
     config: Config,
 ) -> Result<Prepared, ControlError> {
+    let built = fit(ground, &config, fault)?;
+    Ok(made(ground, resources, owners, config, built))
+}
+
+/// The tables that a configuration needs, or every resource of it that does not fit the data plane.
+fn fit(
+    ground: &Ground,
+    config: &Config,
+    fault: impl Fn(&LeftOut) -> Fault,
+) -> Result<Vec<BuiltTable>, ControlError> {
+    let built = ground.snapshot.fits(config);
+    built.map_err(|PlanError(left_out)| {
+        let faults: Vec<Fault> = left_out.iter().map(fault).collect();
+        faults.into()
+    })
+}
+
+fn made(
+    ground: &Ground,
+    resources: Resources,
+    owners: Arc<Owners>,
+    config: Config,
+    built: Vec<BuiltTable>,
+) -> Prepared {
     let in_force = &ground.in_force;
-    let built = ground
-        .snapshot
-        .fits(&config)
-        .map_err(|error| does_not_fit(&error))?;
-    Ok(Prepared {
+    Prepared {
         changes: OwnedChanges::between((&in_force.resources, &in_force.owners), (&resources, &owners)),
         published: Arc::new(resource_map(&resources)),
         resources: Arc::new(resources),
@@ -203,7 +249,7 @@ fn planned(
         report: ApplyReport::default(),
         news: Vec::new(),
         files: None,
-    })
+    }
 }
 
 /// What a file of `--config` defines is changed in the file.
@@ -246,13 +292,11 @@ fn count(from_files: &FromFiles) -> BTreeMap<String, usize> {
     files
 }
 
-fn does_not_fit(error: &PlanError) -> ControlError {
-    let fault = |left_out: &LeftOut| match left_out.resources.first() {
+fn fault(left_out: &LeftOut) -> Fault {
+    match left_out.resources.first() {
         Some(resource) => Fault::of_resource(resource, FaultKind::Invalid, left_out.reason.clone()),
         None => Fault::of_source("the configuration", FaultKind::Invalid, left_out.reason.clone()),
-    };
-    let faults: Vec<Fault> = error.0.iter().map(fault).collect();
-    faults.into()
+    }
 }
 
 fn owned_fault(path: &ResourcePath, file: &str) -> Fault {

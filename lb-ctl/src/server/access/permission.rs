@@ -251,6 +251,12 @@ mod tests {
                 "flows/count",
             ),
             ("POST", "/lb/v1/apply".to_owned(), "lb.apply.update", "apply"),
+            (
+                "POST",
+                "/lb/v1/tableSlots".to_owned(),
+                "lb.tableSlots.update",
+                "tableSlots",
+            ),
             ("POST", "/lb/v1/detach".to_owned(), "lb.detach.detach", "detach"),
         ];
         for (method, path, permission, resource) in rows {

@@ -33,6 +33,46 @@ fn the_views_arrive() {
 }
 
 #[test]
+fn the_size_of_tables_is_read_and_set() {
+    let server = TestServer::start(crate::control::judging::sample());
+    let web = path(Kind::BackendService, "web");
+    let slots = |server: &TestServer<_>| {
+        let url = format!("/lb/v1/tableSlots?service={web}");
+        server.get(&url).ok()["slots"].as_u64()
+    };
+    assert_eq!(slots(&server), Some(65_536));
+    let set = |slots: u64| server.post("/lb/v1/tableSlots", &json!({"service": web, "slots": slots}));
+    set(4096).ok();
+    assert_eq!(slots(&server), Some(4096));
+    let commits = server.control.commits();
+    set(4096).ok();
+    assert_eq!(server.control.commits(), commits + 1);
+    set(5000).error(400, "invalid");
+    assert!(
+        set(5000).body["error"]["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("4096, 16384, 65536"))
+    );
+    server
+        .post("/lb/v1/tableSlots", &json!({"service": "web", "slots": 4096}))
+        .error(400, "invalid");
+    server
+        .post(
+            "/lb/v1/tableSlots",
+            &json!({"service": path(Kind::BackendService, "x"), "slots": 4096}),
+        )
+        .error(404, "notFound");
+    // The compute shape does not have it.
+    assert!(
+        server
+            .get(&format!("/compute/v1/{web}"))
+            .ok()
+            .get("tableSlots")
+            .is_none()
+    );
+}
+
+#[test]
 fn flows_are_limited_and_filtered() {
     let server = TestServer::start(sample());
     let web = path(Kind::BackendService, "web");
