@@ -128,7 +128,8 @@ async fn serve_with(
     let device = probe_device.as_ref().map(|made| made.device.clone());
     if let Some(device) = &device {
         program.attach_probe(ProbeDevice::NAME).context(NO_VIP_PROBES)?;
-        if let Some(index) = device.way().borrow().waiting() {
+        let waiting = device.way().borrow().waiting();
+        if let Some(index) = waiting {
             device.opened(index);
         }
     }

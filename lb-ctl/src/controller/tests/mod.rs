@@ -3,6 +3,7 @@
 mod announcing;
 mod faults;
 mod interfaces;
+mod random;
 mod waiting;
 
 use serde_json::{Value, json};
