@@ -5,6 +5,7 @@
 
 mod asker;
 mod prepare;
+mod vips;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -348,6 +349,8 @@ impl Controller {
 
     fn finish_change(&mut self, prepared: Prepared) {
         tell(&prepared.news);
+        // Who is answered finds its VIPs answered for.
+        self.announce();
         self.end_change(Ok(prepared));
         self.retry_files();
     }

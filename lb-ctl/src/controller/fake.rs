@@ -114,6 +114,8 @@ pub(crate) struct StillNetwork {
     pub(crate) watched: Arc<Mutex<BTreeSet<IpAddr>>>,
     pub(crate) answered: Arc<Mutex<Desired>>,
     pub(crate) conflicts: watch::Sender<Arc<Conflicts>>,
+    /// What it fails with, if it does.
+    pub(crate) fails: Arc<Mutex<Vec<String>>>,
 }
 
 impl StillNetwork {
@@ -123,6 +125,7 @@ impl StillNetwork {
             watched: Arc::default(),
             answered: Arc::default(),
             conflicts: watch::channel(Arc::default()).0,
+            fails: Arc::default(),
         }
     }
 
@@ -149,7 +152,7 @@ impl Network for StillNetwork {
 
     fn answer_for(&mut self, desired: &Desired) -> Vec<String> {
         locked(&self.answered).clone_from(desired);
-        Vec::new()
+        locked(&self.fails).clone()
     }
 
     fn conflicts(&self) -> watch::Receiver<Arc<Conflicts>> {

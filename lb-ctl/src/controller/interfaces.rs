@@ -192,12 +192,26 @@ impl Controller {
         let Some(device) = self.probe_device.clone() else {
             return;
         };
-        let waiting = device.way().borrow().waiting();
-        if let Some(index) = waiting.filter(|_| !self.interfaces.detached) {
-            match self.attachments.attach_probe() {
-                Ok(()) => device.opened(index),
-                Err(error) => tracing::error!("health probes can't leave, which is tried again: {error:#}"),
-            }
+        if self.interfaces.detached {
+            return self.troubles.clear(&Subject::Probes);
+        }
+        let way = device.way().borrow().clone();
+        let trouble = match way.waiting() {
+            None => way.trouble(),
+            Some(index) => match self.attachments.attach_probe() {
+                Ok(()) => {
+                    device.opened(index);
+                    None
+                }
+                Err(error) => Some(format!("{error:#}")),
+            },
+        };
+        match trouble {
+            None => self.troubles.clear(&Subject::Probes),
+            Some(reason) => self.troubles.set(
+                Subject::Probes,
+                format!("health probes to VIPs can't leave, so health stays what it was: {reason}"),
+            ),
         }
     }
 
