@@ -1,7 +1,7 @@
 //! The interfaces that packets are balanced on: the program stays attached to each for as long as the daemon runs,
 //! whatever becomes of the interface or of the attachment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -21,6 +21,8 @@ const TRY_AGAIN: Duration = Duration::from_secs(2);
 pub(super) struct Interfaces {
     /// By name: when attaching failed last, and on which index.
     failed: BTreeMap<String, (u32, Instant)>,
+    /// Where this run has attached the program, and so in the mode that it was told: what netlink says of that comes later.
+    attached: BTreeSet<u32>,
     /// `detach` was asked for: nothing is attached any more.
     pub(super) detached: bool,
 }
@@ -89,7 +91,9 @@ impl Controller {
             return self.told_before(name);
         }
         if state.is_some() && self.has_other_mode(link) {
-            tracing::warn!("{name} is attached anew, because --xdp-mode changed; packets pass to the host meanwhile");
+            tracing::warn!(
+                "{name} is attached anew, because --xdp-mode changed; packets pass to the host meanwhile"
+            );
             self.attachments
                 .release(link.index)
                 .map_err(|error| format!("{name}: {error:#}"))?;
@@ -97,7 +101,8 @@ impl Controller {
         match self.attachments.attach(name, link.index, self.settings.xdp_mode) {
             Ok(attached) => {
                 self.interfaces.failed.remove(name);
-                tell_attached(name, attached, state);
+                let is_new = self.interfaces.attached.insert(link.index);
+                tell_attached(name, attached, state, is_new);
                 Ok(())
             }
             Err(error) => {
@@ -116,6 +121,9 @@ impl Controller {
 
     /// The flags are what is true, whatever an earlier run was told.
     fn has_other_mode(&self, link: &Link) -> bool {
+        if self.interfaces.attached.contains(&link.index) {
+            return false;
+        }
         let held = link.xdp.first().map(|xdp| xdp.mode);
         match self.settings.xdp_mode {
             XdpMode::Auto => false,
@@ -139,7 +147,10 @@ impl Controller {
             match self.attachments.release(*index) {
                 Ok(()) => {
                     if let Some(link) = link {
-                        tracing::warn!("{}: detached, because no --interface names it any more", link.name);
+                        tracing::warn!(
+                            "{}: detached, because no --interface names it any more",
+                            link.name
+                        );
                     }
                 }
                 Err(error) => tracing::warn!("ending the attachment to interface number {index}: {error:#}"),
@@ -178,8 +189,10 @@ impl Controller {
             Subject::Detached,
             "not attached to any interface: no packet is forwarded".to_owned(),
         );
-        self.troubles
-            .replace(|subject| matches!(subject, Subject::Interface(_)), BTreeMap::new());
+        self.troubles.replace(
+            |subject| matches!(subject, Subject::Interface(_)),
+            BTreeMap::new(),
+        );
         self.announcements.place_anew();
         // Probes on paths that are gone are told from those that fail.
         self.probe_paths.send_replace(None);
@@ -214,10 +227,13 @@ impl Controller {
     }
 }
 
-fn tell_attached(name: &str, attached: Attached, before: Option<&PinnedLinkState>) {
+fn tell_attached(name: &str, attached: Attached, before: Option<&PinnedLinkState>, is_new: bool) {
     match before {
         Some(PinnedLinkState::Dead) => {
             tracing::warn!("{name}: {attached}; somebody had detached the program");
+        }
+        None if !is_new => {
+            tracing::warn!("{name}: {attached}; somebody had removed the pin of its attachment");
         }
         _ => tracing::info!("{name}: {attached}"),
     }
