@@ -219,10 +219,9 @@ impl<'lab> Daemon<'lab> {
                 panic!("lb-ctl run ended with {status} before it was ready");
             }
             let output = self.run_ctl(&["status", "--format", "json"]);
-            if output.status.success() {
-                Ok(())
-            } else {
-                Err(self.log())
+            match output.status.success() {
+                true => Ok(()),
+                false => Err(format!("{}{}", String::from_utf8_lossy(&output.stdout), self.log())),
             }
         });
     }
