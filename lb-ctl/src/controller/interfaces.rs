@@ -25,10 +25,8 @@ const LONGEST_LOOK: Duration = Duration::from_secs(2);
 pub(super) struct Interfaces {
     /// By name: when attaching failed last, and on which index.
     failed: BTreeMap<String, (u32, Instant)>,
-    /// Those that were attached, or found so.
-    known: BTreeSet<String>,
-    /// What was known of links when one was attached last: it does not tell of that.
-    looked_at: Option<Arc<BTreeMap<u32, Link>>>,
+    /// Where this run has attached the program, and so in the mode that it was told: what netlink says of that comes later.
+    attached: BTreeSet<u32>,
     /// `detach` was asked for: nothing is attached any more.
     pub(super) detached: bool,
 }
@@ -105,8 +103,8 @@ impl Controller {
         let state = held.get(&link.index);
         if state == Some(&PinnedLinkState::Ours) && !self.has_other_mode(link) {
             self.interfaces.failed.remove(name);
-            if self.interfaces.known.insert(name.to_owned()) {
-                tell_attached(name, Attached::Adopted, state);
+            if self.interfaces.attached.insert(link.index) {
+                tell_attached(name, Attached::Adopted, state, true);
             }
             return Ok(());
         }
@@ -127,10 +125,9 @@ impl Controller {
         match self.attachments.attach(name, link.index, self.settings.xdp_mode) {
             Ok(attached) => {
                 self.interfaces.failed.remove(name);
-                self.interfaces.known.insert(name.to_owned());
-                self.interfaces.looked_at = Some(self.network_state.links.clone());
                 self.network.look_again();
-                tell_attached(name, attached, state);
+                let is_new = self.interfaces.attached.insert(link.index);
+                tell_attached(name, attached, state, is_new);
                 Ok(())
             }
             Err(error) => {
@@ -149,8 +146,7 @@ impl Controller {
 
     /// The flags are what is true, whatever an earlier run was told.
     fn has_other_mode(&self, link: &Link) -> bool {
-        let looked_at = self.interfaces.looked_at.as_ref();
-        if looked_at.is_some_and(|links| Arc::ptr_eq(links, &self.network_state.links)) {
+        if self.interfaces.attached.contains(&link.index) {
             return false;
         }
         let held = link.xdp.first().map(|xdp| xdp.mode);
@@ -270,10 +266,13 @@ impl Controller {
     }
 }
 
-fn tell_attached(name: &str, attached: Attached, before: Option<&PinnedLinkState>) {
+fn tell_attached(name: &str, attached: Attached, before: Option<&PinnedLinkState>, is_new: bool) {
     match before {
         Some(PinnedLinkState::Dead) => {
             tracing::warn!("{name}: {attached}; somebody had detached the program");
+        }
+        None if !is_new => {
+            tracing::warn!("{name}: {attached}; somebody had removed the pin of its attachment");
         }
         _ => tracing::info!("{name}: {attached}"),
     }
