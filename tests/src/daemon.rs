@@ -231,7 +231,11 @@ impl<'lab> Daemon<'lab> {
             let output = self.run_ctl(&["status", "--format", "json"]);
             match output.status.success() {
                 true => Ok(()),
-                false => Err(format!("{}{}", String::from_utf8_lossy(&output.stdout), self.log())),
+                false => Err(format!(
+                    "{}{}",
+                    String::from_utf8_lossy(&output.stdout),
+                    self.log()
+                )),
             }
         });
     }

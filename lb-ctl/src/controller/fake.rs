@@ -379,16 +379,18 @@ pub(crate) const BEGIN: u32 = 4003;
 
 impl Stage {
     pub(crate) async fn start() -> Self {
-        Self::start_on(MemoryStore::default(), MemoryMaps::new()).await
+        Self::start_on(Scope::default(), MemoryStore::default()).await
     }
 
-    pub(crate) async fn start_on(store: MemoryStore, maps: MemoryMaps) -> Self {
+    /// With maps that hold nothing yet.
+    pub(crate) async fn start_on(scope: Scope, store: MemoryStore) -> Self {
+        let maps = MemoryMaps::new();
         let network = StillNetwork::new(network());
         let (checks, health_events) = ToldChecks::new();
         let (hooks, clock) = (Hooks::default(), SetClock::at(BEGIN));
         let (builds, notes) = (Bench::default(), Notes::default());
         let parts = Parts {
-            settings: settings(),
+            settings: settings(scope),
             stored: store.load().expect("memory is read"),
             frozen: None,
             store: Box::new(store.clone()),
@@ -490,9 +492,9 @@ impl Stage {
 const PAUSE: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_secs(120);
 
-fn settings() -> Settings {
+fn settings(scope: Scope) -> Settings {
     Settings {
-        scope: Scope::default(),
+        scope,
         seed: SEED,
         limits: LIMITS,
         default_table_slots: DefaultSlots::Slots(4096),

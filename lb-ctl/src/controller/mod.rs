@@ -62,6 +62,7 @@ use crate::control::ResourceMap;
 use crate::dataplane::XdpMode;
 use crate::flowlog::Publisher;
 use crate::health::{HealthEvent, ProbePaths, TargetId};
+use crate::model::ResourcePath;
 use crate::net::{Mark, NetworkState, ProbeDevice};
 use crate::plan::contents::Contents;
 use crate::plan::{BuiltTables, HealthMap, Limits, Plan, ProbeDestination, ServiceKey, ZonePrefixes};
@@ -142,6 +143,8 @@ pub struct Controller {
     deadlines_met_at: u32,
     changes: Changes,
     builds: Builds,
+    /// Services that have their tables and wait for the history.
+    built_early: BTreeSet<ResourcePath>,
     keeping: Option<Keeping>,
     waiting_for_history: Dirty,
     unkept: bool,
@@ -256,6 +259,7 @@ impl Controller {
             deadlines_met_at: 0,
             changes: Changes::default(),
             builds: Builds::default(),
+            built_early: BTreeSet::new(),
             keeping: None,
             waiting_for_history: Dirty::default(),
             unkept: false,
