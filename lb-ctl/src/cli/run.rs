@@ -13,6 +13,7 @@ use crate::server::ListenAddress;
 use crate::settings::{FileSettings, FlagDefaults};
 
 pub(super) const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/lb";
+pub(super) const DEFAULT_STATE_DIR: &str = "/var/lib/lb";
 pub(super) const DEFAULT_RUNTIME_DIR: &str = "/run/lb";
 
 /// A bucket of the flow table, and the most that its map may hold.
@@ -36,7 +37,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE|DIR")]
     pub config: Vec<PathBuf>,
     /// What has to survive a restart.
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/lb")]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE_DIR)]
     pub state_dir: PathBuf,
     /// What has to survive a restart of the daemon, but not of the host, and must not wait for a disk.
     #[arg(long, value_name = "DIR", default_value = DEFAULT_RUNTIME_DIR)]

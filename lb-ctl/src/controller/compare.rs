@@ -66,13 +66,16 @@ impl Controller {
         self.comparison.due = Instant::now() + self.settings.compare_interval;
         match held.contents {
             Ok(contents) if is_current => self.mend(contents),
-            Ok(_) => tracing::warn!("the maps were written without a pause, so they were not compared this time"),
+            Ok(_) => {
+                tracing::warn!("the maps were written without a pause, so they were not compared this time")
+            }
             Err(error) => tracing::warn!("the kernel's maps can't be read to compare them: {error:#}"),
         }
     }
 
     fn mend(&mut self, held: Contents) {
-        let operations = diff(&held, &self.plan.contents);
+        let mut operations = diff(&held, &self.plan.contents);
+        operations.retain(|operation| self.can_be_done(operation));
         if operations.is_empty() {
             return;
         }

@@ -114,6 +114,8 @@ pub(crate) struct StillNetwork {
     pub(crate) watched: Arc<Mutex<BTreeSet<IpAddr>>>,
     pub(crate) answered: Arc<Mutex<Desired>>,
     pub(crate) conflicts: watch::Sender<Arc<Conflicts>>,
+    /// What it fails with, if it does.
+    pub(crate) fails: Arc<Mutex<Vec<String>>>,
 }
 
 impl StillNetwork {
@@ -123,6 +125,7 @@ impl StillNetwork {
             watched: Arc::default(),
             answered: Arc::default(),
             conflicts: watch::channel(Arc::default()).0,
+            fails: Arc::default(),
         }
     }
 
@@ -136,13 +139,20 @@ impl Network for StillNetwork {
         self.state.subscribe()
     }
 
+    fn look_again(&self) {
+        self.state.send_modify(|state| {
+            let state = Arc::make_mut(state);
+            state.links = Arc::new(BTreeMap::clone(&state.links));
+        });
+    }
+
     fn watch(&self, addresses: BTreeSet<IpAddr>) {
         *locked(&self.watched) = addresses;
     }
 
     fn answer_for(&mut self, desired: &Desired) -> Vec<String> {
         locked(&self.answered).clone_from(desired);
-        Vec::new()
+        locked(&self.fails).clone()
     }
 
     fn conflicts(&self) -> watch::Receiver<Arc<Conflicts>> {
@@ -328,11 +338,7 @@ pub(crate) struct Notes {
 }
 
 impl Keeper for Notes {
-    fn save(
-        &mut self,
-        _plan: &Plan,
-        _health: HealthChanges,
-    ) -> BoxFuture<'static, Result<(), KeepError>> {
+    fn save(&mut self, _plan: &Plan, _health: HealthChanges) -> BoxFuture<'static, Result<(), KeepError>> {
         let notes = self.clone();
         Box::pin(async move {
             notes.gate.pass().await;

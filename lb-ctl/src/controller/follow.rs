@@ -38,11 +38,7 @@ impl Controller {
 
     /// Probes and watches whom the configuration and the plan name now.
     pub(super) fn follow_endpoints(&mut self) {
-        self.index = Index::new(
-            &self.in_force.config,
-            &self.plan,
-            self.settings.probe_destination,
-        );
+        self.index = Index::new(&self.in_force.config, &self.plan, self.settings.probe_destination);
         let gone: Vec<TargetId> = self
             .health
             .keys()
@@ -59,8 +55,7 @@ impl Controller {
     }
 
     pub(super) fn watch_endpoints(&self) {
-        self.network
-            .watch(self.index.addresses.keys().copied().collect());
+        self.network.watch(self.index.addresses.keys().copied().collect());
     }
 
     pub(super) fn on_health(&mut self, events: Vec<HealthEvent>) {

@@ -15,6 +15,8 @@ pub(super) enum Subject {
     Plan,
     /// The store of resources.
     Store,
+    /// What was found in it.
+    Stored,
     /// What is kept of numbers and health for the next start.
     History,
     /// `detach` was asked for.
@@ -25,6 +27,10 @@ pub(super) enum Subject {
     Interface(String),
     /// What is known of links, addresses and routes.
     Network,
+    /// VIPs that can't be answered for.
+    Vips,
+    /// The way that health probes to VIPs leave by.
+    Probes,
 }
 
 impl Subject {
@@ -33,11 +39,14 @@ impl Subject {
             Self::Maps => "the kernel's maps hold what they should again".to_owned(),
             Self::Plan => "everything that is configured fits again".to_owned(),
             Self::Store => "the store can be written again".to_owned(),
+            Self::Stored => "everything that is stored has an effect again".to_owned(),
             Self::History => "the history can be written again".to_owned(),
             Self::Detached => "packets are forwarded again".to_owned(),
             Self::Ownership => "the pinned state is this store's".to_owned(),
             Self::Interface(name) => format!("{name} is balanced again"),
             Self::Network => "links, addresses and routes are followed again".to_owned(),
+            Self::Vips => "all VIPs are answered for again".to_owned(),
+            Self::Probes => "health probes to VIPs can leave again".to_owned(),
         }
     }
 }
@@ -116,7 +125,10 @@ mod tests {
         let [view] = &troubles.views()[..] else {
             panic!("one trouble");
         };
-        assert_eq!((view.text.as_str(), view.for_sec), ("the kernel refused it twice", 3));
+        assert_eq!(
+            (view.text.as_str(), view.for_sec),
+            ("the kernel refused it twice", 3)
+        );
         troubles.clear(&Subject::Maps);
         assert!(troubles.views().is_empty() && !troubles.has(&Subject::Maps));
     }

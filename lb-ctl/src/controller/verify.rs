@@ -52,14 +52,15 @@ impl Controller {
                 differences,
             })
         };
-        self.work.later(if tries == 0 { Duration::ZERO } else { PAUSE }, move || {
-            Done::Verified(Box::new(Verified {
-                compared: compare(),
-                generation,
-                tries,
-                reply,
-            }))
-        });
+        self.work
+            .later(if tries == 0 { Duration::ZERO } else { PAUSE }, move || {
+                Done::Verified(Box::new(Verified {
+                    compared: compare(),
+                    generation,
+                    tries,
+                    reply,
+                }))
+            });
     }
 
     /// What is on its way is no difference: then it looks again.
@@ -70,10 +71,11 @@ impl Controller {
             tries,
             reply,
         } = verified;
-        let compared = match compared {
+        let mut compared = match compared {
             Ok(compared) => compared,
             Err(error) => return drop(reply.send(Err(error))),
         };
+        compared.differences.retain(|operation| self.can_be_done(operation));
         let is_current = generation == self.generation && !self.is_on_the_way();
         if !compared.differences.is_empty() && !is_current && tries < MOST_TRIES {
             return self.verify_again(reply, tries + 1);
@@ -86,10 +88,21 @@ impl Controller {
         }));
     }
 
+    /// The kernel itself takes an interface that is gone out of the ways that packets leave by; records that name it are
+    /// kept for some seconds more.
+    pub(super) fn can_be_done(&self, operation: &Operation) -> bool {
+        let links = &self.network_state.links;
+        !matches!(operation, Operation::PutDevice(index) if !links.contains_key(index))
+    }
+
     /// Whether something is being done that changes the maps. What failed and waits to be tried again is not.
     fn is_on_the_way(&self) -> bool {
         let fails = self.maps_retry.waits() || self.keep_retry.waits();
-        !fails && (self.is_behind() || !self.dirty.is_empty() || self.waits_for_history() || self.builds.are_any())
+        !fails
+            && (self.is_behind()
+                || !self.dirty.is_empty()
+                || self.waits_for_history()
+                || self.builds.are_any())
     }
 }
 

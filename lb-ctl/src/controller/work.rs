@@ -11,8 +11,8 @@ use super::history::KeepError;
 use super::verify::Verified;
 use crate::control::ControlError;
 use crate::model::ResourcePath;
-use crate::plan::{BuiltTable, TableMark};
 use crate::plan::contents::Contents;
+use crate::plan::{BuiltTable, TableMark};
 use crate::resources::StoreError;
 
 /// A piece of work that is done.

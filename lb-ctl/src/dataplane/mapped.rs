@@ -54,7 +54,10 @@ impl MappedArray {
     #[cfg(test)]
     pub(super) fn anonymous(values: u32, value_size: usize) -> Self {
         let bytes = NonZeroUsize::new(values as usize * value_size).expect("some values");
-        let (access, flags) = (ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_PRIVATE);
+        let (access, flags) = (
+            ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+            MapFlags::MAP_PRIVATE,
+        );
         // SAFETY: a new mapping at an address of the kernel's choice aliases nothing.
         let memory = unsafe { nix::sys::mman::mmap_anonymous(None, bytes, access, flags) };
         Self {

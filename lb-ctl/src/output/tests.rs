@@ -257,7 +257,15 @@ fn status_is_a_page() {
             dropped: 7,
         },
         troubles: Vec::new(),
-        vips: Vec::new(),
+        vips: (0..7)
+            .map(|last| VipStatus {
+                address: [10, 0, 0, 100 + last].into(),
+                answering: match last {
+                    0 => "on no connected prefix".to_owned(),
+                    _ => "answered for on eth0".to_owned(),
+                },
+            })
+            .collect(),
         mended: 0,
         warnings: vec!["no route to 10.0.0.9".to_owned()],
     };
@@ -281,6 +289,8 @@ fn status_is_a_page() {
          \n\
          INTERFACE  INDEX  XDP_MODE  PROGRAM_ID\n\
          eth0       2      native    17\n\
+         10.0.0.101, 10.0.0.102, 10.0.0.103, 10.0.0.104 and 2 more: answered for on eth0\n\
+         10.0.0.100: on no connected prefix\n\
          warning: no route to 10.0.0.9\n"
     );
 }

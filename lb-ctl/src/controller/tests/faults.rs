@@ -73,7 +73,10 @@ async fn a_full_disk_refuses_changes_and_stops_no_health() {
     stage.store.fail(full());
     stage.notes.fails.store(1, Ordering::Relaxed);
     let refused = stage.apply(service("b", 2, &[3])).await;
-    assert!(matches!(refused, Err(ControlError::Unavailable(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(ControlError::Unavailable(_))),
+        "{refused:?}"
+    );
     let before = stage.maps.contents();
     stage.tell_health("10.0.0.2", true);
     stage

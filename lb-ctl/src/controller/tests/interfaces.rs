@@ -22,7 +22,9 @@ async fn it_is_attached_again_wherever_it_was_lost() {
             Some(state) => drop(locked(&stage.hooks.links).insert(2, state)),
             None => drop(locked(&stage.hooks.links).remove(&2)),
         }
-        stage.until("it is attached", || attached(&stage, 2) == ours).await;
+        stage
+            .until("it is attached", || attached(&stage, 2) == ours)
+            .await;
     }
 }
 
@@ -31,10 +33,14 @@ async fn an_interface_that_goes_is_told_of_and_attached_when_it_is_back() {
     let stage = Stage::start().await;
     stage.until_well().await;
     let mut gone: Option<Link> = None;
-    stage.network.change(|state| gone = Arc::make_mut(&mut state.links).remove(&2));
+    stage
+        .network
+        .change(|state| gone = Arc::make_mut(&mut state.links).remove(&2));
     locked(&stage.hooks.links).insert(2, PinnedLinkState::Dead);
     stage
-        .until("what is dead is removed", || locked(&stage.hooks.links).is_empty())
+        .until("what is dead is removed", || {
+            locked(&stage.hooks.links).is_empty()
+        })
         .await;
     let troubles = stage.troubles().await;
     assert!(troubles[0].contains("there is no interface eth0"), "{troubles:?}");

@@ -88,7 +88,9 @@ async fn while_a_table_is_built() {
     assert_eq!(tables(&stage.maps.contents()), tables(&before));
     stage.builds.let_go();
     stage
-        .until("the table is there", || tables(&stage.maps.contents()) != tables(&before))
+        .until("the table is there", || {
+            tables(&stage.maps.contents()) != tables(&before)
+        })
         .await;
     stage.until_well().await;
 }
