@@ -324,7 +324,7 @@ impl Controller {
 
     async fn wait(&mut self, events: &mut Events) {
         tokio::select! {
-            Some(done) = events.work.recv() => self.on_done(done),
+            Some(done) = events.work.recv() => self.on_all_done(done, &mut events.work),
             () = sleep_until(self.next_try()) => self.retry_history(),
             // Grace times end.
             () = tokio::time::sleep(SECOND) => {}
@@ -353,7 +353,7 @@ impl Controller {
                     }
                     self.on_health(batch);
                 }
-                Some(done) = events.work.recv() => self.on_done(done),
+                Some(done) = events.work.recv() => self.on_all_done(done, &mut events.work),
                 Ok(()) = network.changed() => {
                     let state = network.borrow_and_update().clone();
                     self.on_network(state);
@@ -388,6 +388,14 @@ impl Controller {
             let cleared = flows.sweep(now);
             tracing::debug!("swept {cleared} expired flows");
         });
+    }
+
+    /// What else is done by now needs no turn of its own: tables are built by the thousand.
+    fn on_all_done(&mut self, done: Done, others: &mut mpsc::UnboundedReceiver<Done>) {
+        self.on_done(done);
+        while let Ok(done) = others.try_recv() {
+            self.on_done(done);
+        }
     }
 
     fn on_done(&mut self, done: Done) {

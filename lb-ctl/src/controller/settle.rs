@@ -65,7 +65,10 @@ impl Controller {
             self.compile_turn(turn);
         }
         self.dirty.merge(later);
-        self.built.retain_wanted(&self.plan);
+        // What waits for the history is compiled again, and with what was built for it.
+        if !self.waits_for_history() {
+            self.built.retain_wanted(&self.plan);
+        }
     }
 
     fn compile_turn(&mut self, turn: Dirty) {
