@@ -8,9 +8,10 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::*;
-use crate::controller::Handle;
-use crate::controller::fake::Stage;
-use crate::resources::{MemoryStore, OwnedChanges, ResourceStore as _, parse};
+use crate::controller::fake::{self, Stage};
+use crate::controller::{Handle, Settings};
+use crate::plan::Limits;
+use crate::resources::{DefaultSlots, MemoryStore, OwnedChanges, ResourceStore as _, parse};
 
 pub(crate) struct JudgingControl {
     store: MemoryStore,
@@ -31,7 +32,7 @@ impl Running {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async move {
-                let stage = Stage::start_on(place(), store).await;
+                let stage = Stage::start_on(roomy(), store).await;
                 send.send(stage.handle.clone()).expect("the test to wait");
                 let _ = stopped.wait_for(|stop| *stop).await;
             });
@@ -53,11 +54,27 @@ impl Drop for Running {
     }
 }
 
-fn place() -> Scope {
-    Scope {
-        project: "acme".to_owned(),
-        region: "r1".to_owned(),
-        zone: "r1-a".to_owned(),
+/// Room for what thousands of requests leave behind.
+fn roomy() -> Settings {
+    let few = fake::settings();
+    Settings {
+        scope: Scope {
+            project: "acme".to_owned(),
+            region: "r1".to_owned(),
+            zone: "r1-a".to_owned(),
+        },
+        limits: Limits {
+            services: 4096,
+            members: 1 << 16,
+            backends: 1 << 16,
+            probes: 1 << 16,
+            table_slots: 1 << 22,
+            table_reserve: Limits::usual_reserve(1 << 22),
+            ..few.limits
+        },
+        default_table_slots: DefaultSlots::Auto,
+        inline_work: u64::MAX,
+        ..few
     }
 }
 

@@ -223,7 +223,9 @@ impl Run {
             healthy
         };
         let reached: BTreeSet<u8> = eligible.difference(&self.unresolved).copied().collect();
-        if reached.is_empty() { eligible } else { reached }
+        // Those that can't be reached have no delivery record.
+        let nobody = || eligible.iter().map(|_| 0).collect();
+        if reached.is_empty() { nobody() } else { reached }
     }
 }
 
