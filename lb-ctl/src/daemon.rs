@@ -1,5 +1,6 @@
 //! The daemon: checks that it can run at all, then puts store, data plane, controller and server together.
 
+mod back;
 mod claim;
 mod ownership;
 mod preflight;
@@ -12,6 +13,7 @@ use anyhow::{Context as _, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
+pub use self::back::{GivenBack, give_back, give_back_until};
 use self::claim::ProbeClaim;
 use self::ownership::Ownership;
 use crate::cli::{RunArgs, XdpMode as AskedMode};
@@ -21,12 +23,13 @@ use crate::controller::{
     Controller, History, HistoryPlace, KernelAttachments, KernelClock, KernelMaps, KernelNetwork, Parts,
     Settings, Threads, kept_seed,
 };
+use crate::dataplane::migrate::{self, Step};
 use crate::dataplane::{self, LoadOptions, PinDirectory, Pinned, Program, Sizes, XdpMode};
 use crate::flowlog::FlowLog;
 use crate::health::{EndpointProber, HealthChecker};
 use crate::net::{Link, Links, ProbeDevice};
 use crate::plan::{Limits, ProbeDestination};
-use crate::resources::{DatabaseStore, ResourceStore as _, Scope, TableRoom};
+use crate::resources::{DatabaseStore, Fault, ResourceStore as _, Scope, TableRoom};
 use crate::server::{Server, ServerConfig, TokenFile};
 use crate::settings::FileSettings;
 
@@ -72,15 +75,15 @@ async fn serve_with(
     // Everything that is wrong is told before anything is touched.
     let documents = files.read().map_err(ControlError::Faults)?;
     let room = table_room(&args, &file);
-    judge(
+    let judged = judge(
         &stored.resources,
         &stored.owners,
         &files,
         &documents,
         &scope,
         &room,
-    )
-    .map_err(ControlError::Faults)?;
+    );
+    judged.map(drop).or_else(refuse_documents)?;
     let links = interfaces(&args.interfaces).await?;
     let pins = PinDirectory::new(&args.pin_dir);
     refuse_foreign_programs(&links, &pins)?;
@@ -88,13 +91,14 @@ async fn serve_with(
     let claim = claim_probe_device(&file)?;
     let tokens = args.token_file.as_deref().map(TokenFile::open).transpose()?;
     let server = Server::bind(&args.listen, tokens)?;
-    pins.prepare()?;
+    pins.refuse_unknown_layouts()?;
     let place = HistoryPlace {
         runtime_dir: args.runtime_dir.clone(),
         state_dir: args.state_dir.clone(),
         store: store.id(),
     };
-    let pinned = pins.pinned()?;
+    let in_force = migrate::in_force(&pins)?;
+    let pinned = in_force.pinned()?;
     let frozen = frozen(&args, &place, pinned.as_ref());
     let asked = Sizes {
         flow_slots: u32::try_from(args.flow_slots).context("--flow-slots")?,
@@ -117,12 +121,13 @@ async fn serve_with(
         test_now: 0,
     };
     let mut program = match &frozen {
-        None => Program::load(&options, Some(&pins))?,
-        Some(_) => Program::load_beside(&options, &pins)?,
+        None => migrate::load(&options, &pins, store.id(), &mut |step| match step {
+            // From here on packets may be judged by what is pinned.
+            Step::Linked => taken.keep_so_far(),
+            _ => Ok(()),
+        })?,
+        Some(_) => Program::load_beside(&options, &in_force)?,
     };
-    if frozen.is_none() {
-        program.maps.set_store(store.id());
-    }
     program.forward_logs()?;
     *probe_device = make_probe_device(&file, claim).await?;
     let device = probe_device.as_ref().map(|made| made.device.clone());
@@ -191,7 +196,7 @@ async fn serve_with(
     };
     let (mut controller, handle, events) = Controller::start(parts).await;
     if frozen.is_none() {
-        controller.attach()?;
+        controller.attach().await?;
     }
     taken.keep();
 
@@ -312,10 +317,19 @@ async fn interfaces(names: &[String]) -> anyhow::Result<Vec<Link>> {
     Ok(found)
 }
 
+/// A start ends for what its files say, and never for what is stored.
+fn refuse_documents(faults: Vec<Fault>) -> Result<(), ControlError> {
+    let of_documents: Vec<Fault> = faults.into_iter().filter(|fault| !fault.is_stored()).collect();
+    match of_documents.is_empty() {
+        true => Ok(()),
+        false => Err(of_documents.into()),
+    }
+}
+
 /// Before anything is made or changed.
 fn refuse_foreign_programs(links: &[Link], pins: &PinDirectory) -> anyhow::Result<()> {
     for link in links {
-        let foreign = link.xdp.first().filter(|_| !pins.link(link.index).exists());
+        let foreign = link.xdp.first().filter(|_| !migrate::has_link(pins, link.index));
         if let Some(xdp) = foreign {
             let name = dataplane::program_name(xdp.program_id).unwrap_or_else(|| "without a name".to_owned());
             bail!(

@@ -109,6 +109,16 @@ impl<'lab> Daemon<'lab> {
         self.flags.extend([flag.into(), value.into()]);
     }
 
+    /// The same without a value.
+    pub fn switch(&mut self, flag: &str) {
+        self.flags.push(flag.into());
+    }
+
+    /// From its next start on, `run` has none of those flags.
+    pub fn forget_flags(&mut self) {
+        self.flags.clear();
+    }
+
     /// The socket of its API.
     pub fn socket(&self) -> PathBuf {
         self.directory.join(SOCKET)
@@ -219,10 +229,9 @@ impl<'lab> Daemon<'lab> {
                 panic!("lb-ctl run ended with {status} before it was ready");
             }
             let output = self.run_ctl(&["status", "--format", "json"]);
-            if output.status.success() {
-                Ok(())
-            } else {
-                Err(self.log())
+            match output.status.success() {
+                true => Ok(()),
+                false => Err(format!("{}{}", String::from_utf8_lossy(&output.stdout), self.log())),
             }
         });
     }
@@ -234,6 +243,16 @@ impl<'lab> Daemon<'lab> {
             .args(arguments)
             .args(["--endpoint", &self.endpoint()])
             .stdin(Stdio::null());
+        command.output().expect("starting lb-ctl")
+    }
+
+    /// The same of a verb that works on the daemon's files while it does not run.
+    pub fn offline_ctl(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command();
+        command.args(arguments).stdin(Stdio::null());
+        for (flag, name) in [("--state-dir", "state"), ("--runtime-dir", "run")] {
+            command.arg(flag).arg(self.directory.join(name));
+        }
         command.output().expect("starting lb-ctl")
     }
 
@@ -260,6 +279,12 @@ impl<'lab> Daemon<'lab> {
     pub fn apply(&self, documents: &Documents) {
         let path = self.write("applied.json", &documents.json());
         self.ctl(&["apply", "-f", path.to_str().expect("a path in ASCII")]);
+    }
+
+    /// How an apply of the documents ends.
+    pub fn try_apply(&self, documents: &Documents) -> Output {
+        let path = self.write("applied.json", &documents.json());
+        self.run_ctl(&["apply", "-f", path.to_str().expect("a path in ASCII")])
     }
 
     /// A successful request to the API, below `/compute/v1/projects/`; the answer.
@@ -348,8 +373,14 @@ impl<'lab> Daemon<'lab> {
     }
 
     /// What the daemon finds when it compares the maps with a fresh compilation.
+    #[track_caller]
     pub fn verify(&self) -> Verification {
-        self.json(&["status", "--verify", "--format", "json"])
+        // Differences are an exit status too.
+        let output = self.run_ctl(&["status", "--verify", "--format", "json"]);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            panic!("lb-ctl status --verify: {}: {error}: {complaint}", output.status)
+        })
     }
 
     /// Packets that ended in the verdict of this name.
@@ -479,6 +510,14 @@ impl Drop for Daemon<'_> {
         }
         drop(self.process.take());
         cleanup::remove_directory(&self.directory);
+    }
+}
+
+/// Of the maps of every daemon here.
+pub fn sizes() -> Sizes {
+    Sizes {
+        flow_slots: FLOW_SLOTS,
+        ..Sizes::default()
     }
 }
 

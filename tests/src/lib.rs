@@ -18,6 +18,7 @@ pub mod demo;
 pub mod documents;
 pub mod health_scale;
 pub mod held;
+pub mod migration;
 pub mod multitude;
 pub mod netns;
 pub mod packet;

@@ -20,21 +20,21 @@ fn documents(lab: &Lab) -> Documents {
 
 /// The daemon goes on as if nothing had been tried: same maps, same program, same way out for probes.
 struct Untouched {
-    program: u32,
+    program: String,
     device: String,
 }
 
 impl Untouched {
-    fn of(balanced: &Balanced, lab: &Lab) -> Self {
+    fn of(lab: &Lab) -> Self {
         Self {
-            program: balanced.daemon.status().interfaces[0].program_id,
+            program: program(lab),
             device: device(lab),
         }
     }
 
     #[track_caller]
     fn assert(&self, balanced: &Balanced, lab: &Lab) {
-        assert_eq!(balanced.daemon.status().interfaces[0].program_id, self.program);
+        assert_eq!(program(lab), self.program);
         assert_eq!(device(lab), self.device, "the probe device is another one");
         assert_eq!(balanced.daemon.verify().differences, [""; 0]);
         throughout(A_ROUND, || {
@@ -48,6 +48,13 @@ impl Untouched {
     }
 }
 
+/// The kernel's number of the program on eth0.
+fn program(lab: &Lab) -> String {
+    let shown = lab.lb().ip_output(&["-o", "link", "show", "eth0"]);
+    let (_, after) = shown.split_once("prog/xdp id ").expect("a program");
+    after.split_whitespace().next().expect("a number").to_owned()
+}
+
 /// The interface index tells whether the device was made anew.
 fn device(lab: &Lab) -> String {
     let shown = lab.lb().ip_output(&["-o", "link", "show", "lb-probe"]);
@@ -58,7 +65,7 @@ fn device(lab: &Lab) -> String {
 fn a_second_daemon_on_the_same_pins_is_refused_before_anything_is_touched() {
     let lab = Lab::flat("second");
     let balanced = Balanced::start(&lab, &documents(&lab));
-    let untouched = Untouched::of(&balanced, &lab);
+    let untouched = Untouched::of(&lab);
     let refusal = balanced.daemon.refused_as_another(&ETH0);
     refusal.assert(
         1,
@@ -79,7 +86,7 @@ fn a_second_daemon_on_the_same_pins_is_refused_before_anything_is_touched() {
 fn a_start_that_fails_leaves_another_daemons_probe_device_alone() {
     let lab = Lab::flat("failing");
     let balanced = Balanced::start(&lab, &documents(&lab));
-    let untouched = Untouched::of(&balanced, &lab);
+    let untouched = Untouched::of(&lab);
     let elsewhere = ["--pin-dir", "/sys/fs/bpf/elsewhere"];
     let refusal = balanced.daemon.refused_as_another(&[ETH0, elsewhere].concat());
     refusal.assert(1, &["eth0 already carries an XDP program that is not ours"]);

@@ -13,6 +13,7 @@ mod health_checks;
 mod instance_groups;
 mod instances;
 mod logging;
+mod migrate;
 mod network_endpoint_groups;
 mod operations;
 mod options;
@@ -90,6 +91,8 @@ enum Verb {
     Status(status::StatusArgs),
     /// Stop forwarding: take the programs off the interfaces and remove the pinned state.
     Detach(detach::DetachArgs),
+    /// Give what is pinned back to an older version, to be started in the place of this one.
+    Migrate(migrate::MigrateArgs),
     /// Write a script that completes command lines.
     Completion(completion::CompletionArgs),
 }
@@ -149,6 +152,7 @@ fn usage(error: &clap::Error, out: &mut dyn Write, err: &mut dyn Write) -> ExitC
 fn dispatch(verb: Verb, streams: &mut Streams<'_>) -> Result<(), Failure> {
     match verb {
         Verb::Run(args) => run::run(args),
+        Verb::Migrate(args) => migrate::run(args, streams),
         Verb::Validate(args) => validate::run(&args, streams),
         Verb::Detach(args) => block_on(detach::run(&args, streams)),
         Verb::Apply(args) => block_on(apply::run(args, streams)),

@@ -13,6 +13,7 @@ use crate::server::ListenAddress;
 use crate::settings::{FileSettings, FlagDefaults};
 
 pub(super) const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/lb";
+pub(super) const DEFAULT_STATE_DIR: &str = "/var/lib/lb";
 pub(super) const DEFAULT_RUNTIME_DIR: &str = "/run/lb";
 
 /// A bucket of the flow table, and the most that its map may hold.
@@ -36,7 +37,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE|DIR")]
     pub config: Vec<PathBuf>,
     /// What has to survive a restart.
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/lb")]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE_DIR)]
     pub state_dir: PathBuf,
     /// What has to survive a restart of the daemon, but not of the host, and must not wait for a disk.
     #[arg(long, value_name = "DIR", default_value = DEFAULT_RUNTIME_DIR)]
@@ -54,8 +55,8 @@ pub struct RunArgs {
     /// Slots of the flow table, a power of two; 4 for each flow expected is a good size.
     #[arg(long, value_name = "N", default_value_t = 4 << 20, value_parser = flow_slots)]
     pub flow_slots: u64,
-    /// Slots of all selection tables together: a service of up to 40 endpoints takes 4,096, of up to 163 four times as
-    /// many, and room for its next table besides.
+    /// Slots of all selection tables together, 4 bytes each; a quarter of them (`[tables] reserve-slots`) is kept for the
+    /// tables that replace others.
     #[arg(long, value_name = "N", default_value_t = 32 << 20, value_parser = table_slots)]
     pub table_slots: u32,
     #[command(flatten)]

@@ -18,12 +18,13 @@ pub(super) use self::asker::Asker;
 use self::prepare::tell;
 pub(super) use self::prepare::{FilesRead, Ground, Prepared};
 use super::Controller;
+use super::stored::StoredFaults;
 use super::troubles::Subject;
 use super::work::Done;
 use crate::control::{ApplyOptions, ControlError, ResourceMap, resource_map};
 use crate::model::{Config, ResourcePath};
 use crate::plan::{Plan, ServiceKey};
-use crate::resources::{Document, OwnedChanges, Owners, Resources, StoreError, Stored, TableRoom};
+use crate::resources::{Document, OwnedChanges, Owners, Resources, StoreError, StoreState, Stored, TableRoom};
 
 /// How long an answer waits for the maps. The change stays, and is tried on.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
@@ -91,23 +92,16 @@ impl Changes {
 
 impl InForce {
     /// What a store holds. What can't be understood of it stays stored and has no effect.
-    pub(super) fn of_store(stored: Stored, room: &TableRoom) -> Self {
+    pub(super) fn of_store(stored: Stored, room: &TableRoom) -> (Self, StoredFaults) {
         let resources = stored.resources;
-        let config = match resources.config_within(room) {
-            Ok((config, _)) => config,
-            Err(faults) => {
-                for fault in faults {
-                    tracing::error!("{fault}");
-                }
-                Config::default()
-            }
-        };
-        Self {
+        let (config, faults) = resources.config_leniently(room);
+        let in_force = Self {
             published: Arc::new(resource_map(&resources)),
             resources: Arc::new(resources),
             owners: Arc::new(stored.owners),
             config: Arc::new(config),
-        }
+        };
+        (in_force, StoredFaults::new(faults, stored.unreadable))
     }
 }
 
@@ -172,11 +166,11 @@ impl Controller {
         });
         match result {
             Ok(()) => {
-                self.troubles.clear(&Subject::Store);
+                self.is_stored(&prepared);
                 self.adopt(prepared);
             }
             Err(error) => {
-                self.troubles.set(Subject::Store, error.to_string());
+                self.look_at_store();
                 self.end_change(Err(not_stored(&error)));
             }
         }
@@ -284,7 +278,8 @@ impl Controller {
                 // What is stored is what counts.
                 let new = applying.new.clone();
                 self.put_in_force(&new);
-                self.troubles.set(Subject::Store, error.to_string());
+                tracing::error!("{error}");
+                self.look_at_store();
                 format!("the change is stored, and the kernel refuses it, which is tried again: {reason}")
             }
         };

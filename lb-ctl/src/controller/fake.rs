@@ -139,6 +139,13 @@ impl Network for StillNetwork {
         self.state.subscribe()
     }
 
+    fn look_again(&self) {
+        self.state.send_modify(|state| {
+            let state = Arc::make_mut(state);
+            state.links = Arc::new(BTreeMap::clone(&state.links));
+        });
+    }
+
     fn watch(&self, addresses: BTreeSet<IpAddr>) {
         *locked(&self.watched) = addresses;
     }

@@ -24,6 +24,7 @@ mod real;
 mod report;
 mod seams;
 mod settle;
+mod stored;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -53,6 +54,7 @@ use self::handle::Request;
 use self::index::Index;
 use self::interfaces::Interfaces;
 use self::settle::Keeping;
+use self::stored::StoredFaults;
 use self::troubles::{Subject, Troubles};
 use self::work::{Done, Work};
 use crate::config_files::ConfigFiles;
@@ -62,9 +64,7 @@ use crate::flowlog::Publisher;
 use crate::health::{HealthEvent, ProbePaths, TargetId};
 use crate::net::{Mark, NetworkState, ProbeDevice};
 use crate::plan::contents::Contents;
-use crate::plan::{
-    BuiltTables, HealthMap, Limits, Plan, ProbeDestination, ServiceKey, ZonePrefixes,
-};
+use crate::plan::{BuiltTables, HealthMap, Limits, Plan, ProbeDestination, ServiceKey, ZonePrefixes};
 use crate::resources::{DefaultSlots, ResourceStore, Scope, Stored, TableRoom};
 
 /// What the daemon was told at its start.
@@ -107,6 +107,7 @@ pub struct Controller {
     started: Instant,
     /// Why nothing is changed: the maps are those of another store.
     frozen: Option<String>,
+    stored_faults: StoredFaults,
     // What it stands on.
     store: Box<dyn ResourceStore>,
     keeper: Box<dyn Keeper>,
@@ -218,7 +219,7 @@ impl Controller {
             work: done,
         };
         let room = parts.settings.table_room(&parts.stored.resources, &parts.plan);
-        let in_force = InForce::of_store(parts.stored, &room);
+        let (in_force, stored_faults) = InForce::of_store(parts.stored, &room);
         published.send_replace(in_force.published.clone());
         let mut controller = Self {
             started: Instant::now(),
@@ -238,6 +239,7 @@ impl Controller {
             probe_device: parts.probe_device,
             connections: parts.connections,
             in_force,
+            stored_faults,
             files: Files::new(parts.files),
             health: parts.health,
             network_state: Arc::default(),
@@ -273,6 +275,7 @@ impl Controller {
         if let Some(reason) = controller.frozen.clone() {
             controller.troubles.set(Subject::Ownership, reason);
         }
+        controller.look_at_store();
         controller.load(&mut events).await;
         (controller, Handle::new(requests_in, snapshot), events)
     }
@@ -371,6 +374,7 @@ impl Controller {
         self.open_probe_way();
         self.compare_now_and_then();
         self.look_at_keeper();
+        self.look_at_store();
         self.retry_history();
     }
 

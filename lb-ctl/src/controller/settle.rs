@@ -119,7 +119,7 @@ impl Controller {
     fn start_builds(&mut self) {
         let mut wanted: BTreeMap<ResourcePath, Vec<_>> = BTreeMap::new();
         for (key, build) in self.plan.builds() {
-            if !self.builds.is_for(&key.service) {
+            if !self.builds.is_for(&key.service) && !self.is_held_by_history(&key.service) {
                 let builds = wanted.entry(key.service.clone()).or_default();
                 builds.push(build.clone());
             }
@@ -185,6 +185,7 @@ impl Controller {
             }
             self.actual = Some(self.plan.contents.clone());
         }
+        self.plan.note_applied(self.clock.now());
         self.behind = false;
         self.maps_retry.succeeded();
         self.troubles.clear(&Subject::Maps);
@@ -272,6 +273,12 @@ impl Controller {
     pub(super) fn waits_for_history(&self) -> bool {
         let waiting = self.keeping.as_ref().map(|keeping| &keeping.waiting);
         !self.waiting_for_history.is_empty() || waiting.is_some_and(|waiting| !waiting.is_empty())
+    }
+
+    /// Its tables may be there already.
+    fn is_held_by_history(&self, service: &ResourcePath) -> bool {
+        let waiting = self.keeping.as_ref().map(|keeping| &keeping.waiting);
+        self.waiting_for_history.covers(service) || waiting.is_some_and(|waiting| waiting.covers(service))
     }
 
     /// What the history does not know yet and nothing waits for.

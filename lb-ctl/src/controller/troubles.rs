@@ -15,6 +15,8 @@ pub(super) enum Subject {
     Plan,
     /// The store of resources.
     Store,
+    /// What was found in it.
+    Stored,
     /// What is kept of numbers and health for the next start.
     History,
     /// `detach` was asked for.
@@ -37,6 +39,7 @@ impl Subject {
             Self::Maps => "the kernel's maps hold what they should again".to_owned(),
             Self::Plan => "everything that is configured fits again".to_owned(),
             Self::Store => "the store can be written again".to_owned(),
+            Self::Stored => "everything that is stored has an effect again".to_owned(),
             Self::History => "the history can be written again".to_owned(),
             Self::Detached => "packets are forwarded again".to_owned(),
             Self::Ownership => "the pinned state is this store's".to_owned(),

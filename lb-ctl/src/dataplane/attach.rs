@@ -155,7 +155,7 @@ impl Program {
 
     /// Whether the pinned link was still alive and now runs this program. A link whose interface is gone is dead:
     /// its pin is removed.
-    fn adopt(&mut self, interface: &str, pin: &Path) -> Result<bool, AttachError> {
+    pub(super) fn adopt(&mut self, interface: &str, pin: &Path) -> Result<bool, AttachError> {
         let link_error = |source: LinkError| AttachError::Link {
             interface: interface.into(),
             source: source.into(),

@@ -1,5 +1,7 @@
 //! The flow table from user space: listing, counting, sweeping, at memory speed and without system calls.
 
+mod copy;
+
 use std::sync::atomic::Ordering;
 
 use lb_common::clock;
@@ -7,6 +9,7 @@ use lb_common::flow::Slot;
 use lb_common::layout::{BUCKET_SLOTS, TupleHead, TupleRecord, TupleRest};
 use zerocopy::transmute;
 
+pub(in crate::dataplane) use self::copy::Copied;
 use super::mapped::MappedArray;
 
 /// The hot slots and the cold tuples beside them.

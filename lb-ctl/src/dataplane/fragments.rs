@@ -47,4 +47,19 @@ impl FragmentMemory {
         }
         Ok(())
     }
+
+    /// Adds the records of datagrams that are unknown here.
+    pub(super) fn add_missing(&mut self, records: &BTreeMap<FragmentKey, FragmentRecord>) -> Result<()> {
+        /// `BPF_NOEXIST`.
+        const IF_ABSENT: u64 = 1;
+        for (key, record) in records {
+            let (key, record): ([u8; 40], [u8; 8]) = (transmute!(*key), transmute!(*record));
+            match self.0.insert(key, record, IF_ABSENT) {
+                Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::EEXIST) => {
+                }
+                inserted => inserted?,
+            }
+        }
+        Ok(())
+    }
 }

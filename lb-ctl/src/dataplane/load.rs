@@ -1,6 +1,6 @@
 //! Loading the program: sizes, secrets, and maps that a former daemon left pinned.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use aya::maps::{Map, MapData};
@@ -71,7 +71,7 @@ impl Default for Sizes {
 }
 
 impl Sizes {
-    fn entries(&self) -> [(&'static str, u32); 11] {
+    pub(super) fn entries(&self) -> [(&'static str, u32); 11] {
         [
             (map::FLOWS, self.flow_slots / BUCKET_SLOTS),
             (map::TUPLES, self.flow_slots),
@@ -161,43 +161,8 @@ impl Program {
         pins: Option<&PinDirectory>,
         open: impl FnOnce(Source<'_>, &Sizes) -> anyhow::Result<MapSet>,
     ) -> Result<Self, LoadError> {
-        if object.is_empty() {
-            return Err(LoadError::NoObject);
-        }
-        let entries = options.sizes.entries();
         let identity = identity(object, options);
-        if let Some(pins) = pins {
-            check_pinned_sizes(pins.maps(), &entries)?;
-        }
-        let keys = HashKeys::from_seed(options.seed);
-        let mut key_words = [0u32; 24];
-        key_words[..12].copy_from_slice(&keys.selection.0);
-        key_words[12..].copy_from_slice(&keys.flow.0);
-        let buckets = options.sizes.flow_slots / BUCKET_SLOTS;
-        let log_level = if options.trace_packets {
-            LEVEL_INFO
-        } else {
-            LEVEL_ERROR
-        };
-        let answer_echo = u32::from(options.answer_echo);
-        let mut loader = EbpfLoader::new();
-        loader
-            .override_global("LB_HASH_KEYS", &key_words, true)
-            .override_global("LB_BUCKETS", &buckets, true)
-            .override_global("LB_TEST_NOW", &options.test_now, true)
-            .override_global("LB_ANSWER_ECHO", &answer_echo, true)
-            .override_global(aya_log::LEVEL, &log_level, true);
-        for (name, count) in entries {
-            loader.map_max_entries(name, count);
-        }
-        if let Some(pins) = pins {
-            for name in map::ALL {
-                loader.map_pin_path(name, pins.maps().join(name));
-            }
-        }
-        let mut ebpf = loader
-            .load(object)
-            .map_err(|error| LoadError::Refused(Box::new(error)))?;
+        let mut ebpf = load_maps(object, options, &|name| pins?.map_pin(name))?;
         // The programs first: loading them needs the maps' descriptors, which `MapSet` partly gives up.
         let pinned = pins.and_then(|pins| adopt_pinned(identity, pins));
         if pinned.is_none() {
@@ -278,6 +243,56 @@ impl Program {
     }
 }
 
+/// The object with its constants, its maps made, or opened where they are pinned; the programs are not loaded.
+fn load_maps(
+    object: &[u8],
+    options: &LoadOptions,
+    pin: &dyn Fn(&'static str) -> Option<PathBuf>,
+) -> Result<Ebpf, LoadError> {
+    if object.is_empty() {
+        return Err(LoadError::NoObject);
+    }
+    let entries = options.sizes.entries();
+    check_pinned_sizes(&entries, pin)?;
+    let keys = HashKeys::from_seed(options.seed);
+    let mut key_words = [0u32; 24];
+    key_words[..12].copy_from_slice(&keys.selection.0);
+    key_words[12..].copy_from_slice(&keys.flow.0);
+    let buckets = options.sizes.flow_slots / BUCKET_SLOTS;
+    let log_level = if options.trace_packets {
+        LEVEL_INFO
+    } else {
+        LEVEL_ERROR
+    };
+    let answer_echo = u32::from(options.answer_echo);
+    let mut loader = EbpfLoader::new();
+    loader
+        .override_global("LB_HASH_KEYS", &key_words, true)
+        .override_global("LB_BUCKETS", &buckets, true)
+        .override_global("LB_TEST_NOW", &options.test_now, true)
+        .override_global("LB_ANSWER_ECHO", &answer_echo, true)
+        .override_global(aya_log::LEVEL, &log_level, true);
+    for (name, count) in entries {
+        loader.map_max_entries(name, count);
+    }
+    for name in map::ALL {
+        if let Some(path) = pin(name) {
+            loader.map_pin_path(name, path);
+        }
+    }
+    loader
+        .load(object)
+        .map_err(|error| LoadError::Refused(Box::new(error)))
+}
+
+/// Makes the maps that are missing where `pin` says, and pins them.
+pub(super) fn make_maps(
+    options: &LoadOptions,
+    pin: &dyn Fn(&'static str) -> Option<PathBuf>,
+) -> Result<(), LoadError> {
+    load_maps(OBJECT, options, pin).map(drop)
+}
+
 /// The program that an earlier run left pinned, if it is the same one on the same maps: it need not be verified again.
 fn adopt_pinned(identity: u64, pins: &PinDirectory) -> Option<Box<Xdp>> {
     let path = pins.program(identity);
@@ -333,12 +348,14 @@ fn probe(ebpf: &mut Ebpf) -> anyhow::Result<&mut SchedClassifier> {
     Ok(program.try_into()?)
 }
 
-fn check_pinned_sizes(directory: &Path, entries: &[(&'static str, u32)]) -> Result<(), LoadError> {
+pub(super) fn check_pinned_sizes(
+    entries: &[(&'static str, u32)],
+    pin: &dyn Fn(&'static str) -> Option<PathBuf>,
+) -> Result<(), LoadError> {
     for (name, wanted) in entries {
-        let path = directory.join(name);
-        if !path.exists() {
+        let Some(path) = pin(name).filter(|path| path.exists()) else {
             continue;
-        }
+        };
         let pinned = MapData::from_pin(&path).map_err(|error| LoadError::Other(error.into()))?;
         let actual = pinned
             .info()

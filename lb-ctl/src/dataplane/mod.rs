@@ -7,6 +7,7 @@ mod kernel;
 mod link_info;
 mod load;
 mod mapped;
+pub mod migrate;
 mod pin;
 mod pinned;
 mod readers;

@@ -7,14 +7,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use lb_common::layout::LAYOUT_VERSION;
+use aya::programs::links::PinnedLink;
+use lb_common::layout::{LAYOUT_VERSION, map};
 
 pub use self::guard::TakenPins;
+use super::migrate::v4;
 
 /// A directory on a BPF file system: `<root>/v<layout>/{maps,links,programs}`. The layout version is part of the path,
 /// because a pinned map reopens without any comparison of layouts.
 #[derive(Clone, Debug)]
 pub struct PinDirectory {
+    layout: u32,
     root: PathBuf,
     maps: PathBuf,
     links: PathBuf,
@@ -23,8 +26,13 @@ pub struct PinDirectory {
 
 impl PinDirectory {
     pub fn new(root: &Path) -> Self {
-        let version = root.join(format!("v{LAYOUT_VERSION}"));
+        Self::of_layout(root, LAYOUT_VERSION)
+    }
+
+    pub(super) fn of_layout(root: &Path, layout: u32) -> Self {
+        let version = root.join(format!("v{layout}"));
         Self {
+            layout,
             root: root.to_owned(),
             maps: version.join("maps"),
             links: version.join("links"),
@@ -32,29 +40,32 @@ impl PinDirectory {
         }
     }
 
-    /// Makes the directories below the root. Refuses state of another layout, which this version can neither read nor
-    /// replace.
-    pub fn prepare(&self) -> Result<()> {
-        if let Some(other) = self.other_layouts()?.first() {
-            anyhow::bail!(
-                "{} holds the state of another version of lb-ctl, which this one can't adopt; \
-                 run `lb-ctl detach` (which stops forwarding), then start again",
+    /// Refuses state of a layout that this version can neither read nor replace.
+    pub fn refuse_unknown_layouts(&self) -> Result<()> {
+        let known = [LAYOUT_VERSION, v4::LAYOUT].map(|layout| format!("v{layout}"));
+        let unknown = |path: &PathBuf| !known.iter().any(|name| path.ends_with(name));
+        match entries(&self.root)?.into_iter().find(unknown) {
+            Some(other) => anyhow::bail!(
+                "{} holds the state of another version of lb-ctl, which this one can't take over; have the newer of the two \
+                 write the older layout (`lb-ctl migrate --layout N`), or run `lb-ctl detach` (which stops forwarding)",
                 other.display()
-            );
+            ),
+            None => Ok(()),
         }
+    }
+
+    /// Makes the directories below the root.
+    pub(super) fn make(&self) -> Result<()> {
         for directory in [&self.maps, &self.links, &self.programs] {
             fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
         }
         Ok(())
     }
 
-    fn other_layouts(&self) -> Result<Vec<PathBuf>> {
-        let current = format!("v{LAYOUT_VERSION}");
-        let entries = entries(&self.root)?;
-        Ok(entries
-            .into_iter()
-            .filter(|path| !path.ends_with(&current))
-            .collect())
+    /// Where this layout pins the map of a name; nothing if it has no such map.
+    pub(super) fn map_pin(&self, name: &str) -> Option<PathBuf> {
+        let has = name != map::ABOUT || self.layout > v4::LAYOUT;
+        has.then(|| self.maps.join(name))
     }
 
     /// The directory of all layouts.
@@ -64,6 +75,15 @@ impl PinDirectory {
 
     pub fn maps(&self) -> &Path {
         &self.maps
+    }
+
+    pub(super) fn flows_pin(&self) -> PathBuf {
+        self.maps.join(map::FLOWS)
+    }
+
+    /// The directory of this layout.
+    pub(super) fn layout(&self) -> PathBuf {
+        self.root.join(format!("v{}", self.layout))
     }
 
     /// The pin of the program that is this one.
@@ -93,8 +113,10 @@ impl PinDirectory {
 }
 
 impl PinDirectory {
-    /// Ends the attachment to an interface, if there is one.
+    /// Ends the attachment to an interface, if there is one. It has ended on return: the kernel puts off what the removal
+    /// of a last pin ends, but not what the last descriptor does.
     pub fn remove_link(&self, index: u32) -> io::Result<()> {
+        let _last = PinnedLink::from_pin(self.link(index));
         match fs::remove_file(self.link(index)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -152,24 +174,41 @@ pub fn detach_offline(root: &Path) -> Result<Vec<u32>> {
     let mut interfaces = Vec::new();
     for layout in entries(root)? {
         for link in entries(&layout.join("links"))? {
-            fs::remove_file(&link).with_context(|| format!("removing {}", link.display()))?;
+            remove(&link)?;
             interfaces.extend(link_index(&link));
         }
-        for kind in ["programs", "maps"] {
-            for pin in entries(&layout.join(kind))? {
-                fs::remove_file(&pin).with_context(|| format!("removing {}", pin.display()))?;
-            }
-        }
-        let inner = ["links", "programs", "maps"].map(|kind| layout.join(kind));
-        for directory in inner.into_iter().chain([layout.clone()]) {
-            match fs::remove_dir(&directory) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("removing {}", directory.display()));
-                }
-                _ => {}
-            }
-        }
+        remove_layout(&layout)?;
     }
     interfaces.sort();
+    interfaces.dedup();
     Ok(interfaces)
+}
+
+/// Programs, maps and directories of a layout without links.
+pub(super) fn remove_layout(layout: &Path) -> Result<()> {
+    for kind in ["programs", "maps"] {
+        for pin in entries(&layout.join(kind))? {
+            remove(&pin)?;
+        }
+    }
+    let inner = ["links", "programs", "maps"].map(|kind| layout.join(kind));
+    for directory in inner.into_iter().chain([layout.to_owned()]) {
+        match fs::remove_dir(&directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("removing {}", directory.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// It may be gone already.
+pub(super) fn remove(pin: &Path) -> Result<()> {
+    match fs::remove_file(pin) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", pin.display()))
+        }
+        _ => Ok(()),
+    }
 }

@@ -278,7 +278,7 @@ fn status_is_a_page() {
          resources:       1 backendServices, 2 forwardingRules\n\
          endpoints:       2 of 3 healthy\n\
          flow slots:      4.19M\n\
-         table slots:     200k of 33.6M in use, 4.10k retired, 8.39M in reserve; services by size: 2 x 4096, 3 x 65536\n\
+         table slots:     200k of 33.5M in use, 4096 retired, 8.38M in reserve; services by size: 2 x 4096, 3 x 65536\n\
          default place:   acme, r1, r1-a\n\
          connection log:  2 services to /var/log/lb.jsonl, 12.3k connections, 20.0k lines, 7 dropped\n\
          \n\

@@ -100,6 +100,11 @@ impl Fault {
         }
     }
 
+    /// Whether it is of what was there before.
+    pub fn is_stored(&self) -> bool {
+        self.source == STORED
+    }
+
     /// The message of the API's error.
     pub fn message(&self) -> String {
         let hint = self

@@ -14,6 +14,7 @@ mod encode;
 mod fault;
 mod hint;
 mod kind;
+mod lenient;
 mod link;
 mod locate;
 mod members;

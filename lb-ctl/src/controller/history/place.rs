@@ -56,7 +56,34 @@ impl HistoryPlace {
     }
 }
 
+impl HistoryPlace {
+    /// Leaves the history of the maps `from` where an older version looks for it, as one of the maps `to`. It stays here,
+    /// too, until [`HistoryPlace::forget`].
+    pub fn give_back(&self, from: u32, to: u32) -> anyhow::Result<()> {
+        let file = self.file();
+        if incarnation_of(&file) != Some(from) {
+            anyhow::bail!("{} is not the history of what is pinned", file.display());
+        }
+        let fresh = self.former_file().with_extension("new");
+        copy(&file, &fresh)?;
+        rows::write_incarnation(&Volatile::open(&fresh)?, to)?;
+        fs::rename(&fresh, self.former_file())?;
+        Ok(())
+    }
+
+    /// What was given back is of no use here any more.
+    pub fn forget(&self) {
+        if let Err(error) = fs::remove_file(self.file()) {
+            tracing::warn!("removing {}: {error}", self.file().display());
+        }
+    }
+}
+
+/// Nothing of a file that is not there.
 fn incarnation_of(path: &Path) -> Option<u32> {
+    if !path.exists() {
+        return None;
+    }
     let read = || rows::read_incarnation(&Volatile::open(path)?);
     read().ok().flatten()
 }

@@ -226,7 +226,7 @@ impl Run {
 
 /// The hosts that new connections to a VIP go to, by their MAC addresses; those that can't be reached by none.
 fn selected(held: &Contents, vip: u8) -> Option<BTreeSet<u8>> {
-    let address = lb_common::layout::AddressKey::from(IpAddr::from([192, 0, 2, vip]));
+    let address = lb_common::layout::ipv4_key(u32::from_ne_bytes([192, 0, 2, vip]));
     let (_, rule) = held.rules.rules.iter().find(|(key, _)| key.address == address)?;
     let service = &held.services[&rule.service];
     let (_, slots) = service.table.as_ref().expect("a table");
@@ -235,7 +235,7 @@ fn selected(held: &Contents, vip: u8) -> Option<BTreeSet<u8>> {
         let backend = service.members[member].backend();
         held.backends
             .get(&backend)
-            .map_or(0, |backend| backend.destination_mac()[5])
+            .map_or(0, |backend| backend.ethernet[5])
     };
     Some(members.iter().map(host).collect())
 }

@@ -3,8 +3,9 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
+use crate::model::ResourcePath;
 use crate::resources::{
-    DatabaseStore, Kind, MemoryStore, OwnedChanges, Owners, ResourceStore, StoreError, Stored,
+    DatabaseStore, Kind, MemoryStore, OwnedChanges, Owners, ResourceStore, StoreError, Stored, TableRoom,
 };
 
 fn internal_set() -> Resources {
@@ -160,11 +161,39 @@ fn stored_resources_are_judged_again() {
     text[front]["value"]["ports"] = json!(["0"]);
     let edited: Resources = serde_json::from_value(text).unwrap();
     let found = edited.config().unwrap_err();
+    let (lenient, told) = edited.config_leniently(&TableRoom::default());
+    assert_eq!(told, found);
+    let (whole, _) = resources.config().unwrap();
+    let mut expected = whole;
+    expected
+        .rules
+        .remove(&ResourcePath::from_canonical(front))
+        .unwrap();
+    assert_eq!(lenient, expected, "all but the rule has its effect");
     assert_eq!(
         found.iter().map(Fault::to_string).collect::<Vec<_>>(),
         [format!(
             "stored: {front}.ports[0]: '0': expected a port such as 80, or a range such as 8000-8010, in 1..65535"
         )]
+    );
+}
+
+#[test]
+fn what_refers_to_something_wrong_has_no_effect_either() {
+    let resources = apply(&internal()).unwrap().resources;
+    let mut text = serde_json::to_value(&resources).unwrap();
+    let service = resources.of_kind(Kind::BackendService).next().unwrap().0.clone();
+    text[service.as_str()]["value"]["protocol"] = json!("of a later version");
+    let edited: Resources = serde_json::from_value(text).unwrap();
+    let (config, faults) = edited.config_leniently(&TableRoom::default());
+    assert!(
+        config.services.is_empty() && config.rules.is_empty(),
+        "{config:?}"
+    );
+    assert!(!config.groups.is_empty());
+    assert!(
+        faults.iter().all(Fault::is_stored) && faults.len() > 1,
+        "{faults:?}"
     );
 }
 
