@@ -4,10 +4,11 @@
 //! leaves its pins, as in life) and goes away with this handle. Tests may therefore run side by side.
 
 use std::collections::BTreeMap;
-use std::ffi::{CString, OsString};
+mod mounts;
+mod refusal;
+
+use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
@@ -21,6 +22,8 @@ use nix::sys::signal::Signal;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use self::mounts::show_as_bpf_file_system;
+pub use self::refusal::Refusal;
 use crate::api;
 use crate::cleanup;
 use crate::condition::eventually;
@@ -542,36 +545,6 @@ pub fn program() -> PathBuf {
     std::env::var_os("LB_CTL").map_or_else(|| binary("lb-ctl"), PathBuf::from)
 }
 
-/// The end of a `run` that could not start.
-#[derive(Debug)]
-pub struct Refusal {
-    pub code: Option<i32>,
-    pub complaint: String,
-}
-
-impl Refusal {
-    /// Runs the command to its end.
-    #[track_caller]
-    pub fn of(command: &mut Command, log: &Path) -> Self {
-        let stderr = fs::File::create(log).expect("making a log");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
-        let status = Process::start("lb-ctl", command).wait(START);
-        let complaint = fs::read_to_string(log).expect("lb-ctl writes text");
-        Self {
-            code: status.code(),
-            complaint,
-        }
-    }
-
-    #[track_caller]
-    pub fn assert(&self, code: i32, parts: &[&str]) {
-        assert_eq!(self.code, Some(code), "{}", self.complaint);
-        for part in parts {
-            assert!(self.complaint.contains(part), "no {part:?} in {}", self.complaint);
-        }
-    }
-}
-
 /// A warning or an error, as `tracing` writes its level, coloured or not.
 fn is_loud(line: &str) -> bool {
     let is_level = |word: &str| word.ends_with("WARN") || word.ends_with("ERROR");
@@ -580,37 +553,6 @@ fn is_loud(line: &str) -> bool {
         .map(|word| word.trim_start_matches(|c: char| !c.is_ascii_uppercase()))
         .any(is_level)
         || line.contains("panicked at")
-}
-
-/// The command will find the file system that is mounted on `source` on `/sys/fs/bpf`, in mounts of its own.
-fn show_as_bpf_file_system(command: &mut Command, source: &Path) {
-    let source = CString::new(source.as_os_str().as_bytes()).expect("a path without a zero byte");
-    // SAFETY: unshare and mount are async-signal-safe, and every pointer outlives its call.
-    unsafe {
-        command.pre_exec(move || {
-            let none = std::ptr::null();
-            let done = libc::unshare(libc::CLONE_NEWNS) == 0
-                && libc::mount(
-                    none,
-                    c"/".as_ptr(),
-                    none,
-                    libc::MS_REC | libc::MS_SLAVE,
-                    none.cast(),
-                ) == 0
-                && libc::mount(
-                    source.as_ptr(),
-                    c"/sys/fs/bpf".as_ptr(),
-                    none,
-                    libc::MS_BIND,
-                    none.cast(),
-                ) == 0;
-            if done {
-                Ok(())
-            } else {
-                Err(std::io::Error::last_os_error())
-            }
-        })
-    };
 }
 
 #[cfg(test)]
@@ -625,18 +567,5 @@ mod tests {
         assert!(!is_loud(
             "2026-01-01T00:00:00Z  INFO lb_ctl: 0 errors, 0 warnings"
         ));
-    }
-
-    #[test]
-    fn pins_of_a_child_land_in_its_own_file_system() {
-        let directory = cleanup::make_directory("pins");
-        let bpf = directory.join("bpf");
-        let mut command = Command::new("mkdir");
-        show_as_bpf_file_system(command.arg("/sys/fs/bpf/pinned-by-a-child"), &bpf);
-        assert!(command.status().unwrap().success());
-        assert!(bpf.join("pinned-by-a-child").is_dir());
-        assert!(!Path::new("/sys/fs/bpf/pinned-by-a-child").exists());
-        cleanup::remove_directory(&directory);
-        assert!(!directory.exists());
     }
 }
