@@ -196,7 +196,7 @@ async fn serve_with(
     };
     let (mut controller, handle, events) = Controller::start(parts).await;
     if frozen.is_none() {
-        controller.attach()?;
+        controller.attach().await?;
     }
     taken.keep();
 

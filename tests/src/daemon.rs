@@ -243,10 +243,13 @@ impl<'lab> Daemon<'lab> {
                 panic!("lb-ctl run ended with {status} before it was ready");
             }
             let output = self.run_ctl(&["status", "--format", "json"]);
-            if output.status.success() {
-                Ok(())
-            } else {
-                Err(self.log())
+            match output.status.success() {
+                true => Ok(()),
+                false => Err(format!(
+                    "{}{}",
+                    String::from_utf8_lossy(&output.stdout),
+                    self.log()
+                )),
             }
         });
     }
@@ -388,8 +391,14 @@ impl<'lab> Daemon<'lab> {
     }
 
     /// What the daemon finds when it compares the maps with a fresh compilation.
+    #[track_caller]
     pub fn verify(&self) -> Verification {
-        self.json(&["status", "--verify", "--format", "json"])
+        // Differences are an exit status too.
+        let output = self.run_ctl(&["status", "--verify", "--format", "json"]);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            panic!("lb-ctl status --verify: {}: {error}: {complaint}", output.status)
+        })
     }
 
     /// Packets that ended in the verdict of this name.

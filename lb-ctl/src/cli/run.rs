@@ -55,8 +55,8 @@ pub struct RunArgs {
     /// Slots of the flow table, a power of two; 4 for each flow expected is a good size.
     #[arg(long, value_name = "N", default_value_t = 4 << 20, value_parser = flow_slots)]
     pub flow_slots: u64,
-    /// Slots of all selection tables together: a service of up to 40 endpoints takes 4,096, of up to 163 four times as
-    /// many, and room for its next table besides.
+    /// Slots of all selection tables together, 4 bytes each; a quarter of them (`[tables] reserve-slots`) is kept for the
+    /// tables that replace others.
     #[arg(long, value_name = "N", default_value_t = 32 << 20, value_parser = table_slots)]
     pub table_slots: u32,
     #[command(flatten)]

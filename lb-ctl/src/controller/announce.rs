@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Controller, claims};
+use super::troubles::Subject;
+use super::{Controller, Settings, claims};
 use crate::model::Config;
 use crate::net::NetworkState;
 use crate::plan::announce::{self, AnnounceInputs};
@@ -14,8 +15,8 @@ pub(super) struct Announcements {
     /// Of what the placing was made.
     made_of: Option<(Arc<Config>, Arc<NetworkState>)>,
     placed: announce::Announcements,
-    /// Interfaces that could not be answered on, told of once.
-    failed: bool,
+    /// Interfaces that could not be answered on, a clause each; they are tried again.
+    failed: Vec<String>,
 }
 
 impl Announcements {
@@ -25,6 +26,35 @@ impl Announcements {
     }
 }
 
+/// Where the VIPs of a configuration are answered for.
+pub(super) fn place(
+    config: &Config,
+    network: &NetworkState,
+    settings: &Settings,
+    enabled: bool,
+) -> announce::Announcements {
+    let names = &settings.interfaces;
+    let links = network.links.values().filter(|link| names.contains(&link.name));
+    let inputs = AnnounceInputs {
+        network,
+        interfaces: &links.map(|link| link.index).collect(),
+        enabled,
+        repeat: settings.announce_repeat,
+    };
+    announce::Announcements::new(&announce::vips(config), &inputs)
+}
+
+/// What may be a mistake about VIPs, from all that this host knows: whom they claim addresses from, where nobody answers.
+pub(super) fn doubts(
+    config: &Config,
+    network: &NetworkState,
+    placed: &announce::Announcements,
+) -> impl Iterator<Item = String> {
+    claims::warnings(config, network)
+        .into_iter()
+        .chain(placed.warnings())
+}
+
 impl Controller {
     /// Makes what is answered for follow the rules, the links and the addresses. What failed is tried again.
     pub(super) fn announce(&mut self) {
@@ -32,18 +62,25 @@ impl Controller {
             return;
         }
         let is_same = self.is_placed();
-        if is_same && !self.announcements.failed {
-            return;
-        }
         if !is_same {
             self.place_vips();
             self.tell_warnings();
         }
-        let errors = self.network.answer_for(&self.announcements.placed.desired);
-        for error in errors.iter().filter(|_| !self.announcements.failed) {
-            tracing::warn!("answering for VIPs: {error}");
+        if !is_same || !self.announcements.failed.is_empty() {
+            self.announcements.failed = self.network.answer_for(&self.announcements.placed.desired);
         }
-        self.announcements.failed = !errors.is_empty();
+        let mut wrong = self.announcements.failed.clone();
+        wrong.extend(self.network.troubles());
+        match wrong.is_empty() {
+            true => self.troubles.clear(&Subject::Vips),
+            false => self.troubles.set(
+                Subject::Vips,
+                format!(
+                    "not all VIPs are answered for, which is tried again: {}",
+                    wrong.join("; ")
+                ),
+            ),
+        }
     }
 
     fn is_placed(&self) -> bool {
@@ -57,24 +94,15 @@ impl Controller {
 
     fn place_vips(&mut self) {
         let (config, state) = (self.in_force.config.clone(), self.network_state.clone());
-        let names = &self.settings.interfaces;
-        let links = state.links.values().filter(|link| names.contains(&link.name));
-        let interfaces: BTreeSet<u32> = links.map(|link| link.index).collect();
-        let inputs = AnnounceInputs {
-            network: &state,
-            interfaces: &interfaces,
-            enabled: self.settings.announce && !self.interfaces.detached,
-            repeat: self.settings.announce_repeat,
-        };
-        self.announcements.placed = announce::Announcements::new(&announce::vips(&config), &inputs);
+        let enabled = self.settings.announce && !self.interfaces.detached;
+        self.announcements.placed = place(&config, &state, &self.settings, enabled);
         self.announcements.made_of = Some((config, state));
     }
 
     /// What may be a mistake about VIPs: whom they claim addresses from, who claims theirs, where nobody answers.
     pub(super) fn vip_warnings(&self) -> Vec<String> {
         let (config, state) = (&self.in_force.config, &self.network_state);
-        let mut warnings = claims::warnings(config, state.own_addresses());
-        warnings.extend(self.announcements.placed.warnings());
+        let mut warnings: Vec<String> = doubts(config, state, &self.announcements.placed).collect();
         let conflicts = self.network.conflicts();
         warnings.extend(announce::conflict_warnings(&conflicts.borrow(), config, state));
         warnings

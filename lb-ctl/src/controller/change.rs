@@ -5,6 +5,7 @@
 
 mod asker;
 mod prepare;
+mod vips;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -277,7 +278,8 @@ impl Controller {
                 // What is stored is what counts.
                 let new = applying.new.clone();
                 self.put_in_force(&new);
-                self.troubles.set(Subject::Store, error.to_string());
+                tracing::error!("{error}");
+                self.look_at_store();
                 format!("the change is stored, and the kernel refuses it, which is tried again: {reason}")
             }
         };
@@ -347,6 +349,8 @@ impl Controller {
 
     fn finish_change(&mut self, prepared: Prepared) {
         tell(&prepared.news);
+        // Who is answered finds its VIPs answered for.
+        self.announce();
         self.end_change(Ok(prepared));
         self.retry_files();
     }

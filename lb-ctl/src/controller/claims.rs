@@ -5,9 +5,11 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::index;
 use crate::model::Config;
+use crate::net::NetworkState;
 
-/// A sentence for every address of the host (`own`) or of an endpoint that a forwarding rule owns.
-pub(super) fn warnings(config: &Config, own: &BTreeSet<IpAddr>) -> Vec<String> {
+/// A sentence for every address of the host or of an endpoint that a forwarding rule owns.
+pub(super) fn warnings(config: &Config, network: &NetworkState) -> Vec<String> {
+    let own = network.own_addresses();
     let endpoints = index::addresses(config);
     let hosts = own.iter().map(|address| (*address, "the host's own address"));
     let endpoints = endpoints.into_iter().map(|address| (address, "the endpoint"));

@@ -74,7 +74,8 @@ impl Controller {
     }
 
     fn mend(&mut self, held: Contents) {
-        let operations = diff(&held, &self.plan.contents);
+        let mut operations = diff(&held, &self.plan.contents);
+        operations.retain(|operation| self.can_be_done(operation));
         if operations.is_empty() {
             return;
         }

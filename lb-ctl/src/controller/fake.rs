@@ -26,7 +26,7 @@ use crate::plan::contents::Contents;
 use crate::plan::diff::Operation;
 use crate::plan::tests::maps::FakeMaps;
 use crate::plan::tests::world::{LIMITS, SEED};
-use crate::plan::{BuiltTable, HealthMap, Plan, ProbeDestination, TableBuild, ZonePrefixes};
+use crate::plan::{BuiltTable, HealthMap, Limits, Plan, ProbeDestination, TableBuild, ZonePrefixes};
 use crate::resources::{self, DefaultSlots, MemoryStore, ResourceStore as _, Scope};
 
 pub(crate) fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -47,9 +47,9 @@ pub(crate) struct MemoryMaps {
 }
 
 impl MemoryMaps {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            maps: Arc::new(Mutex::new(FakeMaps::new())),
+            maps: Arc::new(Mutex::new(FakeMaps::of(limits))),
             fails: Arc::default(),
             operations: Arc::default(),
             flows: Arc::new(FlowTable::empty(8)),
@@ -114,6 +114,8 @@ pub(crate) struct StillNetwork {
     pub(crate) watched: Arc<Mutex<BTreeSet<IpAddr>>>,
     pub(crate) answered: Arc<Mutex<Desired>>,
     pub(crate) conflicts: watch::Sender<Arc<Conflicts>>,
+    /// What it fails with, if it does.
+    pub(crate) fails: Arc<Mutex<Vec<String>>>,
 }
 
 impl StillNetwork {
@@ -123,6 +125,7 @@ impl StillNetwork {
             watched: Arc::default(),
             answered: Arc::default(),
             conflicts: watch::channel(Arc::default()).0,
+            fails: Arc::default(),
         }
     }
 
@@ -136,13 +139,20 @@ impl Network for StillNetwork {
         self.state.subscribe()
     }
 
+    fn look_again(&self) {
+        self.state.send_modify(|state| {
+            let state = Arc::make_mut(state);
+            state.links = Arc::new(BTreeMap::clone(&state.links));
+        });
+    }
+
     fn watch(&self, addresses: BTreeSet<IpAddr>) {
         *locked(&self.watched) = addresses;
     }
 
     fn answer_for(&mut self, desired: &Desired) -> Vec<String> {
         locked(&self.answered).clone_from(desired);
-        Vec::new()
+        locked(&self.fails).clone()
     }
 
     fn conflicts(&self) -> watch::Receiver<Arc<Conflicts>> {
@@ -369,16 +379,18 @@ pub(crate) const BEGIN: u32 = 4003;
 
 impl Stage {
     pub(crate) async fn start() -> Self {
-        Self::start_on(MemoryStore::default(), MemoryMaps::new()).await
+        Self::start_on(settings(), MemoryStore::default()).await
     }
 
-    pub(crate) async fn start_on(store: MemoryStore, maps: MemoryMaps) -> Self {
+    /// With maps that hold nothing yet.
+    pub(crate) async fn start_on(settings: Settings, store: MemoryStore) -> Self {
+        let maps = MemoryMaps::new(&settings.limits);
         let network = StillNetwork::new(network());
         let (checks, health_events) = ToldChecks::new();
         let (hooks, clock) = (Hooks::default(), SetClock::at(BEGIN));
         let (builds, notes) = (Bench::default(), Notes::default());
         let parts = Parts {
-            settings: settings(),
+            settings,
             stored: store.load().expect("memory is read"),
             frozen: None,
             store: Box::new(store.clone()),
@@ -480,7 +492,8 @@ impl Stage {
 const PAUSE: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_secs(120);
 
-fn settings() -> Settings {
+/// Few of everything.
+pub(crate) fn settings() -> Settings {
     Settings {
         scope: Scope::default(),
         seed: SEED,

@@ -7,17 +7,17 @@ use super::index::Index;
 use super::{Controller, Settings};
 use crate::health::{self, HealthState, TargetId};
 use crate::model::Config;
-use crate::net::NextHops;
+use crate::net::{NetworkState, NextHops};
 use crate::plan::{
     BuiltTable, BuiltTables, HealthMap, Inputs, Plan, PlanError, Scope as PlanScope, TableBuild, compile,
 };
 
 #[derive(Clone)]
 pub(super) struct Snapshot {
-    settings: Arc<Settings>,
-    config: Arc<Config>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) config: Arc<Config>,
     health: HealthMap,
-    next_hops: Arc<NextHops>,
+    pub(super) network: Arc<NetworkState>,
     pub(super) plan: Plan,
     built: BuiltTables,
     now: u32,
@@ -29,7 +29,7 @@ impl Controller {
             settings: self.settings.clone(),
             config: self.in_force.config.clone(),
             health: self.health.clone(),
-            next_hops: self.network_state.next_hops.clone(),
+            network: self.network_state.clone(),
             plan: self.plan.clone(),
             built: self.built.clone(),
             now: self.clock.now(),
@@ -65,7 +65,7 @@ impl Snapshot {
             &self.settings,
             &self.config,
             &self.health,
-            &self.next_hops,
+            &self.network.next_hops,
             &self.built,
         )
     }
@@ -77,7 +77,7 @@ impl Snapshot {
         health.extend(heirs(&self.health, config, &self.plan, &self.settings));
         let (mut built, mut made) = (self.built.clone(), Vec::new());
         loop {
-            let inputs = inputs(&self.settings, config, &health, &self.next_hops, &built);
+            let inputs = inputs(&self.settings, config, &health, &self.network.next_hops, &built);
             let plan = compile(&inputs, &self.plan, PlanScope::All, self.now)?;
             let builds: Vec<TableBuild> = plan.builds().map(|(_, build)| build.clone()).collect();
             if builds.is_empty() {

@@ -1,7 +1,8 @@
 //! The interfaces that packets are balanced on: the program stays attached to each for as long as the daemon runs,
 //! whatever becomes of the interface or of the attachment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,24 +12,30 @@ use super::handle::Reply;
 use super::troubles::Subject;
 use crate::control::ControlError;
 use crate::dataplane::{Attached, PinnedLinkState, XdpMode};
-use crate::net::{Link, XdpMode as HeldMode};
+use crate::net::{Link, NetworkState, XdpMode as HeldMode};
 use crate::views;
 
 /// How soon what could not be attached is tried again, unless the interface changes before.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
 
+/// How long a start waits to see its own attachments.
+const LONGEST_LOOK: Duration = Duration::from_secs(2);
+
 #[derive(Debug, Default)]
 pub(super) struct Interfaces {
     /// By name: when attaching failed last, and on which index.
     failed: BTreeMap<String, (u32, Instant)>,
+    /// Where this run has attached the program, and so in the mode that it was told: what netlink says of that comes later.
+    attached: BTreeSet<u32>,
     /// `detach` was asked for: nothing is attached any more.
     pub(super) detached: bool,
 }
 
 impl Controller {
     /// For the start, which fails where the program can't be attached.
-    pub fn attach(&mut self) -> anyhow::Result<()> {
+    pub async fn attach(&mut self) -> anyhow::Result<()> {
         self.follow_interfaces();
+        self.wait_until_seen().await;
         let first = self.settings.interfaces.iter().find_map(|name| {
             let subject = Subject::Interface(name.clone());
             self.troubles.text_of(&subject)
@@ -36,6 +43,22 @@ impl Controller {
         match first {
             Some(text) => anyhow::bail!("{text}"),
             None => Ok(()),
+        }
+    }
+
+    /// What `status` says of attachments is what the kernel says, which has to be asked for it.
+    async fn wait_until_seen(&mut self) {
+        let names = self.settings.interfaces.clone();
+        let mut state = self.network.state();
+        let is_seen = |state: &Arc<NetworkState>| {
+            let is_attached = |name: &String| {
+                let link = state.links.values().find(|link| link.name == *name);
+                link.is_some_and(|link| !link.xdp.is_empty())
+            };
+            names.iter().all(is_attached)
+        };
+        if let Ok(Ok(state)) = tokio::time::timeout(LONGEST_LOOK, state.wait_for(is_seen)).await {
+            self.network_state = state.clone();
         }
     }
 
@@ -80,6 +103,9 @@ impl Controller {
         let state = held.get(&link.index);
         if state == Some(&PinnedLinkState::Ours) && !self.has_other_mode(link) {
             self.interfaces.failed.remove(name);
+            if self.interfaces.attached.insert(link.index) {
+                tell_attached(name, Attached::Adopted, state, true);
+            }
             return Ok(());
         }
         if let Some((index, when)) = self.interfaces.failed.get(name)
@@ -99,7 +125,9 @@ impl Controller {
         match self.attachments.attach(name, link.index, self.settings.xdp_mode) {
             Ok(attached) => {
                 self.interfaces.failed.remove(name);
-                tell_attached(name, attached, state);
+                self.network.look_again();
+                let is_new = self.interfaces.attached.insert(link.index);
+                tell_attached(name, attached, state, is_new);
                 Ok(())
             }
             Err(error) => {
@@ -118,6 +146,9 @@ impl Controller {
 
     /// The flags are what is true, whatever an earlier run was told.
     fn has_other_mode(&self, link: &Link) -> bool {
+        if self.interfaces.attached.contains(&link.index) {
+            return false;
+        }
         let held = link.xdp.first().map(|xdp| xdp.mode);
         match self.settings.xdp_mode {
             XdpMode::Auto => false,
@@ -157,12 +188,26 @@ impl Controller {
         let Some(device) = self.probe_device.clone() else {
             return;
         };
-        let waiting = device.way().borrow().waiting();
-        if let Some(index) = waiting.filter(|_| !self.interfaces.detached) {
-            match self.attachments.attach_probe() {
-                Ok(()) => device.opened(index),
-                Err(error) => tracing::error!("health probes can't leave, which is tried again: {error:#}"),
-            }
+        if self.interfaces.detached {
+            return self.troubles.clear(&Subject::Probes);
+        }
+        let way = device.way().borrow().clone();
+        let trouble = match way.waiting() {
+            None => way.trouble(),
+            Some(index) => match self.attachments.attach_probe() {
+                Ok(()) => {
+                    device.opened(index);
+                    None
+                }
+                Err(error) => Some(format!("{error:#}")),
+            },
+        };
+        match trouble {
+            None => self.troubles.clear(&Subject::Probes),
+            Some(reason) => self.troubles.set(
+                Subject::Probes,
+                format!("health probes to VIPs can't leave, so health stays what it was: {reason}"),
+            ),
         }
     }
 
@@ -221,10 +266,13 @@ impl Controller {
     }
 }
 
-fn tell_attached(name: &str, attached: Attached, before: Option<&PinnedLinkState>) {
+fn tell_attached(name: &str, attached: Attached, before: Option<&PinnedLinkState>, is_new: bool) {
     match before {
         Some(PinnedLinkState::Dead) => {
             tracing::warn!("{name}: {attached}; somebody had detached the program");
+        }
+        None if !is_new => {
+            tracing::warn!("{name}: {attached}; somebody had removed the pin of its attachment");
         }
         _ => tracing::info!("{name}: {attached}"),
     }

@@ -124,6 +124,10 @@ impl Network for KernelNetwork {
         self.watcher.state()
     }
 
+    fn look_again(&self) {
+        self.watcher.look_again();
+    }
+
     fn watch(&self, addresses: BTreeSet<IpAddr>) {
         self.watcher.watch(addresses);
     }

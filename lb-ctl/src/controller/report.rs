@@ -120,7 +120,6 @@ impl Controller {
         });
         let mut warnings: Vec<String> = unresolved.collect();
         warnings.extend(self.vip_warnings());
-        warnings.extend(self.network.troubles());
         warnings.extend(self.checks.warning());
         warnings.extend(self.coarse_shares());
         warnings.sort();

@@ -47,6 +47,9 @@ pub trait Network: Send {
     /// What is known of it; changes whenever that does.
     fn state(&self) -> watch::Receiver<Arc<NetworkState>>;
 
+    /// Looks at links again, now: the kernel does not tell of programs that are attached.
+    fn look_again(&self);
+
     /// Whose next hops are followed.
     fn watch(&self, addresses: BTreeSet<IpAddr>);
 

@@ -65,7 +65,10 @@ impl Controller {
             self.compile_turn(turn);
         }
         self.dirty.merge(later);
-        self.built.retain_wanted(&self.plan);
+        // What waits for the history is compiled again, and with what was built for it.
+        if !self.waits_for_history() {
+            self.built.retain_wanted(&self.plan);
+        }
     }
 
     fn compile_turn(&mut self, turn: Dirty) {
@@ -119,7 +122,7 @@ impl Controller {
     fn start_builds(&mut self) {
         let mut wanted: BTreeMap<ResourcePath, Vec<_>> = BTreeMap::new();
         for (key, build) in self.plan.builds() {
-            if !self.builds.is_for(&key.service) {
+            if !self.builds.is_for(&key.service) && !self.built_early.contains(&key.service) {
                 let builds = wanted.entry(key.service.clone()).or_default();
                 builds.push(build.clone());
             }
@@ -158,6 +161,8 @@ impl Controller {
                 if !self.plan.pending().any(|(key, _)| key.service == service) {
                     self.has_table(&service);
                 }
+            } else {
+                self.built_early.insert(service.clone());
             }
         }
         self.dirty.services([service]);
@@ -185,6 +190,7 @@ impl Controller {
             }
             self.actual = Some(self.plan.contents.clone());
         }
+        self.plan.note_applied(self.clock.now());
         self.behind = false;
         self.maps_retry.succeeded();
         self.troubles.clear(&Subject::Maps);
@@ -298,6 +304,7 @@ impl Controller {
         let Some(Keeping { plan, waiting }) = self.keeping.take() else {
             return;
         };
+        self.built_early.clear();
         match result {
             Ok(()) => {
                 self.kept = plan;

@@ -27,6 +27,10 @@ pub(super) enum Subject {
     Interface(String),
     /// What is known of links, addresses and routes.
     Network,
+    /// VIPs that can't be answered for.
+    Vips,
+    /// The way that health probes to VIPs leave by.
+    Probes,
 }
 
 impl Subject {
@@ -41,6 +45,8 @@ impl Subject {
             Self::Ownership => "the pinned state is this store's".to_owned(),
             Self::Interface(name) => format!("{name} is balanced again"),
             Self::Network => "links, addresses and routes are followed again".to_owned(),
+            Self::Vips => "all VIPs are answered for again".to_owned(),
+            Self::Probes => "health probes to VIPs can leave again".to_owned(),
         }
     }
 }

@@ -71,10 +71,13 @@ impl Controller {
             tries,
             reply,
         } = verified;
-        let compared = match compared {
+        let mut compared = match compared {
             Ok(compared) => compared,
             Err(error) => return drop(reply.send(Err(error))),
         };
+        compared
+            .differences
+            .retain(|operation| self.can_be_done(operation));
         let is_current = generation == self.generation && !self.is_on_the_way();
         if !compared.differences.is_empty() && !is_current && tries < MOST_TRIES {
             return self.verify_again(reply, tries + 1);
@@ -85,6 +88,13 @@ impl Controller {
             members: compared.members,
             differences: told.map(|operation| format!("{operation:.200?}")).collect(),
         }));
+    }
+
+    /// The kernel itself takes an interface that is gone out of the ways that packets leave by; records that name it are
+    /// kept for some seconds more.
+    pub(super) fn can_be_done(&self, operation: &Operation) -> bool {
+        let links = &self.network_state.links;
+        !matches!(operation, Operation::PutDevice(index) if !links.contains_key(index))
     }
 
     /// Whether something is being done that changes the maps. What failed and waits to be tried again is not.

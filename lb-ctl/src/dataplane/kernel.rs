@@ -192,8 +192,8 @@ impl MapSet {
         }
     }
 
-    /// In their order; the first that fails is the last. An interface that can't be made a way out is passed over, because
-    /// it may be gone: what leaves by it is lost anyway, and nothing else has to wait for it.
+    /// In their order; the first that fails is the last. An interface that can't be made a way out is passed over: what
+    /// leaves by it is lost anyway, and nothing else has to wait for it. One that is gone is no failure.
     pub fn apply(&mut self, operations: &[Operation]) -> Result<(), ApplyError> {
         let mut without = Vec::new();
         for operation in operations {
@@ -201,6 +201,7 @@ impl MapSet {
             let applied = applied.with_context(|| format!("applying {operation:.200?}"));
             match (operation, applied) {
                 (_, Ok(())) => {}
+                (Operation::PutDevice(index), Err(_)) if is_gone(*index) => {}
                 (Operation::PutDevice(_), Err(error)) => without.push(error),
                 (_, Err(error)) => return Err(ApplyError::new(error)),
             }
@@ -477,6 +478,11 @@ fn gone(removed: Result<(), MapError>) -> Result<(), MapError> {
         Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
         removed => removed,
     }
+}
+
+/// Whether no interface has this number any more.
+fn is_gone(index: u32) -> bool {
+    nix::net::if_::if_indextoname(index).is_err()
 }
 
 fn prefix(key: &SteeringKey, bits: u32) -> PrefixKey<[u8; 20]> {

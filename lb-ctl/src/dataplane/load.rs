@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use aya::maps::{Map, MapData};
+use aya::programs::tc::SchedClassifierLinkId;
 use aya::programs::{SchedClassifier, TcAttachType, Xdp, tc};
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfError, EbpfLoader};
@@ -129,6 +130,8 @@ pub struct Program {
     pub(super) identity: u64,
     /// Why the program that delivers probes could not be loaded: nothing that packets of clients need.
     no_probes: Option<anyhow::Error>,
+    /// Where that program is attached.
+    probing: Option<SchedClassifierLinkId>,
     pub maps: MapSet,
 }
 
@@ -182,6 +185,7 @@ impl Program {
             pinned,
             identity,
             no_probes,
+            probing: None,
             maps,
         })
     }
@@ -193,18 +197,24 @@ impl Program {
         }
     }
 
-    /// Has what the host sends by `interface` delivered to endpoints, as long as `self` lives.
+    /// Has what the host sends by `interface`, and by no other any more, delivered to endpoints, as long as `self` lives.
     pub fn attach_probe(&mut self, interface: &str) -> anyhow::Result<()> {
-        if let Some(error) = self.no_probes.take() {
-            return Err(error.context("loading the program that delivers probes"));
+        if let Some(error) = &self.no_probes {
+            anyhow::bail!("loading the program that delivers probes: {error:#}");
         }
         if KernelVersion::current().is_ok_and(|version| version < KernelVersion::new(6, 6, 0)) {
             // Before there were links, programs were attached to a queueing discipline.
             tc::qdisc_add_clsact(interface)
                 .with_context(|| format!("adding the queueing discipline clsact to {interface}"))?;
         }
-        let attached = probe(&mut self.ebpf)?.attach(interface, TcAttachType::Egress);
-        attached.with_context(|| format!("attaching to the egress of {interface}"))?;
+        let program = probe(&mut self.ebpf)?;
+        if let Some(before) = self.probing.take() {
+            // It may be gone with its interface.
+            let _ = program.detach(before);
+        }
+        let attached = program.attach(interface, TcAttachType::Egress);
+        let attached = attached.with_context(|| format!("attaching to the egress of {interface}"))?;
+        self.probing = Some(attached);
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use aya::programs::links::PinnedLink;
 use lb_common::layout::{LAYOUT_VERSION, map};
 
 pub use self::guard::TakenPins;
@@ -112,8 +113,10 @@ impl PinDirectory {
 }
 
 impl PinDirectory {
-    /// Ends the attachment to an interface, if there is one.
+    /// Ends the attachment to an interface, if there is one. It has ended on return: the kernel puts off what the removal
+    /// of a last pin ends, but not what the last descriptor does.
     pub fn remove_link(&self, index: u32) -> io::Result<()> {
+        let _last = PinnedLink::from_pin(self.link(index));
         match fs::remove_file(self.link(index)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),

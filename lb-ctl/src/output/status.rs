@@ -1,11 +1,12 @@
 //! The daemon itself.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
 use super::number::{human_count, human_duration};
 use super::table::{pairs, table};
-use crate::views::{ConfigStatus, ConnectionLogStatus, Status, TableStatus, Verification};
+use crate::views::{ConfigStatus, ConnectionLogStatus, Status, TableStatus, Verification, VipStatus};
 
 pub fn render_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     let resources: Vec<String> = status
@@ -59,6 +60,7 @@ pub fn render_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
         ]
     });
     table(out, &["INTERFACE", "INDEX", "XDP_MODE", "PROGRAM_ID"], rows)?;
+    render_vips(out, &status.vips)?;
     for trouble in &status.troubles {
         let since = human_duration(Duration::from_secs(trouble.for_sec));
         writeln!(out, "error: {} (for {since})", trouble.text)?;
@@ -72,6 +74,28 @@ pub fn render_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     }
     for warning in &status.warnings {
         writeln!(out, "warning: {warning}")?;
+    }
+    Ok(())
+}
+
+/// Those of which the same is to be said, together.
+fn render_vips(out: &mut dyn Write, vips: &[VipStatus]) -> io::Result<()> {
+    /// There may be thousands; `--format json` has them all.
+    const SHOWN: usize = 4;
+    let mut alike: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for vip in vips {
+        alike
+            .entry(&vip.answering)
+            .or_default()
+            .push(vip.address.to_string());
+    }
+    for (answering, addresses) in alike {
+        let first = addresses[..addresses.len().min(SHOWN)].join(", ");
+        let more = match addresses.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {} more", human_count(more as u64)),
+        };
+        writeln!(out, "{first}{more}: {answering}")?;
     }
     Ok(())
 }

@@ -257,7 +257,15 @@ fn status_is_a_page() {
             dropped: 7,
         },
         troubles: Vec::new(),
-        vips: Vec::new(),
+        vips: (0..7)
+            .map(|last| VipStatus {
+                address: [10, 0, 0, 100 + last].into(),
+                answering: match last {
+                    0 => "on no connected prefix".to_owned(),
+                    _ => "answered for on eth0".to_owned(),
+                },
+            })
+            .collect(),
         mended: 0,
         warnings: vec!["no route to 10.0.0.9".to_owned()],
     };
@@ -270,7 +278,7 @@ fn status_is_a_page() {
          resources:       1 backendServices, 2 forwardingRules\n\
          endpoints:       2 of 3 healthy\n\
          flow slots:      4.19M\n\
-         table slots:     200k of 33.6M in use, 4.10k retired, 8.39M in reserve; services by size: 2 x 4096, 3 x 65536\n\
+         table slots:     200k of 33.5M in use, 4096 retired, 8.38M in reserve; services by size: 2 x 4096, 3 x 65536\n\
          default place:   acme, r1, r1-a\n\
          connection log:  2 services to /var/log/lb.jsonl, 12.3k connections, 20.0k lines, 7 dropped\n\
          \n\
@@ -281,6 +289,8 @@ fn status_is_a_page() {
          \n\
          INTERFACE  INDEX  XDP_MODE  PROGRAM_ID\n\
          eth0       2      native    17\n\
+         10.0.0.101, 10.0.0.102, 10.0.0.103, 10.0.0.104 and 2 more: answered for on eth0\n\
+         10.0.0.100: on no connected prefix\n\
          warning: no route to 10.0.0.9\n"
     );
 }

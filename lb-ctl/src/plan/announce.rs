@@ -3,6 +3,7 @@
 mod conflicts;
 #[cfg(test)]
 mod tests;
+mod unusable;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::conflicts::conflict_warnings;
+pub use self::unusable::{Unusable, unusable};
 use crate::model::Config;
 use crate::net::{Desired, LinkState, NetworkState, Serving, VipRange};
 
@@ -44,6 +46,8 @@ pub enum Answering {
     Routed,
     /// An address of the host itself, whose own stack answers for it.
     Own,
+    /// No host's address, such as a prefix's broadcast; a clause says so.
+    Nobodys(String),
     /// Nothing is answered for by this host.
     Off,
     /// The network was not looked at yet.
@@ -64,6 +68,7 @@ impl fmt::Display for Answering {
             ),
             Self::Routed => f.write_str("on no connected prefix: a router has to lead its packets here"),
             Self::Own => f.write_str("answered for by the host itself: it is the host's own address"),
+            Self::Nobodys(reason) => write!(f, "not answered for: it {reason}"),
             Self::Off => f.write_str("not answered for: announcing is off"),
             Self::Unknown => f.write_str("not known yet"),
         }
@@ -78,7 +83,8 @@ impl Answering {
                 "the VIP {vip} is not answered for: its prefix is connected by {interface}, which no packets are taken \
                  from; name {interface} as an interface of lb-ctl, or route the VIP here"
             )),
-            _ => None,
+            Self::Nobodys(reason) => Some(format!("the VIP {vip} is not answered for: it {reason}")),
+            Self::Here { .. } | Self::Routed | Self::Own | Self::Off | Self::Unknown => None,
         }
     }
 }
@@ -112,8 +118,10 @@ impl Announcements {
         if !network.following.is_read {
             return Answering::Unknown;
         }
-        if network.own_addresses().contains(&vip) {
-            return Answering::Own;
+        match unusable(vip, network) {
+            Some(own) if own.is_own => return Answering::Own,
+            Some(unusable) => return Answering::Nobodys(unusable.reason),
+            None => {}
         }
         if !inputs.enabled {
             return Answering::Off;

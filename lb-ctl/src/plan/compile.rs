@@ -8,13 +8,14 @@ use imbl::{OrdMap, Vector};
 use super::backends::Backends;
 use super::contents::{Contents, ServiceContents};
 use super::limits::{LeftOut, Limits, PlanError};
-use super::members::{EndedMember, EndpointId};
+use super::members::EndpointId;
 use super::numbers::Numbers;
 use super::pending::{BuiltTables, Waiting};
 use super::probes::{ProbeDestination, Probes, Probing};
 use super::regions::{Region, Regions};
+use super::relocate::Promise;
+use super::removed::RemovedService;
 use super::retired::{RetiredTables, TableMark};
-use super::rules::{self, RuleTask};
 use super::service::{self, Compiled, GRACE_SEC, IpFamily, ServiceKey, ServicePlan, Task};
 use super::unclaimed::Unclaimed;
 use super::zones::ZonePrefixes;
@@ -67,19 +68,14 @@ pub struct Plan {
     pub(super) probes: Probes,
     pub(super) unclaimed: Unclaimed,
     pub(super) waiting: OrdMap<ServiceKey, Waiting>,
+    /// What is being cleared for one of them.
+    pub(super) promise: Option<Promise>,
     pub(super) left_out_services: OrdMap<ServiceKey, Vec<LeftOut>>,
     pub(super) left_out_rules: Vec<LeftOut>,
     /// What was replaced before this is not read any more.
     pub(super) unread: TableMark,
-}
-
-/// A service without rules or configuration, whose numbers wait until no entry may name them.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct RemovedService {
-    pub(super) number: u32,
-    pub(super) members: Vec<EndedMember>,
-    pub(super) free_at: u32,
-    pub(super) contents: Arc<ServiceContents>,
+    /// The maps may not hold it yet.
+    pub(super) unapplied: bool,
 }
 
 /// What is handed out, over all services.
@@ -115,7 +111,11 @@ impl Space {
     }
 
     /// Returns whether there is more room for tables now.
-    fn release_retired(&mut self, unread: TableMark, now: u32) -> bool {
+    fn release_retired(&mut self, unread: TableMark, unapplied: bool, now: u32) -> bool {
+        let has_room = self.retired.release(unread, now, &mut self.regions);
+        if unapplied {
+            return has_room;
+        }
         let words = &mut self.zone_words;
         self.retired_zone_words.retain(|(region, free_at)| {
             let waits = now < *free_at;
@@ -125,7 +125,7 @@ impl Space {
             waits
         });
         self.backends.release_retired(now);
-        self.retired.release(unread, now, &mut self.regions)
+        has_room
     }
 }
 
@@ -142,7 +142,11 @@ pub fn compile_what_fits(inputs: &Inputs<'_>, previous: &Plan, scope: Scope<'_>,
     let mut plan = previous.clone();
     let mut work = inputs.inline_work;
     let unread = std::mem::take(&mut plan.unread);
-    let has_room = plan.space.release_retired(unread, now);
+    let has_room = plan.space.release_retired(unread, plan.unapplied, now);
+    plan.unapplied = true;
+    if let Some(key) = plan.keep_promise() {
+        plan.compile_services(inputs, vec![key], &mut work, now);
+    }
     match scope {
         Scope::All => plan.compile_all(inputs, &mut work, now),
         Scope::Due => {
@@ -157,6 +161,7 @@ pub fn compile_what_fits(inputs: &Inputs<'_>, previous: &Plan, scope: Scope<'_>,
     if has_room && !matches!(scope, Scope::All) {
         plan.compile_services(inputs, plan.waits_for_space(), &mut work, now);
     }
+    plan.make_room(&inputs.limits, now);
     plan.probes.forget_unused();
     plan.contents.probes = plan.probes.records.clone();
     plan.collect_backends();
@@ -204,6 +209,13 @@ impl Plan {
         self.space.retired.mark()
     }
 
+    /// The maps hold what the plan says. What they named before is left alone for some time from now on, and what is
+    /// retired while they can't be written for longer.
+    pub fn note_applied(&mut self, now: u32) {
+        self.space.retired.note_applied(now);
+        self.unapplied = false;
+    }
+
     /// Marks of `other`, which is given up, are not given to other tables.
     pub fn go_on_marking(&mut self, other: &Self) {
         self.space.retired.go_on_after(&other.space.retired);
@@ -249,14 +261,16 @@ impl Plan {
 
     /// Some services. When a new one gets its tables, rules can lead to it.
     fn compile_services(&mut self, inputs: &Inputs<'_>, keys: Vec<ServiceKey>, work: &mut u64, now: u32) {
-        let mut has_new = false;
+        let mut new = BTreeSet::new();
         for key in keys {
             let is_new = !self.services.contains_key(&key);
             self.compile_service(inputs, &key, work, now);
-            has_new |= is_new && self.services.contains_key(&key);
+            if is_new && self.services.contains_key(&key) {
+                new.insert(key.service);
+            }
         }
-        if has_new {
-            self.lead_to_new(inputs, now);
+        if !new.is_empty() {
+            self.lead_to_new(inputs, &new, now);
         }
     }
 
@@ -353,107 +367,9 @@ impl Plan {
         }
     }
 
-    fn drop_contents(&mut self, number: u32, now: u32) {
+    pub(super) fn drop_contents(&mut self, number: u32, now: u32) {
         let before = self.contents.services.remove(&number);
         self.space.backends.account(before.as_deref(), None, now);
-    }
-
-    /// Services that have no rule or no configuration any more: their members end, their numbers wait.
-    ///
-    /// One that packets are still led to, because its successor waits, stays.
-    fn remove_services(&mut self, in_use: &BTreeSet<ServiceKey>, now: u32) {
-        let led_to = self.contents.rules.services();
-        let services = self.services.iter();
-        let gone =
-            services.filter(|(key, service)| !in_use.contains(key) && !led_to.contains(&service.number));
-        let gone: Vec<ServiceKey> = gone.map(|(key, _)| key.clone()).collect();
-        for key in gone {
-            let Some(service) = self.services.remove(&key) else {
-                continue;
-            };
-            self.probes.leave(&key);
-            let removed = RemovedService::of(&service, now);
-            self.set_waiting(&key, None, &[]);
-            for table in service.tables.iter() {
-                self.space.retired.add(service.number, table.region, now);
-            }
-            self.space.retire_zone_words(service.zone_words, now);
-            self.put_contents(removed.number, removed.contents.clone(), now);
-            self.removed.push(Arc::new(removed));
-        }
-    }
-
-    fn release_removed(&mut self, now: u32) {
-        let (free, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.removed)
-            .into_iter()
-            .partition(|service| now >= service.free_at);
-        self.removed = waiting;
-        for service in free {
-            self.drop_contents(service.number, now);
-            self.space.services.release(service.number);
-            service
-                .members
-                .iter()
-                .for_each(|member| self.space.members.release(member.number));
-        }
-    }
-
-    /// The rules, and the end of services that none leads to.
-    fn compile_rules(&mut self, inputs: &Inputs<'_>, in_use: &BTreeSet<ServiceKey>, now: u32) {
-        let steered: BTreeSet<ResourcePath> = rules::steered(inputs.config).into_iter().cloned().collect();
-        let space = &mut self.space;
-        let gone: Vec<(ResourcePath, u32)> = self
-            .steering
-            .iter()
-            .filter(|(path, _)| !steered.contains(path))
-            .map(|(path, number)| (path.clone(), *number))
-            .collect();
-        for path in steered {
-            if !self.steering.contains_key(&path) {
-                self.steering
-                    .insert(path, space.steering.take(u32::MAX).unwrap_or(0));
-            }
-        }
-        // After the new ones: while the maps change, a set's number must not mean another set.
-        let unclaimed = std::mem::take(&mut self.unclaimed.steering);
-        for (path, _) in &gone {
-            self.steering.remove(path);
-        }
-        gone.into_iter()
-            .map(|(_, number)| number)
-            .chain(unclaimed)
-            .for_each(|number| space.steering.release(number));
-        let number = |key: &ServiceKey| self.services.get(key).map(|service| service.number);
-        let (rules, left_out) = rules::compile(&RuleTask {
-            config: inputs.config,
-            number: &number,
-            steering: &self.steering,
-            before: &self.contents.rules,
-            limits: &inputs.limits,
-        });
-        if *self.contents.rules != rules {
-            self.contents.rules = Arc::new(rules);
-        }
-        self.left_out_rules = left_out;
-        self.remove_services(in_use, now);
-    }
-
-    /// Rules are led to services that were not there before.
-    ///
-    /// Where packets have been led elsewhere meanwhile, or space is short, all rules are looked at.
-    fn lead_to_new(&mut self, inputs: &Inputs<'_>, now: u32) {
-        let number = |key: &ServiceKey| self.services.get(key).map(|service| service.number);
-        let task = RuleTask {
-            config: inputs.config,
-            number: &number,
-            steering: &self.steering,
-            before: &self.contents.rules,
-            limits: &inputs.limits,
-        };
-        match rules::add_missing(&task) {
-            Some(rules) => self.contents.rules = Arc::new(rules),
-            None => self.compile_rules(inputs, &service::keys_in_use(inputs.config), now),
-        }
     }
 
     /// Delivery records and egress interfaces.
@@ -466,51 +382,6 @@ impl Plan {
             .eq(self.contents.devices.iter().copied())
         {
             self.contents.devices = self.space.backends.devices().collect();
-        }
-    }
-}
-
-impl RemovedService {
-    fn of(service: &ServicePlan, now: u32) -> Self {
-        let present = service
-            .members
-            .values()
-            .map(|member| service.end(member.number, now));
-        let members: Vec<_> = present.chain(service.ended.iter().copied()).collect();
-        let free_at = members
-            .iter()
-            .map(|member| member.free_at)
-            .max()
-            .unwrap_or(now + GRACE_SEC);
-        Self::new(service.number, service.contents.record, members, free_at)
-    }
-
-    /// Packets that found the rule just before it went still find a service, without endpoints.
-    pub(super) fn new(
-        number: u32,
-        record: lb_common::layout::Service,
-        members: Vec<EndedMember>,
-        free_at: u32,
-    ) -> Self {
-        let record = lb_common::layout::Service {
-            selection: 0,
-            zones: 0,
-            ..record
-        };
-        let records = members
-            .iter()
-            .map(|member| (member.number, EndedMember::record(number)))
-            .collect();
-        let contents = Arc::new(ServiceContents {
-            record,
-            members: records,
-            ..ServiceContents::default()
-        });
-        Self {
-            number,
-            members,
-            free_at,
-            contents,
         }
     }
 }

@@ -66,6 +66,23 @@ impl Regions {
         gaps.map(u64::from).sum()
     }
 
+    /// Where the gaps below `capacity` start and end.
+    pub(super) fn edges(&self, capacity: u32) -> impl Iterator<Item = (u32, u32)> {
+        let gaps = self
+            .gaps
+            .iter()
+            .map(move |(start, end)| (*start, (*end).min(capacity & !1)));
+        gaps.filter(|(start, end)| start < end)
+    }
+
+    /// Free slots in `start..end`.
+    pub(super) fn free_within(&self, start: u32, end: u32) -> u64 {
+        let before = self.gaps.range(..start).next_back();
+        let gaps = before.into_iter().chain(self.gaps.range(start..end));
+        gaps.map(|(gap, gap_end)| u64::from((*gap_end).min(end).saturating_sub((*gap).max(start))))
+            .sum()
+    }
+
     pub(super) fn mark(&mut self, region: Region) {
         let (start, end) = whole_words(region);
         for (gap, gap_end) in self.gaps_at(start, end) {

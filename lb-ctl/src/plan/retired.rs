@@ -18,6 +18,8 @@ pub(super) struct RetiredTables {
     /// In the order in which they were replaced.
     tables: OrdMap<u64, RetiredTable>,
     next: u64,
+    /// The maps name none of those before this any more.
+    applied: u64,
     /// How many a service has, by its number.
     of: OrdMap<u32, u32>,
 }
@@ -52,8 +54,19 @@ impl RetiredTables {
         self.tables.is_empty()
     }
 
+    /// The service's present tables lie elsewhere than before; the places are another's already.
+    pub(super) fn note_reader(&mut self, service: u32, now: u32) {
+        self.add(service, Region { offset: 0, size: 0 }, now);
+    }
+
+    /// All that was replaced before this is free.
+    pub(super) fn unread_up_to(&self) -> TableMark {
+        TableMark(self.tables.get_min().map_or(self.next, |(number, _)| *number))
+    }
+
     pub(super) fn go_on_after(&mut self, other: &Self) {
         self.next = self.next.max(other.next);
+        self.applied = self.applied.min(other.applied);
     }
 
     pub(super) fn mark(&self) -> TableMark {
@@ -65,20 +78,40 @@ impl RetiredTables {
         regions.map(|region| u64::from(region.space())).sum()
     }
 
+    /// None while the maps have to be written first.
     pub(super) fn next_deadline(&self) -> Option<u32> {
-        self.tables.get_min().map(|(_, table)| table.free_at)
+        let (number, table) = self.tables.get_min()?;
+        (*number < self.applied).then_some(table.free_at)
+    }
+
+    /// The maps name none of all these any more, from now on: time begins to run.
+    pub(super) fn note_applied(&mut self, now: u32) {
+        let new: Vec<u64> = self
+            .tables
+            .range(self.applied..)
+            .map(|(number, _)| *number)
+            .collect();
+        for number in new {
+            if let Some(table) = self.tables.get_mut(&number) {
+                table.free_at = table.free_at.max(now + TABLE_GRACE_SEC);
+            }
+        }
+        self.applied = self.next;
     }
 
     /// Gives back what nobody reads any more. Returns whether there was any.
     pub(super) fn release(&mut self, unread: TableMark, now: u32, regions: &mut Regions) -> bool {
         let mut released = false;
         while let Some((number, table)) = self.tables.get_min().copied() {
-            if number >= unread.0 && now < table.free_at {
+            let had_time = number < self.applied && now >= table.free_at;
+            if number >= unread.0 && !had_time {
                 break;
             }
             self.tables.remove(&number);
             self.forget_owner(table.service);
-            regions.release(table.region);
+            if table.region.size > 0 {
+                regions.release(table.region);
+            }
             released = true;
         }
         released

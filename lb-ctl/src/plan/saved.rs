@@ -8,11 +8,12 @@ use lb_common::layout::{Pool, ZoneTables};
 use serde::{Deserialize, Serialize};
 
 use super::backends::Backends;
-use super::compile::{Plan, RemovedService, Space};
+use super::compile::{Plan, Space};
 use super::contents::{Contents, ServiceContents};
 use super::members::{EndedMember, EndpointId, MemberPlan, MemberStatus};
 use super::numbers::Numbers;
 use super::regions::Region;
+use super::removed::RemovedService;
 use super::selection::{Table, Tables};
 use super::service::{ServiceKey, ServicePlan};
 use crate::model::ResourcePath;

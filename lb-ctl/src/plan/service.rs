@@ -1,28 +1,28 @@
 //! One service for one address family: its members, its eligible set, its record and its table.
 
+mod choose;
+mod record;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use lb_common::clock::{self, TICK_SECONDS};
-use lb_common::layout::{Leader, Member, Pool, Pools, Service};
-use lb_common::maglev::Candidate;
-use lb_common::policy::{Policy, PolicyWord};
+use lb_common::layout::Pool;
 use serde::{Deserialize, Serialize};
 
+use self::choose::{Selected, select, wanted};
+use self::record::{contents, deliver};
 use super::compile::{Inputs, Space};
 use super::contents::ServiceContents;
-use super::delivery;
 use super::eligible::{Eligible, Endpoint as Judged, eligible};
 use super::limits::LeftOut;
 use super::members::{Departure, EndedMember, EndpointId, MemberPlan, MemberStatus, Members, departure};
 use super::pending::{Pending, Waiting, Wanted};
 use super::probes::Probing;
-use super::recipe::Recipe;
 use super::regions::Region;
-use super::selection::{Shelf, Tables, identity};
-use super::zonal::refine;
+use super::selection::Tables;
 use crate::health::{HealthState, WeightError};
 use crate::model::{Backend, BackendService, Config, Endpoint, ResourcePath};
 
@@ -463,230 +463,5 @@ fn flip(
     };
 }
 
-/// What the eligible set makes of the service's own table, and of those of the zones in use; and the highest number of
-/// these.
-fn wanted(task: &Task<'_, '_>, eligible: &Eligible, next: &ServicePlan, records: &Records) -> (Wanted, u32) {
-    let (inputs, service) = (task.inputs, task.service);
-    let judged = judged(next);
-    let attached: Vec<_> = attached_members(next).collect();
-    let candidate = |(position, weight): &(usize, u32)| {
-        let (id, member) = attached[*position];
-        Candidate {
-            identity: identity(inputs.seed, id),
-            weight: *weight,
-            member: member.number,
-        }
-    };
-    // An endpoint whose next hop is not known yet gets no new connections, as long as another one can have them.
-    let reached = |(position, _): &&(usize, u32)| records.contains_key(&attached[*position].1.number);
-    let recipe = |endpoints: &[(usize, u32)], slots: u32| {
-        let candidates: Vec<_> = endpoints.iter().filter(reached).map(candidate).collect();
-        let candidates = match candidates.is_empty() {
-            true => endpoints.iter().map(candidate).collect(),
-            false => candidates,
-        };
-        let recipe = Recipe::new(service.locality, slots, candidates);
-        (!recipe.is_empty()).then(|| Arc::new(recipe))
-    };
-    let own = recipe(&eligible.endpoints, service.table_slots.slots);
-    let mut zones = BTreeMap::new();
-    let mut highest = 0;
-    if let Some(affinity) = service.zonal_affinity {
-        for (zone, number) in task.space.zones_of(inputs, service) {
-            highest = highest.max(number);
-            let is_there = |position: usize| inputs.zone_of(attached[position].0) == Some(zone);
-            let refined = refine(&judged, is_there, eligible, affinity);
-            let recipe = refined.and_then(|endpoints| recipe(&endpoints, service.table_slots.of_zone(zone)));
-            zones.extend(recipe.map(|recipe| (number, recipe)));
-        }
-    }
-    let pool = eligible.pool;
-    (Wanted { pool, own, zones }, highest)
-}
-
-/// What came of a service's tables.
-enum Selected {
-    /// It has some, and may wait for better ones.
-    Has(Option<(Pending, Arc<Wanted>)>),
-    /// It goes on with what it has.
-    Waits(Pending, Arc<Wanted>),
-}
-
-/// The tables that are wanted, if they are to be had. If they have to be built and those wanted earlier are still being
-/// built, or were, it is those first: however fast health changes, one build ends after the other.
-fn select(task: &mut Task<'_, '_>, wanted: Wanted, next: &mut ServicePlan) -> Selected {
-    let mut shelf = Shelf {
-        space: task.space,
-        capacity: task.inputs.limits.table_slots,
-        now: task.now,
-        service: next.number,
-        built: task.inputs.built,
-        work: task.work,
-    };
-    let present = std::mem::take(&mut next.tables);
-    let earlier = task.waiting.map(|waiting| &*waiting.wanted);
-    let pending = match shelf.obtain(&present, &wanted, earlier) {
-        Ok(tables) => {
-            next.tables = tables;
-            return Selected::Has(None);
-        }
-        Err(pending) => pending,
-    };
-    let earlier = earlier.filter(|earlier| **earlier != wanted && is_good_for(earlier, &wanted, next));
-    let (Pending::Build(_), Some(earlier)) = (&pending, earlier) else {
-        next.tables = present;
-        return Selected::Waits(pending, Arc::new(wanted));
-    };
-    match shelf.obtain(&present, earlier, None) {
-        Ok(tables) => {
-            let pending = shelf.obtain(&tables, &wanted, Some(earlier)).err();
-            next.tables = tables;
-            Selected::Has(pending.map(|pending| (pending, Arc::new(wanted))))
-        }
-        Err(pending) => {
-            next.tables = present;
-            Selected::Waits(pending, Arc::new(earlier.clone()))
-        }
-    }
-}
-
-/// Whether tables that were wanted when they were asked for can be used until those come that are wanted now: they
-/// name nobody but attached endpoints, and are of the same pool, kind and size.
-fn is_good_for(earlier: &Wanted, wanted: &Wanted, next: &ServicePlan) -> bool {
-    let attached: BTreeSet<u32> = attached_members(next).map(|(_, member)| member.number).collect();
-    let names_attached = |recipe: &Arc<Recipe>| {
-        recipe
-            .candidates()
-            .iter()
-            .all(|candidate| attached.contains(&candidate.member))
-    };
-    let is_alike =
-        |one: &Arc<Recipe>, other: Option<&Arc<Recipe>>| other.is_some_and(|other| one.is_alike(other));
-    let zones_are_alike = earlier
-        .zones
-        .iter()
-        .all(|(zone, recipe)| is_alike(recipe, wanted.zones.get(zone)));
-    earlier.pool == wanted.pool
-        && earlier
-            .own
-            .as_ref()
-            .is_some_and(|own| is_alike(own, wanted.own.as_ref()))
-        && earlier.zones.len() == wanted.zones.len()
-        && zones_are_alike
-        && earlier.recipes().all(names_attached)
-}
-
 /// Far longer than a packet takes.
 pub(super) const GRACE_SEC: u32 = 2 * TICK_SECONDS;
-
-fn contents(
-    service: &BackendService,
-    eligible: &Eligible,
-    next: &ServicePlan,
-    records: &Records,
-    previous: &ServicePlan,
-) -> Arc<ServiceContents> {
-    let policy = Policy {
-        scheme: service.scheme,
-        affinity: service.affinity,
-        mode: service.tracking,
-        persistence: service.persistence,
-        subsetting: service.subsetting,
-        idle_seconds: next.idle_seconds as u16,
-    };
-    let drops = service
-        .failover
-        .is_some_and(|policy| policy.drop_traffic_if_unhealthy);
-    let selection = next
-        .tables
-        .own
-        .as_ref()
-        .map_or(0, |table| table.selection().to_word());
-    let record = Service {
-        policy: PolicyWord::new(&policy).0,
-        selection,
-        pools: Pools::new(
-            next.active,
-            eligible.nothing_healthy,
-            drops,
-            next.failover_deadline,
-        )
-        .0,
-        leader: leader(service, next).map_or(0, |leader| leader.0),
-        zones: next.zone_place().to_word(),
-    };
-    let mut members: BTreeMap<u32, Member> = BTreeMap::new();
-    for member in next.members.values() {
-        let backend = records.get(&member.number).copied().unwrap_or(0);
-        let deadline = match member.status {
-            MemberStatus::Attached => None,
-            MemberStatus::Draining(deadline) => Some(deadline),
-        };
-        members.insert(
-            member.number,
-            Member::new(next.number, member.healthy, member.pool, backend, deadline),
-        );
-    }
-    members.extend(
-        next.ended
-            .iter()
-            .map(|ended| (ended.number, EndedMember::record(next.number))),
-    );
-    let table = next
-        .tables
-        .own
-        .as_ref()
-        .map(|table| (table.region.offset, table.slots.clone()));
-    let contents = ServiceContents {
-        record,
-        members,
-        table,
-        zone_words: next.zone_selections(),
-        zone_tables: next.zone_tables(),
-    };
-    if *previous.contents == contents {
-        previous.contents.clone()
-    } else {
-        Arc::new(contents)
-    }
-}
-
-/// The leader that haPolicy names by its instance. A group of one endpoint needs no name.
-fn leader(service: &BackendService, next: &ServicePlan) -> Option<Leader> {
-    let policy = service.ha_policy.as_ref()?;
-    let number = policy.leader.as_ref().and_then(|leader| {
-        let mut of_group = attached_members(next).filter(|(id, _)| id.group == leader.group);
-        let (_, member) = match &leader.instance {
-            Some(_) => of_group.find(|(id, _)| id.instance == leader.instance)?,
-            None => of_group.next().filter(|_| of_group.next().is_none())?,
-        };
-        Some(member.number)
-    });
-    Some(Leader::new(number.unwrap_or(0)))
-}
-
-/// Numbers of delivery records by those of the members that they lead to.
-type Records = BTreeMap<u32, u32>;
-
-/// Delivery of every member, and for the tools its mode, or why there is none.
-fn deliver(inputs: &Inputs<'_>, next: &mut ServicePlan, space: &mut Space) -> Records {
-    let mut records = Records::new();
-    for (id, member) in &mut next.members {
-        let next_hop = inputs.next_hops.get(&id.address);
-        let record = delivery::record(id.address, inputs.delivery_of(id), next_hop, inputs.gue_port);
-        let numbered = record.and_then(|record| {
-            let number = space
-                .backends
-                .number(record, inputs.limits.backends, inputs.limits.devices)?;
-            Ok((number, delivery::name(Some(&record))))
-        });
-        match numbered {
-            Ok((number, name)) => {
-                records.insert(member.number, number);
-                (member.delivery, member.unresolved) = (name, None);
-            }
-            Err(reason) => (member.delivery, member.unresolved) = (delivery::name(None), Some(reason)),
-        }
-    }
-    records
-}

@@ -6,6 +6,7 @@ mod end_to_end;
 mod events;
 mod lifecycle;
 pub(crate) mod maps;
+mod pending;
 mod probes;
 mod rules;
 mod scope;

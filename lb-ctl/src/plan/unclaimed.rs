@@ -9,10 +9,11 @@ use std::sync::Arc;
 use lb_common::flow::MAX_IDLE_SECONDS;
 use lb_common::layout::Service;
 
-use super::compile::{Plan, RemovedService};
+use super::compile::Plan;
 use super::contents::{Contents, ServiceContents};
 use super::members::EndedMember;
 use super::regions::Region;
+use super::removed::RemovedService;
 use super::service::ServicePlan;
 
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -229,7 +229,7 @@ fn sources_of(drafts: &Drafts) -> BTreeMap<ResourcePath, String> {
         .collect()
 }
 
-fn new_drafts(documents: &[Document], scope: &Scope, report: &mut Report) -> Drafts {
+pub(super) fn new_drafts(documents: &[Document], scope: &Scope, report: &mut Report) -> Drafts {
     let mut drafts = Drafts::new();
     for document in documents {
         let Some(draft) = Draft::of_document(document, scope, report) else {

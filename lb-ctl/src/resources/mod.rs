@@ -24,6 +24,7 @@ mod set;
 mod store;
 mod tables;
 mod typed;
+mod vips;
 
 #[cfg(test)]
 mod tests;
@@ -48,3 +49,4 @@ pub use store::{
 };
 pub use tables::{DefaultSlots, TableRoom, coarse_shares};
 pub(crate) use tables::{is_size as is_table_size, sizes as table_sizes};
+pub use vips::RefusedVip;

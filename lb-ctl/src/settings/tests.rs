@@ -205,3 +205,25 @@ fn a_missing_file_is_a_fault() {
     let settings = FileSettings::read(&directory.path().join("lb.toml")).expect("settings");
     assert_eq!(settings.gue_port, 1);
 }
+
+#[test]
+fn tables_have_a_default_size_and_a_reserve() {
+    let settings = parse("[tables]\ndefault-slots = 16384\nreserve-slots = 100000");
+    assert_eq!(settings.default_table_slots, DefaultSlots::Slots(16_384));
+    assert_eq!(settings.table_reserve, Some(100_000));
+    assert_eq!(parse("").default_table_slots, DefaultSlots::Auto);
+    assert_eq!(
+        parse("[tables]\ndefault-slots = \"auto\"").default_table_slots,
+        DefaultSlots::Auto
+    );
+    assert_eq!(
+        faults("[tables]\ndefault-slots = 5000\nreserve-slots = -1\nslots = 3"),
+        [
+            "lb.toml: tables.slots: is no setting (known are tables.default-slots, tables.reserve-slots)",
+            "lb.toml: tables.default-slots: '5000': must be \"auto\", or the size of a table: it is one of 4096, 16384, \
+             65536, 1048576",
+            "lb.toml: tables.reserve-slots: '-1': must be a number of slots, less than table-slots",
+        ]
+    );
+    assert_eq!(faults("tables = 1"), ["lb.toml: tables: '1': expected a table"]);
+}

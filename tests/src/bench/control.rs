@@ -28,6 +28,7 @@ use super::Extent;
 use super::clock::Spread;
 use super::progress::Progress;
 use super::report::{Machine, Report, Row};
+use crate::conformance::world::with_small_tables;
 
 /// One thing that was measured.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -241,7 +242,8 @@ fn apply(resources: &Resources, documents: &[Document]) -> (Resources, Config) {
             jiff::Timestamp::now(),
         )
         .unwrap_or_else(|faults| panic!("the benchmark's resources are refused: {}", faults[0]));
-    (applied.resources, applied.config)
+    // Tens of thousands of services have smaller tables than a few.
+    (applied.resources, with_small_tables(applied.config))
 }
 
 fn keep(directory: &Path, resources: &Resources) -> Spent {
@@ -343,6 +345,8 @@ impl Installed {
         let ((), written) = timed(|| self.program.maps.apply(&operations).expect("the maps take it"));
         self.actual = plan.contents.clone();
         self.plan = plan;
+        self.plan.note_applied(now());
+        self.plan.forget_readers(self.plan.table_mark());
         [kept, compared, written]
     }
 
@@ -408,8 +412,8 @@ impl Installed {
 }
 
 fn sizes((services, endpoints): Shape) -> Sizes {
-    // Of the default size.
-    let table = SIZES[2] + 1;
+    let wanted = endpoints * lb_common::rendezvous::SLOTS_EACH;
+    let table = SIZES.into_iter().find(|size| *size >= wanted).unwrap_or(SIZES[3]) + 1;
     let tables = (services + services / 8 + 16).saturating_mul(table);
     Sizes {
         flow_slots: 1 << 16,

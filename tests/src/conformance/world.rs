@@ -11,7 +11,7 @@ use lb_common::parse;
 use lb_common::testing::{MemoryBucket, MemoryTables};
 use lb_common::verdict::Action;
 use lb_ctl::health::{HealthState, TargetId, Weight};
-use lb_ctl::model::{Config, ResourcePath};
+use lb_ctl::model::{Config, ResourcePath, TableSlots};
 use lb_ctl::net::{NextHop, NextHops};
 use lb_ctl::plan::{
     BuiltTables, HealthMap, Inputs, Limits, Plan, ProbeDestination, Scope, ZonePrefixes, compile,
@@ -36,7 +36,21 @@ const NAMES: std::ops::RangeInclusive<char> = 'A'..='z';
 
 pub fn validated(documents: &Value) -> Result<Config, Vec<resources::Fault>> {
     let documents = resources::parse("documents", &documents.to_string())?;
-    resources::validate(&documents, &resources::Scope::default()).map(|(config, _)| config)
+    let (config, _) = resources::validate(&documents, &resources::Scope::default())?;
+    Ok(with_small_tables(config))
+}
+
+/// As large as the endpoints need, so that a test builds many.
+pub fn with_small_tables(mut config: Config) -> Config {
+    let sizes: Vec<TableSlots> = config
+        .services
+        .values()
+        .map(|service| TableSlots::by_count(&config, service))
+        .collect();
+    for (service, size) in config.services.values_mut().zip(sizes) {
+        service.table_slots = size;
+    }
+    config
 }
 
 pub struct World<'a> {
@@ -120,6 +134,9 @@ impl<'a> World<'a> {
     }
 
     fn compile(&mut self) {
+        // The tests' packets are done.
+        self.plan.note_applied(self.tables.now);
+        self.plan.forget_readers(self.plan.table_mark());
         let inputs = Inputs {
             config: &self.config,
             health: &self.health,

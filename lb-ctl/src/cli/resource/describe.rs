@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::options::Shape;
 use super::super::scope::Scope;
+use super::answering::Answering;
 use super::{Failure, NameArgs, Streams, find, load};
 use crate::output::{Data, Format, Listing};
 use crate::resources::Kind;
@@ -35,6 +36,9 @@ pub(super) async fn run<S: Scope>(
         // What the cloud's shape has no field for.
         let tables: TableSlots = client.get(&format!("/lb/v1/tableSlots?service={path}")).await?;
         resource["lb"] = json!({ "tableSlots": tables.slots });
+    }
+    if kind == Kind::ForwardingRule {
+        Answering::load(&client).await.annotate(&mut resource);
     }
     args.shape.print_data(
         streams,

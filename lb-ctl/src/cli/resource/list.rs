@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::options::Connection;
 use super::super::scope::Within;
+use super::answering::Answering;
 use super::selection::Selection;
 use super::{Failure, Streams, load};
 use crate::control::place::url;
@@ -30,7 +31,8 @@ pub(super) async fn run<S: Within>(
     args: &ListArgs<S>,
     streams: &mut Streams<'_>,
 ) -> Result<(), Failure> {
-    let resources = load(&args.connection.client()).await?;
+    let client = args.connection.client();
+    let resources = load(&client).await?;
     let named = |path: &ResourcePath| {
         args.names.is_empty()
             || args
@@ -38,11 +40,15 @@ pub(super) async fn run<S: Within>(
                 .iter()
                 .any(|name| name == path.name() || name.ends_with(path.as_str()))
     };
-    let items = resources
+    let mut items: Vec<Value> = resources
         .into_iter()
         .filter(|(path, _)| Kind::of(path) == Some(kind) && args.scope.contains(path) && named(path))
         .map(|(path, resource)| listed(kind, &path, resource))
         .collect();
+    if kind == Kind::ForwardingRule && !items.is_empty() {
+        let answering = Answering::load(&client).await;
+        items.iter_mut().for_each(|rule| answering.annotate(rule));
+    }
     args.selection.print(streams, items, Listing::Resources(kind))
 }
 

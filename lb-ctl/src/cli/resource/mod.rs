@@ -1,6 +1,7 @@
 //! What every kind of resource has: `list`, `describe`, `delete`, `export` and `import`; and how a resource is found
 //! and changed.
 
+mod answering;
 mod change;
 mod delete;
 mod describe;

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::inputs::Snapshot;
-use super::{Change, InForce};
+use super::{Change, InForce, vips};
 use crate::config_files::{ConfigFiles, FromFiles, judge};
 use crate::control::{ApplyOptions, ApplyReport, ControlError, ResourceMap, resource_map};
 use crate::model::{Config, ResourcePath};
 use crate::plan::{BuiltTable, LeftOut, PlanError};
 use crate::resources::{
     Applied, ChangeKind, Document, Fault, FaultKind, OwnedChanges, Owners, Resources, Scope, TableRoom,
+    sorted,
 };
 
 /// What a change is judged by.
@@ -80,9 +81,11 @@ fn apply(documents: &[Document], options: &ApplyOptions, ground: &Ground) -> Res
         ground
             .in_force
             .resources
-            .apply_within(documents, &scope, options.mode(), now, &ground.room)?;
+            .apply_within(documents, &scope, options.mode(), now, &ground.room);
+    let applied = unless_refused(applied, vips::refused(documents, &scope, ground))?;
     refuse_owned(&applied, &ground.in_force.owners)?;
-    let report = ApplyReport::new(&applied, options);
+    let mut report = ApplyReport::new(&applied, options);
+    report.warnings.extend(vips::new_doubts(&applied.config, ground));
     if options.dry_run {
         let same = Resources::clone(&ground.in_force.resources);
         return Ok(Prepared {
@@ -101,6 +104,15 @@ fn apply(documents: &[Document], options: &ApplyOptions, ground: &Ground) -> Res
         news,
         ..prepared
     })
+}
+
+/// All faults at once, whoever found them.
+fn unless_refused<T>(judged: Result<T, Vec<Fault>>, refused: Vec<Fault>) -> Result<T, Vec<Fault>> {
+    match judged {
+        Ok(judged) if refused.is_empty() => Ok(judged),
+        Ok(_) => Err(refused),
+        Err(faults) => Err(sorted(faults.into_iter().chain(refused).collect())),
+    }
 }
 
 fn delete(path: &ResourcePath, ground: &Ground) -> Result<Prepared, ControlError> {
@@ -139,7 +151,9 @@ fn files(ground: &Ground) -> Result<Prepared, ControlError> {
         &documents,
         &ground.scope,
         &ground.room,
-    )?;
+    );
+    let refused = vips::refused(&documents, &ground.scope, ground);
+    let from_files = unless_refused(from_files, refused)?;
     from_version(ground, documents, from_files)
 }
 

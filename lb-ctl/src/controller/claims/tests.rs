@@ -1,8 +1,8 @@
-use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::warnings;
 use crate::model::Config;
+use crate::net::{Address, NetworkState};
 use crate::resources::{Document, Resources, Scope};
 
 /// A service whose endpoint has `endpoint`, on the VIP `vip`.
@@ -34,11 +34,17 @@ fn config(vip: &str, endpoint: &str) -> Config {
 }
 
 fn told(vip: &str, endpoint: &str, own: &[&str]) -> Vec<String> {
-    let own: BTreeSet<IpAddr> = own
-        .iter()
-        .map(|address| address.parse().expect("an address"))
-        .collect();
-    warnings(&config(vip, endpoint), &own)
+    let own = own.iter().map(|address| Address {
+        ifindex: 2,
+        own: address.parse().expect("an address"),
+        prefix: None,
+        broadcast: None,
+    });
+    let network = NetworkState {
+        addresses: Arc::new(own.collect()),
+        ..NetworkState::default()
+    };
+    warnings(&config(vip, endpoint), &network)
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The controller over its seams in memory: what it does when they fail, and what goes on while they hang.
 
+mod announcing;
 mod faults;
 mod interfaces;
 mod random;

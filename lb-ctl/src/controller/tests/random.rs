@@ -18,8 +18,8 @@ use crate::net::NextHop;
 use crate::plan::contents::Contents;
 use crate::resources::{Failure, ResourceStore as _};
 
-const RUNS: u64 = 12;
-const STEPS: u32 = 60;
+const RUNS: u64 = 8;
+const STEPS: u32 = 40;
 const NAMES: [&str; 3] = ["a", "b", "c"];
 const HOSTS: u8 = 8;
 
@@ -223,13 +223,15 @@ impl Run {
             healthy
         };
         let reached: BTreeSet<u8> = eligible.difference(&self.unresolved).copied().collect();
-        if reached.is_empty() { eligible } else { reached }
+        // Those that can't be reached have no delivery record.
+        let nobody = || eligible.iter().map(|_| 0).collect();
+        if reached.is_empty() { nobody() } else { reached }
     }
 }
 
 /// The hosts that new connections to a VIP go to, by their MAC addresses; those that can't be reached by none.
 fn selected(held: &Contents, vip: u8) -> Option<BTreeSet<u8>> {
-    let address = lb_common::layout::AddressKey::from(IpAddr::from([192, 0, 2, vip]));
+    let address = lb_common::layout::ipv4_key(u32::from_ne_bytes([192, 0, 2, vip]));
     let (_, rule) = held.rules.rules.iter().find(|(key, _)| key.address == address)?;
     let service = &held.services[&rule.service];
     let (_, slots) = service.table.as_ref().expect("a table");
@@ -238,7 +240,7 @@ fn selected(held: &Contents, vip: u8) -> Option<BTreeSet<u8>> {
         let backend = service.members[member].backend();
         held.backends
             .get(&backend)
-            .map_or(0, |backend| backend.destination_mac()[5])
+            .map_or(0, |backend| backend.ethernet[5])
     };
     Some(members.iter().map(host).collect())
 }
@@ -262,7 +264,7 @@ async fn what_was_acknowledged_holds_and_the_maps_get_there() {
         run.end().await;
     }
     assert!(
-        given.is_some() || refused > 10,
+        given.is_some() || refused > 5,
         "faults were in the way {refused} times"
     );
 }

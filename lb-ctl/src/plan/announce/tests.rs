@@ -281,3 +281,77 @@ fn another_host_is_named_with_what_to_do_about_it() {
     }
     assert!(warned(&Conflicts::new()).is_empty());
 }
+
+#[test]
+fn what_can_be_no_vip_here_is_said_with_what_would_happen() {
+    let network = host();
+    let told = |vip: &str| unusable(vip.parse().unwrap(), &network);
+    for (vip, reason) in [
+        (
+            "10.0.0.1",
+            "is this host's own address, on eth0: what is sent to the host at it would be balanced away from it",
+        ),
+        (
+            "203.0.113.7",
+            "is this host's own address, on lo: what is sent to the host at it would be balanced away from it",
+        ),
+        (
+            "2001:db8::1",
+            "is this host's own address, on eth0: what is sent to the host at it would be balanced away from it",
+        ),
+        (
+            "10.0.0.255",
+            "is the broadcast address of 10.0.0.0/24, which eth0 is connected to: no host there sends to it as to one host",
+        ),
+        (
+            "10.1.0.0",
+            "is the network address of 10.1.0.0/24, which eth1 is connected to: no host there sends to it as to one host",
+        ),
+    ] {
+        assert_eq!(
+            told(vip).map(|unusable| unusable.reason),
+            Some(reason.to_owned()),
+            "{vip}"
+        );
+    }
+    for vip in [
+        "10.0.0.100",
+        "10.0.1.255",
+        "198.51.100.255",
+        "127.0.0.0",
+        "2001:db8::2",
+    ] {
+        assert_eq!(told(vip), None, "{vip}");
+    }
+    assert_eq!(
+        unusable("10.0.0.1".parse().unwrap(), &NetworkState::default()),
+        None
+    );
+}
+
+#[test]
+fn a_broadcast_address_that_the_host_was_given_counts_and_two_of_a_pair_are_hosts() {
+    let mut network = network(&[link(2, "eth0")], &[(2, "192.0.2.2/31")]);
+    let odd = Address {
+        broadcast: Some("192.0.2.200".parse().unwrap()),
+        ..address(&(2, "192.0.2.9/25"))
+    };
+    assert_eq!(unusable("192.0.2.3".parse().unwrap(), &network), None);
+    network.addresses = Arc::new([odd].into_iter().collect());
+    let told = unusable("192.0.2.200".parse().unwrap(), &network).expect("told");
+    assert!(
+        told.reason
+            .starts_with("is the broadcast address of 192.0.2.0/25"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_broadcast_address_is_not_answered_for() {
+    let announcements = announce(&host(), &["10.0.0.255"]);
+    assert!(announcements.desired.interfaces.is_empty());
+    assert!(
+        said(&announcements, "10.0.0.255").starts_with("not answered for: it is the broadcast address of ")
+    );
+    assert_eq!(announcements.warnings().count(), 1);
+}

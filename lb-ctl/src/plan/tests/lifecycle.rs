@@ -8,7 +8,7 @@ use lb_common::layout::Pool;
 use proptest::prelude::*;
 
 use super::events::{Life, any_event};
-use super::world::{World, failover, ip, key, number, path, v4};
+use super::world::{World, applied, failover, ip, key, number, path, v4};
 use crate::model::{Ports, RuleProtocol};
 use crate::plan::retired::TABLE_GRACE_SEC;
 use crate::plan::{EndpointId, IpFamily, MemberStatus, Plan, ServiceKey};
@@ -72,7 +72,7 @@ fn removed_with_drain_it_is_kept_until_the_deadline() {
     let deadline = world.now + 11;
     assert_eq!(status(&plan, "10.0.0.2"), MemberStatus::Draining(deadline));
     assert_eq!(
-        plan.next_deadline(),
+        applied(&plan, world.now).next_deadline(),
         Some(world.now + TABLE_GRACE_SEC),
         "first the old table's space is free"
     );

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::maps::FakeMaps;
-use super::world::{World, ip, path, resolved, state, v4};
+use super::world::{World, applied, ip, path, resolved, state, v4};
 use crate::health::{ProbePath, TargetId, Via};
 use crate::model::{Delivery, Ports, RuleProtocol};
 use crate::net::NextHop;
@@ -129,8 +129,13 @@ fn a_path_keeps_its_number_while_its_next_hop_comes_and_goes() {
     let mut go_on = |world: &mut World, hop: NextHop| {
         world.next_hops.insert(ip(A), hop);
         world.now += 1;
-        plan.forget_readers(plan.table_mark());
-        plan = compile(&world.inputs(), &plan, Scope::Services(&services), world.now).expect("it fits");
+        plan = compile(
+            &world.inputs(),
+            &applied(&plan, world.now),
+            Scope::Services(&services),
+            world.now,
+        )
+        .expect("it fits");
         maps.reach(&plan.contents);
         plan.clone()
     };

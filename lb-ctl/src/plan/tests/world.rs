@@ -263,9 +263,7 @@ impl World {
 
     /// Packets are quick: what an earlier plan replaced is not read any more.
     pub(crate) fn try_compile(&self, previous: &Plan) -> Result<Plan, PlanError> {
-        let mut previous = previous.clone();
-        previous.forget_readers(previous.table_mark());
-        compile(&self.inputs(), &previous, Scope::All, self.now)
+        compile(&self.inputs(), &applied(previous, self.now), Scope::All, self.now)
     }
 
     pub(crate) fn compile(&self, previous: &Plan) -> Plan {
@@ -331,4 +329,12 @@ pub(crate) fn number(plan: &Plan, service: &str, address: &str) -> u32 {
     let members = &v4(plan, service).members;
     let found = members.iter().find(|(id, _)| id.address == ip(address));
     found.unwrap_or_else(|| panic!("{address} is no member")).1.number
+}
+
+/// The plan when the maps hold it, and no packet reads what they held before.
+pub(crate) fn applied(plan: &Plan, now: u32) -> Plan {
+    let mut plan = plan.clone();
+    plan.note_applied(now);
+    plan.forget_readers(plan.table_mark());
+    plan
 }

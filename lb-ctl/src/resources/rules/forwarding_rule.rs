@@ -1,5 +1,7 @@
 //! The rules of one forwarding rule, and of its pairing with its service.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use serde_json::Value;
 
@@ -64,7 +66,34 @@ fn address(rule: &Draft, report: &mut Report) {
             if rule.text("ipVersion") == Known::Is(wrong) {
                 report.invalid(rule, "ipVersion", "is not the version of IPAddress");
             }
+            if let Some(why) = unreachable(vip.address) {
+                refuse_address(rule, why, report);
+            }
         }
+    }
+}
+
+/// Why no client beyond the link can reach an address, if so.
+fn unreachable(vip: IpAddr) -> Option<&'static str> {
+    match vip {
+        IpAddr::V4(vip) if vip.is_link_local() => Some(LINK_LOCAL),
+        IpAddr::V6(vip) if vip.is_unicast_link_local() => Some(LINK_LOCAL),
+        IpAddr::V4(vip) if vip.octets()[0] == 0 => {
+            Some("is of 0.0.0.0/8, which means this network: hosts and routers drop packets to it")
+        }
+        _ => None,
+    }
+}
+
+const LINK_LOCAL: &str = "is a link-local address: no router passes its packets on, and any host on the link may give it to itself";
+
+/// What is stored was right when it came.
+fn refuse_address(rule: &Draft, why: &str, report: &mut Report) {
+    if rule.is_new {
+        report.invalid(rule, "IPAddress", why);
+        report.hint("choose an address that is routed to this host, or of a prefix that it is connected to");
+    } else {
+        report.warn(rule, "IPAddress", why);
     }
 }
 

@@ -67,11 +67,20 @@ fn an_address_is_a_literal_of_its_version() {
         "2001:db8::/64",
         "2001:db8::1:2/96",
         "0.0.0.0",
+        "0.1.2.3",
         "224.0.0.1",
+        "169.254.10.1",
+        "fe80::/96",
         "",
     ] {
         expect(external(), &[("/4/IPAddress", json!(bad))], &["$[4].IPAddress"]);
     }
+    expect_one(
+        external(),
+        &[("/4/IPAddress", json!("169.254.10.1"))],
+        "$[4].IPAddress",
+        "is a link-local address: no router passes its packets on",
+    );
     expect_one(
         external(),
         &[("/4/ipVersion", json!("IPV6"))],
@@ -79,6 +88,21 @@ fn an_address_is_a_literal_of_its_version() {
         "not the version",
     );
     expect(external(), &[("/5/ipVersion", json!("IPV6"))], &[]);
+}
+
+#[test]
+fn a_link_local_address_that_is_stored_is_a_warning() {
+    let mut resources = apply(&external()).expect("right").resources;
+    let mut rules = resources
+        .all
+        .iter_mut()
+        .filter(|(path, _)| path.name() == "front");
+    let (_, rule) = rules.next().expect("the rule");
+    rule.value.insert("IPAddress".into(), json!("169.254.10.1"));
+    drop(rules);
+    let (_, warnings) = resources.config().expect("it is kept");
+    let told: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    assert!(told.iter().any(|told| told.contains("link-local")), "{told:?}");
 }
 
 #[test]

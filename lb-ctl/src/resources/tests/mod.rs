@@ -12,6 +12,7 @@ mod properties;
 mod references;
 mod store;
 mod store_faults;
+mod tables;
 
 use serde_json::{Value, json};
 

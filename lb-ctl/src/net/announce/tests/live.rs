@@ -519,6 +519,8 @@ fn what_this_host_says_itself_is_no_conflict() {
 #[test]
 fn thousands_of_groups_are_joined() {
     let Some(pair) = Pair::new("groups") else { return };
+    // Thousands of reports would crowd others' packets out of the processor's queue.
+    pair.there.ip("link set cable down");
     pair.here.run(async || {
         let mut groups = GroupMemberships::new(cable().await);
         let group = |n: u32| ndp::solicited_node_group(Ipv6Addr::from(u128::from(n) | 1 << 100));
