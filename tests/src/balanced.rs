@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::daemon::Daemon;
@@ -37,6 +38,17 @@ impl<'lab> Balanced<'lab> {
     /// The same with the program in the kernel's generic mode.
     pub fn start_generic(lab: &'lab Lab, documents: &Documents) -> Self {
         Self::around(lab, documents, Daemon::start_generic)
+    }
+
+    /// The same with another build of `lb-ctl`.
+    pub fn start_as(lab: &'lab Lab, documents: &Documents, former: Option<&Path>) -> Self {
+        Self::around(lab, documents, |lab, documents| {
+            let mut daemon = Daemon::new(lab);
+            daemon.become_former(former);
+            daemon.start_again();
+            daemon.apply(documents);
+            daemon
+        })
     }
 
     fn around(

@@ -47,6 +47,8 @@ pub struct Daemon<'lab> {
     /// Of `run`, beside those that every daemon here has.
     flags: Vec<OsString>,
     process: Option<Process>,
+    /// Another build of `lb-ctl`, of a version that had no runtime directory.
+    former: Option<PathBuf>,
 }
 
 impl<'lab> Daemon<'lab> {
@@ -95,6 +97,7 @@ impl<'lab> Daemon<'lab> {
             table_slots: Sizes::default().table_slots,
             flags: Vec::new(),
             process: None,
+            former: None,
         }
     }
 
@@ -135,6 +138,12 @@ impl<'lab> Daemon<'lab> {
     pub fn start_again(&mut self) {
         self.launch();
         self.wait_until_ready();
+    }
+
+    /// From its next start on, this build of an older version is what runs and what asks it; with nothing, the one that is
+    /// tested.
+    pub fn become_former(&mut self, program: Option<&Path>) {
+        self.former = program.map(Path::to_owned);
     }
 
     /// The same without waiting until it answers.
@@ -190,15 +199,17 @@ impl<'lab> Daemon<'lab> {
         Refusal::of(&mut command, &self.directory.join("refused.log"))
     }
 
-    fn own_places(&self) -> [OsString; 6] {
-        [
+    fn own_places(&self) -> Vec<OsString> {
+        let mut places = vec![
             "--state-dir".into(),
             self.directory.join("state").into(),
-            "--runtime-dir".into(),
-            self.directory.join("run").into(),
             "--listen".into(),
             self.endpoint().into(),
-        ]
+        ];
+        if self.former.is_none() {
+            places.extend(["--runtime-dir".into(), self.directory.join("run").into()]);
+        }
+        places
     }
 
     pub fn pid(&self) -> u32 {
@@ -231,7 +242,11 @@ impl<'lab> Daemon<'lab> {
             let output = self.run_ctl(&["status", "--format", "json"]);
             match output.status.success() {
                 true => Ok(()),
-                false => Err(format!("{}{}", String::from_utf8_lossy(&output.stdout), self.log())),
+                false => Err(format!(
+                    "{}{}",
+                    String::from_utf8_lossy(&output.stdout),
+                    self.log()
+                )),
             }
         });
     }
@@ -487,7 +502,8 @@ impl<'lab> Daemon<'lab> {
     }
 
     fn command(&self) -> Command {
-        let mut command = self.lab.lb().command(program());
+        let program = self.former.clone().unwrap_or_else(program);
+        let mut command = self.lab.lb().command(program);
         command
             .env_remove("LB_ENDPOINT")
             .env_remove("LB_HASH_SEED")

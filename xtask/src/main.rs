@@ -13,6 +13,7 @@ mod demo;
 mod docs;
 mod instructions;
 mod machine;
+mod migration;
 mod object;
 mod report;
 mod sh;
@@ -52,6 +53,8 @@ enum Command {
     Instructions(instructions::Options),
     /// Render the documents that come from tests and from reports of the benchmark
     Docs,
+    /// Put the daemon in the place of an older version of another layout, under traffic, and back (root; builds that version)
+    MigrationTest,
     /// Check the house rules that a machine can see
     Tidy,
     /// What the continuous build runs: `test` with nothing left out
@@ -77,6 +80,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Bench(options) => bench::run(&options),
         Command::Instructions(options) => instructions::run(&options),
         Command::Docs => docs::run().map(|()| ExitCode::SUCCESS),
+        Command::MigrationTest => migration::run(),
         Command::Tidy => tidy::run(),
         Command::Ci => test::run(&test::Options::default()),
     }

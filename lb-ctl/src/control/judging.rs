@@ -1,31 +1,86 @@
-//! A controller with the real rules and without a data plane, for tests: what it holds has been judged as the daemon
-//! would judge it.
+//! The real controller over its seams in memory, for tests of the server: what it holds has been judged, stored and planned
+//! as the daemon would do it.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::JoinHandle;
 
 use serde_json::json;
+use tokio::sync::watch;
 
-use super::fake::FakeControl;
 use super::*;
-use crate::resources::parse;
-use crate::views::{EndpointHealth, FlowCount, FlowList, Stats, Status, Verification};
+use crate::controller::fake::{self, Stage};
+use crate::controller::{Handle, Settings};
+use crate::plan::Limits;
+use crate::resources::{DefaultSlots, MemoryStore, OwnedChanges, ResourceStore as _, parse};
 
-pub(crate) struct JudgingControl(Mutex<State>);
+pub(crate) struct JudgingControl {
+    store: MemoryStore,
+    running: Mutex<Running>,
+}
 
-#[derive(Default)]
-struct State {
-    resources: Resources,
-    published: Arc<ResourceMap>,
-    /// What a file defines, and the file's name.
-    owners: BTreeMap<ResourcePath, String>,
-    /// How often something was stored.
-    commits: usize,
+/// The controller in a thread of its own.
+struct Running {
+    handle: Handle,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    fn start(store: &MemoryStore) -> Self {
+        let (store, (stop, mut stopped)) = (store.clone(), watch::channel(false));
+        let (send, started) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(async move {
+                let stage = Stage::start_on(roomy(), store).await;
+                send.send(stage.handle.clone()).expect("the test to wait");
+                let _ = stopped.wait_for(|stop| *stop).await;
+            });
+        });
+        Self {
+            handle: started.recv().expect("the controller to start"),
+            stop,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Room for what thousands of requests leave behind.
+fn roomy() -> Settings {
+    let few = fake::settings();
+    Settings {
+        scope: Scope {
+            project: "acme".to_owned(),
+            region: "r1".to_owned(),
+            zone: "r1-a".to_owned(),
+        },
+        limits: Limits {
+            services: 4096,
+            members: 1 << 16,
+            backends: 1 << 16,
+            probes: 1 << 16,
+            table_slots: 1 << 22,
+            table_reserve: Limits::usual_reserve(1 << 22),
+            ..few.limits
+        },
+        default_table_slots: DefaultSlots::Auto,
+        inline_work: u64::MAX,
+        ..few
+    }
 }
 
 /// A service with an endpoint group, a check and a rule, the same of an instance group, and spare ones; in the
 /// project acme, the region r1 and the zone r1-a.
 pub(crate) fn sample() -> JudgingControl {
-    let control = JudgingControl(Mutex::default());
     let text = json!([
         {"kind": "compute#healthCheck", "name": "hc", "type": "TCP", "tcpHealthCheck": {"port": 80}},
         {"kind": "compute#healthCheck", "name": "ghc", "type": "TCP",
@@ -44,171 +99,129 @@ pub(crate) fn sample() -> JudgingControl {
          "IPAddress": "10.0.9.9", "IPProtocol": "TCP", "ports": ["80"], "backendService": "web"},
     ]);
     let documents = parse("sample", &text.to_string()).expect("documents");
-    let applied = control.apply_now(&documents, &ApplyOptions::default());
+    let store = MemoryStore::default();
+    let control = JudgingControl {
+        running: Mutex::new(Running::start(&store)),
+        store,
+    };
+    let applied = block_on(control.handle().apply(documents, ApplyOptions::default()));
     applied.expect("the sample to be right");
     control
 }
 
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.expect("a runtime").block_on(future)
+}
+
 impl JudgingControl {
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().expect("no test panics while it holds the state")
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As if a file of `--config` defined it.
+    fn handle(&self) -> Handle {
+        self.running().handle.clone()
+    }
+
+    /// As if a file of `--config` defined it: known from the next start on.
     pub(crate) fn own(&self, path: &str, file: &str) {
         let path = ResourcePath::from_canonical(path);
-        assert!(self.state().resources.get(&path).is_some(), "{path}");
-        self.state().owners.insert(path, file.to_owned());
-    }
-
-    pub(crate) fn commits(&self) -> usize {
-        self.state().commits
-    }
-
-    fn apply_now(&self, documents: &[Document], options: &ApplyOptions) -> Result<ApplyReport, ControlError> {
-        let mut state = self.state();
-        if let Some(edit) = &options.edit {
-            edit.check(&state.published)?;
-        }
-        let defaults = Scope {
-            project: "acme".to_owned(),
-            region: "r1".to_owned(),
-            zone: "r1-a".to_owned(),
+        let stored = self.store.load().expect("memory is read");
+        assert!(stored.resources.get(&path).is_some(), "{path}");
+        let owned = OwnedChanges {
+            owners: vec![(path, Some(file.to_owned()))],
+            ..OwnedChanges::default()
         };
-        let (scope, now) = (options.scope(&defaults), jiff::Timestamp::now());
-        let applied = state.resources.apply(documents, &scope, options.mode(), now)?;
-        let report = ApplyReport::new(&applied, options);
-        for change in report
-            .changes
-            .iter()
-            .filter(|c| c.action != ChangeAction::Unchanged)
-        {
-            refuse_owned(&state.owners, &change.path)?;
-        }
-        if !options.dry_run {
-            state.commit(applied.resources);
-        }
-        Ok(report)
+        block_on(self.store.propose(owned)).expect("memory is written");
+        let mut running = self.running();
+        *running = Running::start(&self.store);
     }
-}
 
-impl State {
-    fn commit(&mut self, resources: Resources) {
-        self.published = Arc::new(resource_map(&resources));
-        self.resources = resources;
-        self.commits += 1;
+    /// How often something was stored.
+    pub(crate) fn commits(&self) -> usize {
+        self.store.commits()
     }
-}
-
-fn refuse_owned(owners: &BTreeMap<ResourcePath, String>, path: &ResourcePath) -> Result<(), ControlError> {
-    match owners.get(path) {
-        Some(file) => {
-            let reason = format!("it is defined by {file}; change it there");
-            Err(ControlError::of_resource(path, FaultKind::Invalid, reason))
-        }
-        None => Ok(()),
-    }
-}
-
-type Answer<'a, T> = BoxFuture<'a, Result<T, ControlError>>;
-
-fn ready<'a, T: Send + 'a>(value: Result<T, ControlError>) -> Answer<'a, T> {
-    Box::pin(std::future::ready(value))
-}
-
-fn no_data_plane<'a, T: Send + 'a>() -> Answer<'a, T> {
-    ready(Err(ControlError::NotAttached))
 }
 
 impl Control for JudgingControl {
     fn resources(&self) -> Arc<ResourceMap> {
-        self.state().published.clone()
+        self.handle().resources()
     }
 
-    fn apply(&self, documents: Vec<Document>, options: ApplyOptions) -> Answer<'_, ApplyReport> {
-        ready(self.apply_now(&documents, &options))
+    fn apply(
+        &self,
+        documents: Vec<Document>,
+        options: ApplyOptions,
+    ) -> BoxFuture<'_, Result<ApplyReport, ControlError>> {
+        let handle = self.handle();
+        Box::pin(async move { handle.apply(documents, options).await })
     }
 
-    fn delete(&self, path: ResourcePath) -> Answer<'_, ()> {
-        let mut state = self.state();
-        let rest = refuse_owned(&state.owners, &path)
-            .and_then(|()| state.resources.delete(&path).map_err(|fault| (*fault).into()));
-        ready(rest.map(|rest| state.commit(rest)))
+    fn delete(&self, path: ResourcePath) -> BoxFuture<'_, Result<(), ControlError>> {
+        let handle = self.handle();
+        Box::pin(async move { handle.delete(path).await })
     }
 
-    fn iam_policy(&self, path: ResourcePath) -> Answer<'_, Option<Value>> {
-        let state = self.state();
-        let resource = state.resources.get(&path);
-        let policy = resource.map(|resource| resource.iam_policy.clone());
-        ready(policy.ok_or_else(|| ControlError::not_found(&path)))
+    fn iam_policy(&self, path: ResourcePath) -> BoxFuture<'_, Result<Option<Value>, ControlError>> {
+        let handle = self.handle();
+        Box::pin(async move { handle.iam_policy(path).await })
     }
 
-    fn set_iam_policy(&self, path: ResourcePath, policy: Value) -> Answer<'_, ()> {
-        let mut state = self.state();
-        let with = state.resources.with_iam_policy(&path, policy);
-        ready(
-            with.map(|with| state.commit(with))
-                .map_err(|fault| (*fault).into()),
-        )
+    fn set_iam_policy(&self, path: ResourcePath, policy: Value) -> BoxFuture<'_, Result<(), ControlError>> {
+        let handle = self.handle();
+        Box::pin(async move { handle.set_iam_policy(path, policy).await })
     }
 
     fn endpoint_health(
         &self,
-        _service: ResourcePath,
-        _group: Option<ResourcePath>,
-    ) -> Answer<'_, Vec<EndpointHealth>> {
-        ready(Ok(Vec::new()))
+        service: ResourcePath,
+        group: Option<ResourcePath>,
+    ) -> BoxFuture<'_, Result<Vec<views::EndpointHealth>, ControlError>> {
+        let handle = self.handle();
+        Box::pin(async move { handle.endpoint_health(service, group).await })
     }
 
-    fn table_slots(&self, service: ResourcePath) -> Answer<'_, crate::views::TableSlots> {
-        let state = self.state();
-        let slots = state
-            .resources
-            .get(&service)
-            .and_then(|resource| resource.table_slots.clone());
-        ready(slots.map_or_else(
-            || Err(ControlError::not_found(&service)),
-            |slots| {
-                Ok(crate::views::TableSlots {
-                    service: service.clone(),
-                    slots: slots.slots,
-                    zones: slots.zones,
-                    endpoints: 0,
-                    note: None,
-                })
-            },
-        ))
+    fn table_slots(&self, service: ResourcePath) -> BoxFuture<'_, Result<views::TableSlots, ControlError>> {
+        let handle = self.handle();
+        Box::pin(async move { handle.table_slots(service).await })
     }
 
-    fn set_table_slots(&self, service: ResourcePath, slots: u32) -> Answer<'_, ()> {
-        let mut state = self.state();
-        let next = state
-            .resources
-            .with_table_slots(&service, slots, &Default::default());
-        ready(next.map(|(next, _)| state.commit(next)).map_err(Into::into))
+    fn set_table_slots(&self, service: ResourcePath, slots: u32) -> BoxFuture<'_, Result<(), ControlError>> {
+        let handle = self.handle();
+        Box::pin(async move { handle.set_table_slots(service, slots).await })
     }
 
-    fn status(&self) -> Answer<'_, Status> {
-        Box::pin(async { FakeControl::default().status().await })
+    fn status(&self) -> BoxFuture<'_, Result<views::Status, ControlError>> {
+        let handle = self.handle();
+        Box::pin(async move { handle.status().await })
     }
 
-    fn verify(&self) -> Answer<'_, Verification> {
-        no_data_plane()
+    fn verify(&self) -> BoxFuture<'_, Result<views::Verification, ControlError>> {
+        let handle = self.handle();
+        Box::pin(async move { handle.verify().await })
     }
 
-    fn stats(&self) -> Answer<'_, Stats> {
-        no_data_plane()
+    fn stats(&self) -> BoxFuture<'_, Result<views::Stats, ControlError>> {
+        let handle = self.handle();
+        Box::pin(async move { handle.stats().await })
     }
 
-    fn flows(&self, _limit: usize, _service: Option<ResourcePath>) -> Answer<'_, FlowList> {
-        no_data_plane()
+    fn flows(
+        &self,
+        limit: usize,
+        service: Option<ResourcePath>,
+    ) -> BoxFuture<'_, Result<views::FlowList, ControlError>> {
+        let handle = self.handle();
+        Box::pin(async move { handle.flows(limit, service).await })
     }
 
-    fn flow_count(&self) -> Answer<'_, FlowCount> {
-        no_data_plane()
+    fn flow_count(&self) -> BoxFuture<'_, Result<views::FlowCount, ControlError>> {
+        let handle = self.handle();
+        Box::pin(async move { handle.flow_count().await })
     }
 
-    fn detach(&self) -> Answer<'_, ()> {
-        no_data_plane()
+    fn detach(&self) -> BoxFuture<'_, Result<(), ControlError>> {
+        let handle = self.handle();
+        Box::pin(async move { handle.detach().await })
     }
 }

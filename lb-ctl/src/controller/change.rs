@@ -24,7 +24,7 @@ use super::work::Done;
 use crate::control::{ApplyOptions, ControlError, ResourceMap, resource_map};
 use crate::model::{Config, ResourcePath};
 use crate::plan::{Plan, ServiceKey};
-use crate::resources::{Document, OwnedChanges, Owners, Resources, StoreError, StoreState, Stored, TableRoom};
+use crate::resources::{Document, OwnedChanges, Owners, Resources, StoreError, Stored, TableRoom};
 
 /// How long an answer waits for the maps. The change stays, and is tried on.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);

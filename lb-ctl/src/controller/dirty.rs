@@ -72,10 +72,6 @@ impl Dirty {
         self.all
     }
 
-    pub(super) fn covers(&self, service: &ResourcePath) -> bool {
-        self.all || self.services.contains(service)
-    }
-
     /// One turn for each service, where there are several.
     pub(super) fn split(self) -> Result<Vec<Self>, Self> {
         if self.all || self.due || self.services.len() < 2 {

@@ -26,7 +26,7 @@ use crate::plan::contents::Contents;
 use crate::plan::diff::Operation;
 use crate::plan::tests::maps::FakeMaps;
 use crate::plan::tests::world::{LIMITS, SEED};
-use crate::plan::{BuiltTable, HealthMap, Plan, ProbeDestination, TableBuild, ZonePrefixes};
+use crate::plan::{BuiltTable, HealthMap, Limits, Plan, ProbeDestination, TableBuild, ZonePrefixes};
 use crate::resources::{self, DefaultSlots, MemoryStore, ResourceStore as _, Scope};
 
 pub(crate) fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -47,9 +47,9 @@ pub(crate) struct MemoryMaps {
 }
 
 impl MemoryMaps {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            maps: Arc::new(Mutex::new(FakeMaps::new())),
+            maps: Arc::new(Mutex::new(FakeMaps::of(limits))),
             fails: Arc::default(),
             operations: Arc::default(),
             flows: Arc::new(FlowTable::empty(8)),
@@ -379,16 +379,18 @@ pub(crate) const BEGIN: u32 = 4003;
 
 impl Stage {
     pub(crate) async fn start() -> Self {
-        Self::start_on(MemoryStore::default(), MemoryMaps::new()).await
+        Self::start_on(settings(), MemoryStore::default()).await
     }
 
-    pub(crate) async fn start_on(store: MemoryStore, maps: MemoryMaps) -> Self {
+    /// With maps that hold nothing yet.
+    pub(crate) async fn start_on(settings: Settings, store: MemoryStore) -> Self {
+        let maps = MemoryMaps::new(&settings.limits);
         let network = StillNetwork::new(network());
         let (checks, health_events) = ToldChecks::new();
         let (hooks, clock) = (Hooks::default(), SetClock::at(BEGIN));
         let (builds, notes) = (Bench::default(), Notes::default());
         let parts = Parts {
-            settings: settings(),
+            settings,
             stored: store.load().expect("memory is read"),
             frozen: None,
             store: Box::new(store.clone()),
@@ -490,7 +492,8 @@ impl Stage {
 const PAUSE: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_secs(120);
 
-fn settings() -> Settings {
+/// Few of everything.
+pub(crate) fn settings() -> Settings {
     Settings {
         scope: Scope::default(),
         seed: SEED,

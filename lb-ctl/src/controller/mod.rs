@@ -62,6 +62,7 @@ use crate::control::ResourceMap;
 use crate::dataplane::XdpMode;
 use crate::flowlog::Publisher;
 use crate::health::{HealthEvent, ProbePaths, TargetId};
+use crate::model::ResourcePath;
 use crate::net::{Mark, NetworkState, ProbeDevice};
 use crate::plan::contents::Contents;
 use crate::plan::{BuiltTables, HealthMap, Limits, Plan, ProbeDestination, ServiceKey, ZonePrefixes};
@@ -142,6 +143,8 @@ pub struct Controller {
     deadlines_met_at: u32,
     changes: Changes,
     builds: Builds,
+    /// Services that have their tables and wait for the history.
+    built_early: BTreeSet<ResourcePath>,
     keeping: Option<Keeping>,
     waiting_for_history: Dirty,
     unkept: bool,
@@ -256,6 +259,7 @@ impl Controller {
             deadlines_met_at: 0,
             changes: Changes::default(),
             builds: Builds::default(),
+            built_early: BTreeSet::new(),
             keeping: None,
             waiting_for_history: Dirty::default(),
             unkept: false,
@@ -320,7 +324,7 @@ impl Controller {
 
     async fn wait(&mut self, events: &mut Events) {
         tokio::select! {
-            Some(done) = events.work.recv() => self.on_done(done),
+            Some(done) = events.work.recv() => self.on_all_done(done, &mut events.work),
             () = sleep_until(self.next_try()) => self.retry_history(),
             // Grace times end.
             () = tokio::time::sleep(SECOND) => {}
@@ -349,7 +353,7 @@ impl Controller {
                     }
                     self.on_health(batch);
                 }
-                Some(done) = events.work.recv() => self.on_done(done),
+                Some(done) = events.work.recv() => self.on_all_done(done, &mut events.work),
                 Ok(()) = network.changed() => {
                     let state = network.borrow_and_update().clone();
                     self.on_network(state);
@@ -384,6 +388,14 @@ impl Controller {
             let cleared = flows.sweep(now);
             tracing::debug!("swept {cleared} expired flows");
         });
+    }
+
+    /// What else is done by now needs no turn of its own: tables are built by the thousand.
+    fn on_all_done(&mut self, done: Done, others: &mut mpsc::UnboundedReceiver<Done>) {
+        self.on_done(done);
+        while let Ok(done) = others.try_recv() {
+            self.on_done(done);
+        }
     }
 
     fn on_done(&mut self, done: Done) {

@@ -65,7 +65,10 @@ impl Controller {
             self.compile_turn(turn);
         }
         self.dirty.merge(later);
-        self.built.retain_wanted(&self.plan);
+        // What waits for the history is compiled again, and with what was built for it.
+        if !self.waits_for_history() {
+            self.built.retain_wanted(&self.plan);
+        }
     }
 
     fn compile_turn(&mut self, turn: Dirty) {
@@ -119,7 +122,7 @@ impl Controller {
     fn start_builds(&mut self) {
         let mut wanted: BTreeMap<ResourcePath, Vec<_>> = BTreeMap::new();
         for (key, build) in self.plan.builds() {
-            if !self.builds.is_for(&key.service) && !self.is_held_by_history(&key.service) {
+            if !self.builds.is_for(&key.service) && !self.built_early.contains(&key.service) {
                 let builds = wanted.entry(key.service.clone()).or_default();
                 builds.push(build.clone());
             }
@@ -158,6 +161,8 @@ impl Controller {
                 if !self.plan.pending().any(|(key, _)| key.service == service) {
                     self.has_table(&service);
                 }
+            } else {
+                self.built_early.insert(service.clone());
             }
         }
         self.dirty.services([service]);
@@ -275,12 +280,6 @@ impl Controller {
         !self.waiting_for_history.is_empty() || waiting.is_some_and(|waiting| !waiting.is_empty())
     }
 
-    /// Its tables may be there already.
-    fn is_held_by_history(&self, service: &ResourcePath) -> bool {
-        let waiting = self.keeping.as_ref().map(|keeping| &keeping.waiting);
-        self.waiting_for_history.covers(service) || waiting.is_some_and(|waiting| waiting.covers(service))
-    }
-
     /// What the history does not know yet and nothing waits for.
     fn keep_latest(&mut self) {
         let has_news = self.unkept || !self.unkept_health.is_empty();
@@ -305,6 +304,7 @@ impl Controller {
         let Some(Keeping { plan, waiting }) = self.keeping.take() else {
             return;
         };
+        self.built_early.clear();
         match result {
             Ok(()) => {
                 self.kept = plan;

@@ -75,7 +75,9 @@ impl Controller {
             Ok(compared) => compared,
             Err(error) => return drop(reply.send(Err(error))),
         };
-        compared.differences.retain(|operation| self.can_be_done(operation));
+        compared
+            .differences
+            .retain(|operation| self.can_be_done(operation));
         let is_current = generation == self.generation && !self.is_on_the_way();
         if !compared.differences.is_empty() && !is_current && tries < MOST_TRIES {
             return self.verify_again(reply, tries + 1);

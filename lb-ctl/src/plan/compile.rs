@@ -261,14 +261,16 @@ impl Plan {
 
     /// Some services. When a new one gets its tables, rules can lead to it.
     fn compile_services(&mut self, inputs: &Inputs<'_>, keys: Vec<ServiceKey>, work: &mut u64, now: u32) {
-        let mut has_new = false;
+        let mut new = BTreeSet::new();
         for key in keys {
             let is_new = !self.services.contains_key(&key);
             self.compile_service(inputs, &key, work, now);
-            has_new |= is_new && self.services.contains_key(&key);
+            if is_new && self.services.contains_key(&key) {
+                new.insert(key.service);
+            }
         }
-        if has_new {
-            self.lead_to_new(inputs, now);
+        if !new.is_empty() {
+            self.lead_to_new(inputs, &new, now);
         }
     }
 

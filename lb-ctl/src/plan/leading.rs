@@ -52,7 +52,7 @@ impl Plan {
     /// Rules are led to services that were not there before.
     ///
     /// Where packets have been led elsewhere meanwhile, or space is short, all rules are looked at.
-    pub(super) fn lead_to_new(&mut self, inputs: &Inputs<'_>, now: u32) {
+    pub(super) fn lead_to_new(&mut self, inputs: &Inputs<'_>, new: &BTreeSet<ResourcePath>, now: u32) {
         let number = |key: &ServiceKey| self.services.get(key).map(|service| service.number);
         let task = RuleTask {
             config: inputs.config,
@@ -61,7 +61,7 @@ impl Plan {
             before: &self.contents.rules,
             limits: &inputs.limits,
         };
-        match rules::add_missing(&task) {
+        match rules::add_missing(&task, new) {
             Some(rules) => self.contents.rules = Arc::new(rules),
             None => self.compile_rules(inputs, &service::keys_in_use(inputs.config), now),
         }

@@ -65,11 +65,13 @@ fn fill(task: &RuleTask<'_>, entries: &[(&ForwardingRule, Entries)]) -> (RuleCon
     (contents, left_out)
 }
 
-/// The rules that packets don't find yet, beside those that they find. Nothing if that is not all that differs.
-pub(super) fn add_missing(task: &RuleTask<'_>) -> Option<RuleContents> {
+/// The rules that lead to services which are new, beside those that packets find. Nothing if that is not all that
+/// differs.
+pub(super) fn add_missing(task: &RuleTask<'_>, new: &BTreeSet<ResourcePath>) -> Option<RuleContents> {
     let bases = bases(task.config);
     let mut contents = task.before.clone();
-    for rule in task.config.rules.values() {
+    let rules = task.config.rules.values();
+    for rule in rules.filter(|rule| new.contains(&rule.service)) {
         let entries = task.entries(rule, &bases);
         if entries.are_as_in(task.before) {
             continue;

@@ -20,6 +20,18 @@ pub struct Record {
     pub moves: u64,
 }
 
+impl Record {
+    /// One more answer.
+    pub(super) fn note(&mut self, answer: &str) {
+        let backend = answer.split(' ').next().unwrap_or_default().to_owned();
+        self.answered += 1;
+        if self.backend.as_ref().is_some_and(|before| *before != backend) {
+            self.moves += 1;
+        }
+        self.backend = Some(backend);
+    }
+}
+
 /// Sends until dropped.
 pub struct UdpFlow {
     record: Arc<Mutex<Record>>,
@@ -121,12 +133,6 @@ impl Sender {
     }
 
     fn note(&self, answer: &str) {
-        let backend = answer.split(' ').next().unwrap_or_default().to_owned();
-        let mut record = locked(&self.record);
-        record.answered += 1;
-        if record.backend.as_ref().is_some_and(|before| *before != backend) {
-            record.moves += 1;
-        }
-        record.backend = Some(backend);
+        locked(&self.record).note(answer);
     }
 }

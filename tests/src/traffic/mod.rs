@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod bulk;
+pub mod crowd;
 pub mod datagram;
 pub mod echo;
 pub mod flow;

@@ -13,6 +13,7 @@ use lb_common::verdict::{Action, Verdict};
 
 use super::world::SEED;
 use crate::plan::contents::{Contents, RuleContents, ServiceContents, ZonePrefix};
+use crate::plan::Limits;
 use crate::plan::diff::{Operation, diff};
 
 pub(crate) struct FakeMaps {
@@ -26,8 +27,12 @@ pub(crate) struct FakeMaps {
 
 impl FakeMaps {
     pub(crate) fn new() -> Self {
+        Self::of(&super::world::LIMITS)
+    }
+
+    pub(crate) fn of(limits: &Limits) -> Self {
         let mut tables = MemoryTables::new(HashKeys::from_seed(SEED), 64);
-        tables.slots = vec![0; super::world::LIMITS.table_slots as usize];
+        tables.slots = vec![0; limits.table_slots as usize];
         Self {
             tables,
             backends: BTreeMap::new(),
@@ -35,7 +40,7 @@ impl FakeMaps {
             devices: BTreeSet::new(),
             zones: BTreeMap::new(),
             // What no plan wrote is not to be relied upon.
-            zone_words: vec![u64::MAX; super::world::LIMITS.zone_tables as usize],
+            zone_words: vec![u64::MAX; limits.zone_tables as usize],
         }
     }
 
