@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -100,14 +101,37 @@ impl Drop for Multitude {
 
 /// Whose health checks fail.
 #[derive(Clone, Default)]
-pub struct Sick(Arc<Mutex<BTreeSet<IpAddr>>>);
+pub struct Sick(Arc<Mutex<Ward>>);
+
+#[derive(Default)]
+struct Ward {
+    sick: BTreeSet<IpAddr>,
+    /// Whose change no health check has heard of yet.
+    untold: BTreeSet<IpAddr>,
+    last_result: Option<Instant>,
+}
 
 impl Sick {
     pub fn set(&self, sick: BTreeSet<IpAddr>) {
-        *self.locked() = sick;
+        let mut ward = self.locked();
+        ward.untold = ward.sick.symmetric_difference(&sick).copied().collect();
+        ward.sick = sick;
     }
 
-    fn locked(&self) -> MutexGuard<'_, BTreeSet<IpAddr>> {
+    /// When a health check heard of a change last.
+    pub fn last_result(&self) -> Instant {
+        self.locked().last_result.expect("somebody's health has changed")
+    }
+
+    fn is_sick(&self, endpoint: IpAddr) -> bool {
+        let mut ward = self.locked();
+        if ward.untold.remove(&endpoint) {
+            ward.last_result = Some(Instant::now());
+        }
+        ward.sick.contains(&endpoint)
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Ward> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -130,7 +154,7 @@ async fn serve(listener: TcpListener, sick: Sick) {
             continue;
         };
         let Ok(to) = stream.local_addr() else { continue };
-        let is_sick = sick.locked().contains(&SocketAddr::ip(&to).to_canonical());
+        let is_sick = sick.is_sick(to.ip().to_canonical());
         tokio::spawn(answer(stream, if is_sick { SICK } else { HEALTHY }));
     }
 }
