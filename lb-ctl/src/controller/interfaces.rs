@@ -57,8 +57,11 @@ impl Controller {
             };
             names.iter().all(is_attached)
         };
-        if let Ok(Ok(state)) = tokio::time::timeout(LONGEST_LOOK, state.wait_for(is_seen)).await {
-            self.network_state = state.clone();
+        let seen = tokio::time::timeout(LONGEST_LOOK, state.wait_for(is_seen)).await;
+        let seen = seen.ok().and_then(Result::ok).map(|state| state.clone());
+        if let Some(state) = seen {
+            // Links are not all that it may tell anew.
+            self.on_network(state);
         }
     }
 
