@@ -7,7 +7,6 @@ mod preflight;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tokio::signal::unix::{SignalKind, signal};
@@ -35,8 +34,6 @@ use crate::settings::FileSettings;
 
 /// A millisecond or two of the loop's time: nobody notices, and most changes need no more.
 const INLINE_WORK: u64 = 1_500_000;
-/// How often everything that the maps hold is compared with what they should hold.
-const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Runs until SIGTERM or SIGINT, and leaves the data plane forwarding.
 pub fn run(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
@@ -157,7 +154,7 @@ async fn serve_with(
         state_dir: args.state_dir.clone(),
         pin_dir: args.pin_dir.clone(),
         inline_work: INLINE_WORK,
-        compare_interval: COMPARE_INTERVAL,
+        compare_interval: file.compare_interval,
     };
     let mut history = History::open(&place, program.maps.incarnation())?;
     let (log, connections) = FlowLog::new(file.log_connections, program.maps.flows.clone(), seed)?;

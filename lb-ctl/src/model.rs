@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 pub use self::tables::{
-    DEFAULT_SLOTS, HeldSizes, TableDemand, TableSlots, larger_pool, size_of_table, space_of, zones_in_use,
+    DEFAULT_SLOTS, HeldSizes, TABLE_CELLS, TableDemand, TableSlots, larger_pool, size_of_table, zones_in_use,
 };
 use ipnet::IpNet;
 pub use lb_common::policy::{Persistence, RuleProtocol, Scheme, SessionAffinity, TrackingMode};

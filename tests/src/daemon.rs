@@ -219,6 +219,19 @@ impl<'lab> Daemon<'lab> {
         self.process.as_ref().expect("a running daemon").pid()
     }
 
+    /// How the process ended, if it did by itself.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.as_mut().expect("a process was started").exited()
+    }
+
+    /// Memory of its own that it has now, in KiB.
+    pub fn memory_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a living process");
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let number = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+        number.expect("RssAnon in kB")
+    }
+
     pub fn signal(&self, signal: Signal) {
         self.process.as_ref().expect("a running daemon").signal(signal);
     }

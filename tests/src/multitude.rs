@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,7 +24,7 @@ const SICK: &str = "HTTP/1.1 500 Sick\r\nContent-Length: 3\r\nConnection: close\
 pub struct Multitude {
     /// Another one for each, so that several hosts can have some.
     number: u8,
-    sick: Arc<Mutex<BTreeSet<IpAddr>>>,
+    sick: Sick,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -41,7 +42,7 @@ impl Multitude {
             format!("route add {prefix4} via {}", home.ipv4),
             format!("route add {prefix6} via {}", home.ipv6),
         ]);
-        let sick = Arc::<Mutex<BTreeSet<IpAddr>>>::default();
+        let sick = Sick::default();
         let (stop, stopped) = oneshot::channel();
         let (ready, is_ready) = std::sync::mpsc::channel();
         let known = sick.clone();
@@ -82,7 +83,12 @@ impl Multitude {
 
     /// From now on exactly these fail their health checks.
     pub fn fail(&self, sick: impl IntoIterator<Item = IpAddr>) {
-        *locked(&self.sick) = sick.into_iter().collect();
+        self.sick.set(sick.into_iter().collect());
+    }
+
+    /// For a thread that decides who fails.
+    pub fn sick(&self) -> Sick {
+        self.sick.clone()
     }
 }
 
@@ -93,8 +99,41 @@ impl Drop for Multitude {
     }
 }
 
-fn locked(sick: &Mutex<BTreeSet<IpAddr>>) -> MutexGuard<'_, BTreeSet<IpAddr>> {
-    sick.lock().unwrap_or_else(PoisonError::into_inner)
+/// Whose health checks fail.
+#[derive(Clone, Default)]
+pub struct Sick(Arc<Mutex<Ward>>);
+
+#[derive(Default)]
+struct Ward {
+    sick: BTreeSet<IpAddr>,
+    /// Whose change no health check has heard of yet.
+    untold: BTreeSet<IpAddr>,
+    last_result: Option<Instant>,
+}
+
+impl Sick {
+    pub fn set(&self, sick: BTreeSet<IpAddr>) {
+        let mut ward = self.locked();
+        ward.untold = ward.sick.symmetric_difference(&sick).copied().collect();
+        ward.sick = sick;
+    }
+
+    /// When a health check heard of a change last.
+    pub fn last_result(&self) -> Instant {
+        self.locked().last_result.expect("somebody's health has changed")
+    }
+
+    fn is_sick(&self, endpoint: IpAddr) -> bool {
+        let mut ward = self.locked();
+        if ward.untold.remove(&endpoint) {
+            ward.last_result = Some(Instant::now());
+        }
+        ward.sick.contains(&endpoint)
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Ward> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// With a queue that no burst of probes fills.
@@ -109,13 +148,13 @@ fn listen() -> io::Result<TcpListener> {
     }
 }
 
-async fn serve(listener: TcpListener, sick: Arc<Mutex<BTreeSet<IpAddr>>>) {
+async fn serve(listener: TcpListener, sick: Sick) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             continue;
         };
         let Ok(to) = stream.local_addr() else { continue };
-        let is_sick = locked(&sick).contains(&SocketAddr::ip(&to).to_canonical());
+        let is_sick = sick.is_sick(to.ip().to_canonical());
         tokio::spawn(answer(stream, if is_sick { SICK } else { HEALTHY }));
     }
 }

@@ -9,7 +9,7 @@ use lb_tests::balanced::Balanced;
 use lb_tests::condition::{eventually, throughout};
 use lb_tests::daemon::Daemon;
 use lb_tests::documents::{Documents, Service};
-use lb_tests::topology::{LB, Lab, PRIMARIES, VIP4};
+use lb_tests::topology::{CLIENT, LB, Lab, PRIMARIES, VIP4};
 
 const SOON: Duration = Duration::from_secs(20);
 /// Some rounds of probes.
@@ -187,35 +187,18 @@ fn a_probe_device_that_is_deleted_costs_no_health_and_is_made_again() {
 }
 
 #[test]
-fn while_the_probe_device_cant_be_made_health_stays_and_status_says_why() {
-    let lab = Lab::flat("announce-stolen");
+fn while_probes_cant_leave_health_stays_and_status_says_why() {
+    let lab = Lab::flat("announce-no-way");
     let documents = Documents::new(&lab, &PRIMARIES).service(Service::tcp());
     let balanced = Balanced::start(&lab, &documents);
-    let lines = ["link del lb-probe", "link add lb-probe type bridge"].map(str::to_owned);
-    eventually(SOON, || {
-        // Whoever is faster has the name.
-        let made = lab.lb().ip_output(&["-o", "-d", "link", "show"]);
-        if made
-            .lines()
-            .any(|line| line.contains("lb-probe:") && line.contains("bridge"))
-        {
-            return Ok(());
-        }
-        let batch = lines.join("\n");
-        let tried = lab.lb().run(|| {
-            let mut child = std::process::Command::new("ip")
-                .args(["-force", "-batch", "-"])
-                .stdin(std::process::Stdio::piped())
-                .stderr(std::process::Stdio::null())
-                .spawn()?;
-            std::io::Write::write_all(&mut child.stdin.take().expect("piped"), batch.as_bytes())?;
-            child.wait()
-        });
-        Err(format!("not yet: {tried:?}"))
-    });
+    // Somebody's rule that the daemon has no business to remove.
+    let rule = "pref 1 fwmark 0x3062 lookup main";
+    let route = format!("route add default via {}", lab.host(CLIENT).ipv4);
+    lab.lb().ip(&[route, format!("rule add {rule}")]);
     balanced.daemon.wait_for_trouble(
         SOON,
-        "health probes to VIPs can't leave, so health stays what it was: ",
+        "health probes to VIPs can't leave, so health stays what it was: packets with the mark 0x3062 don't leave by \
+         lb-probe",
     );
     throughout(A_WHILE, || {
         let status = balanced.daemon.status();
@@ -224,6 +207,6 @@ fn while_the_probe_device_cant_be_made_health_stays_and_status_says_why() {
             false => Err(format!("{:?}", status.warnings)),
         }
     });
-    lab.lb().ip(&["link del lb-probe".to_owned()]);
+    lab.lb().ip(&[format!("rule del {rule}")]);
     balanced.daemon.wait_until_well(SOON);
 }

@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use lb_ctl::client::{Client, ClientError};
 use lb_ctl::control::wire::{ApplyRequest, WireDocument};
 use lb_ctl::control::{ApplyOptions, ApplyReport};
 use lb_ctl::views::Verification;
 use lb_tests::daemon::Daemon;
+use lb_tests::random::{Random, number, seed};
 use lb_tests::topology::{BACKENDS, Lab};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -27,18 +28,6 @@ const MOST_MUTATIONS: u64 = 6;
 const LONGEST_DELAY: Duration = Duration::from_millis(12);
 const SLOTS: u64 = 8;
 const START: Duration = Duration::from_secs(60);
-
-/// xorshift64*: the same numbers for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % limit
-    }
-}
 
 /// What a mutation makes of a slot: a service with its group and rule, or the absence of the rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -236,25 +225,9 @@ fn kill_during(pid: u32, sent: Arc<AtomicU64>, number: u64, delay: Duration) -> 
     })
 }
 
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{variable} is no number: {text}")),
-    )
-}
-
-fn seed() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.expect("a clock after 1970").as_nanos() as u64;
-    number("LB_CRASH_SEED").unwrap_or(now | 1)
-}
-
 #[test]
 fn two_hundred_kills_lose_nothing_that_was_acknowledged() {
-    let seed = seed();
-    eprintln!("LB_CRASH_SEED={seed}");
-    let mut random = Random(seed);
+    let mut random = Random::new(seed("LB_CRASH_SEED"));
     let lab = Lab::flat("crash");
     // They exist, so that a start does not wait for their neighbour entries.
     let hosts = BACKENDS.map(|name| lab.host(name).ipv4);

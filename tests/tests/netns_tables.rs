@@ -6,6 +6,7 @@ use std::time::Duration;
 use lb_tests::condition::eventually;
 use lb_tests::daemon::Daemon;
 use lb_tests::documents::Documents;
+use lb_tests::held::members_of;
 use lb_tests::multitude::Multitude;
 use lb_tests::resources::{endpoint, group, group_path, http_check, rule, service, tcp_check};
 use lb_tests::topology::{Lab, PRIMARIES, VIP4};
@@ -120,22 +121,19 @@ fn a_thousand_services_are_whole_after_a_cold_start() {
     let all = SERVICES as usize * usize::from(FEW);
     eventually(FOLLOWED, || {
         let held = daemon.held();
-        let whole = |number: u32| {
-            let Some((_, service)) = held.found(vip(number)) else {
-                return 0;
-            };
-            let rotation = service.table.as_ref().map_or(0, |(_, slots)| {
-                let of = |member: &&u32| service.members.get(member).is_some_and(|member| member.healthy());
-                slots
+        let healthy_in_rotation = |number: u32| {
+            let (_, service) = held.found(vip(number))?;
+            let (_, slots) = service.table.as_ref()?;
+            let is_healthy =
+                |member: &u32| service.members.get(member).is_some_and(|member| member.healthy());
+            Some(
+                members_of(slots)
                     .iter()
-                    .collect::<std::collections::BTreeSet<_>>()
-                    .into_iter()
-                    .filter(of)
-                    .count()
-            });
-            rotation
+                    .filter(|member| is_healthy(member))
+                    .count(),
+            )
         };
-        match (0..SERVICES).map(whole).sum::<usize>() {
+        match (0..SERVICES).filter_map(healthy_in_rotation).sum::<usize>() {
             healthy if healthy == all => Ok(()),
             healthy => Err(format!(
                 "{healthy} of {all} endpoints serve by the maps, and {} errors are in the log",

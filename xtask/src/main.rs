@@ -8,6 +8,7 @@
 
 mod bench;
 mod build;
+mod chaos;
 mod clients;
 mod demo;
 mod docs;
@@ -49,6 +50,8 @@ enum Command {
     Clients,
     /// Measure: what packets and changes cost (root)
     Bench(bench::Options),
+    /// Kill, fill, flood, unplug and flip, all at once and for minutes, and look whether anything is wrong (root)
+    Chaos(chaos::Options),
     /// Count the instructions of packets on an emulated machine, and compare them with their budget
     Instructions(instructions::Options),
     /// Render the documents that come from tests and from reports of the benchmark
@@ -78,6 +81,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Demo(options) => demo::run(&options),
         Command::Clients => clients::ensure().map(|_| ExitCode::SUCCESS),
         Command::Bench(options) => bench::run(&options),
+        Command::Chaos(options) => chaos::run(&options),
         Command::Instructions(options) => instructions::run(&options),
         Command::Docs => docs::run().map(|()| ExitCode::SUCCESS),
         Command::MigrationTest => migration::run(),

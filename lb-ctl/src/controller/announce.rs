@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::troubles::Subject;
 use super::{Controller, Settings, claims};
 use crate::model::Config;
-use crate::net::NetworkState;
+use crate::net::{Conflicts, NetworkState, NextHops};
 use crate::plan::announce::{self, AnnounceInputs};
 use crate::views;
 
@@ -17,6 +17,8 @@ pub(super) struct Announcements {
     placed: announce::Announcements,
     /// Interfaces that could not be answered on, a clause each; they are tried again.
     failed: Vec<String>,
+    /// Of what the log's sentences about other hosts were made.
+    told: Option<(Arc<Conflicts>, Arc<NextHops>)>,
 }
 
 impl Announcements {
@@ -69,6 +71,7 @@ impl Controller {
         if !is_same || !self.announcements.failed.is_empty() {
             self.announcements.failed = self.network.answer_for(&self.announcements.placed.desired);
         }
+        self.tell_of_conflicts();
         let mut wrong = self.announcements.failed.clone();
         wrong.extend(self.network.troubles());
         match wrong.is_empty() {
@@ -80,6 +83,19 @@ impl Controller {
                     wrong.join("; ")
                 ),
             ),
+        }
+    }
+
+    /// Who the other host is may be known only later, when its neighbour entry is.
+    fn tell_of_conflicts(&mut self) {
+        let conflicts = self.network.conflicts().borrow().clone();
+        let next_hops = &self.network_state.next_hops;
+        let told = self.announcements.told.as_ref();
+        let is_told =
+            told.is_some_and(|(of, with)| Arc::ptr_eq(of, &conflicts) && Arc::ptr_eq(with, next_hops));
+        if !is_told && !conflicts.is_empty() {
+            self.announcements.told = Some((conflicts, next_hops.clone()));
+            self.tell_warnings();
         }
     }
 

@@ -9,6 +9,8 @@ use crate::plan::Scope;
 pub(super) struct Dirty {
     all: bool,
     due: bool,
+    /// Of what is due, endpoints may end.
+    ends_members: bool,
     services: BTreeSet<ResourcePath>,
 }
 
@@ -22,9 +24,10 @@ impl Dirty {
         self.all = true;
     }
 
-    /// A deadline has come.
-    pub(super) fn due(&mut self) {
+    /// A deadline has come: perhaps one after which endpoints are no members any more.
+    pub(super) fn due(&mut self, ends_members: bool) {
         self.due = true;
+        self.ends_members |= ends_members;
     }
 
     pub(super) fn services(&mut self, services: impl IntoIterator<Item = ResourcePath>) {
@@ -34,6 +37,7 @@ impl Dirty {
     pub(super) fn merge(&mut self, other: Self) {
         self.all |= other.all;
         self.due |= other.due;
+        self.ends_members |= other.ends_members;
         self.services.extend(other.services);
     }
 
@@ -47,6 +51,7 @@ impl Dirty {
             self.due = false;
             return Some(Self {
                 due: true,
+                ends_members: std::mem::take(&mut self.ends_members),
                 ..Self::default()
             });
         }
@@ -86,7 +91,7 @@ impl Dirty {
 
     /// Whether endpoints may be followed no more after it, without a change of configuration.
     pub(super) fn may_end_members(&self) -> bool {
-        self.due
+        self.ends_members
     }
 
     pub(super) fn scope(&self) -> Scope<'_> {
@@ -110,7 +115,7 @@ mod tests {
     fn everything_is_one_turn_and_stands_for_the_rest() {
         let mut dirty = Dirty::default();
         dirty.services([path("a")]);
-        dirty.due();
+        dirty.due(true);
         dirty.everything();
         let turn = dirty.take().expect("something to do");
         assert!(matches!(turn.scope(), Scope::All));
@@ -121,7 +126,7 @@ mod tests {
     fn what_failed_comes_again() {
         let mut dirty = Dirty::default();
         dirty.services([path("a")]);
-        dirty.due();
+        dirty.due(false);
         let due = dirty.take().expect("deadlines first");
         assert!(matches!(due.scope(), Scope::Due));
         let services = dirty.take().expect("the services");

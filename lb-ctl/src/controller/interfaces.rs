@@ -224,7 +224,7 @@ impl Controller {
             return drop(reply.send(Err(error)));
         }
         self.interfaces.detached = true;
-        self.troubles.set(
+        self.troubles.note(
             Subject::Detached,
             "not attached to any interface: no packet is forwarded".to_owned(),
         );

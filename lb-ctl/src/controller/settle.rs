@@ -14,7 +14,7 @@ use super::troubles::Subject;
 use super::work::{Done, Held};
 use crate::model::ResourcePath;
 use crate::plan::diff::diff;
-use crate::plan::{BuiltTable, Inputs, Plan, TableMark, compile_what_fits};
+use crate::plan::{BuiltTable, Inputs, Pending, Plan, TableMark, compile_what_fits};
 
 /// A plan on its way into the history.
 pub(super) struct Keeping {
@@ -56,7 +56,7 @@ impl Controller {
     fn compile_dirty(&mut self) {
         let now = self.clock.now();
         if self.plan.next_deadline().is_some_and(|deadline| now >= deadline) {
-            self.dirty.due();
+            self.dirty.due(!self.plan.due(now).is_empty());
         }
         self.deadlines_met_at = now;
         // What is being built for takes up later changes when it is done.
@@ -213,7 +213,10 @@ impl Controller {
         match result {
             Ok(()) => {
                 self.plan.forget_readers(mark);
-                self.dirty.due();
+                let waits_for_room = |(_, pending): (_, &Pending)| matches!(pending, Pending::Space { .. });
+                if self.plan.pending().any(waits_for_room) {
+                    self.dirty.due(false);
+                }
             }
             Err(error) => {
                 tracing::info!("tables that were replaced are kept for some seconds: {error}");

@@ -67,6 +67,12 @@ impl Troubles {
         if known.is_none_or(|known| known.text != text) {
             tracing::error!("{text}");
         }
+        self.note(subject, text);
+    }
+
+    /// Without a word in the log: somebody asked for it.
+    pub(super) fn note(&mut self, subject: Subject, text: String) {
+        let known = self.0.get(&subject);
         let since = known.map_or_else(Instant::now, |known| known.since);
         self.0.insert(subject, Trouble { text, since });
     }

@@ -7,7 +7,7 @@ use lb_common::maglev;
 use lb_common::rendezvous::{SIZES, SLOTS_EACH};
 use serde::{Deserialize, Serialize};
 
-use super::{BackendService, Config, LocalityPolicy, ResourcePath};
+use super::{BackendService, Config, ResourcePath};
 
 /// How many slots each selection table of a service has: 4,096, 16,384, 65,536 or 1,048,576. Maglev takes the prime that
 /// belongs to it.
@@ -90,12 +90,13 @@ pub fn size_of_table(slots: u32) -> Option<u32> {
         .find(|size| *size == slots || maglev::prime_for(*size) == slots)
 }
 
-/// The slots that a table takes up in the array of all: two share a word.
-pub fn space_of(locality: LocalityPolicy, slots: u32) -> u32 {
-    match locality.is_maglev() {
-        true => maglev::prime_for(slots).next_multiple_of(2),
-        false => slots,
-    }
+/// The slots that a table takes up in the array of all, by its size: of those of one size that Maglev and rendezvous
+/// take, the larger, and made of whole smaller ones.
+pub const TABLE_CELLS: [u32; 4] = [SIZES[0], SIZES[1], 65_538, 16 * 65_538];
+
+fn space_of(slots: u32) -> u32 {
+    let class = SIZES.iter().position(|size| *size >= slots);
+    TABLE_CELLS[class.unwrap_or(3)]
 }
 
 fn size_by_count(endpoints: usize) -> u32 {
@@ -164,7 +165,7 @@ impl Config {
         let demand = |service: &BackendService| {
             let families = families.get(&service.path).copied().unwrap_or_default();
             let families = families.into_iter().filter(|in_use| *in_use).count().max(1) as u32;
-            let space = |slots| u64::from(space_of(service.locality, slots));
+            let space = |slots| u64::from(space_of(slots));
             let zones: Vec<u64> = zones_in_use(self, service, &has_clients)
                 .map(|zone| space(service.table_slots.of_zone(zone)))
                 .collect();

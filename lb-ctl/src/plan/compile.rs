@@ -161,7 +161,11 @@ pub fn compile_what_fits(inputs: &Inputs<'_>, previous: &Plan, scope: Scope<'_>,
     if has_room && !matches!(scope, Scope::All) {
         plan.compile_services(inputs, plan.waits_for_space(), &mut work, now);
     }
-    plan.make_room(&inputs.limits, now);
+    if let Some(key) = plan.make_room(&inputs.limits, now) {
+        plan.space.regions.is_loose = true;
+        plan.compile_services(inputs, vec![key], &mut work, now);
+        plan.space.regions.is_loose = false;
+    }
     plan.probes.forget_unused();
     plan.contents.probes = plan.probes.records.clone();
     plan.collect_backends();

@@ -1,7 +1,11 @@
-//! Space for selection tables inside one large array: best fit, small ones from the bottom, large ones from the top, so
-//! that a small one does not lie where a large one could.
+//! Space for selection tables inside one large array.
+//!
+//! Tables lie on a grid of cells, a cell of one size being made of whole cells of the next smaller one: so a large table never
+//! lies across two places for large ones, and what stands in the way of one is smaller, and can be moved.
 
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
+
+use crate::model::TABLE_CELLS as CELLS;
 
 /// A run of slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -17,8 +21,26 @@ impl Region {
     }
 }
 
-/// Runs of so many slots lie at the top.
-const LARGE: u32 = 1 << 15;
+/// The first place at or after `at` in the grid of a table of `size` slots; of what is no table, any.
+fn next_place(size: u32, at: u32) -> Option<u32> {
+    let [_, _, block, largest] = CELLS;
+    let Some(class) = CELLS.iter().position(|cell| size <= *cell) else {
+        return Some(at);
+    };
+    if size < CELLS[0] / 2 {
+        return Some(at.next_multiple_of(2));
+    }
+    if class == 3 {
+        return at.checked_next_multiple_of(largest);
+    }
+    let begin = at / block * block;
+    let inside = (at - begin).next_multiple_of(CELLS[class].min(block));
+    // A block has two slots more than the smaller cells in it.
+    match inside + CELLS[class] <= block {
+        true => begin.checked_add(inside),
+        false => begin.checked_add(block),
+    }
+}
 
 /// The gaps between runs in use: where each starts and ends. A copy costs nothing.
 ///
@@ -26,6 +48,10 @@ const LARGE: u32 = 1 << 15;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Regions {
     gaps: OrdMap<u32, u32>,
+    /// Their lengths and starts.
+    by_length: OrdSet<(u32, u32)>,
+    /// Tables may lie off the grid.
+    pub(super) is_loose: bool,
 }
 
 const END: u32 = u32::MAX - 1;
@@ -34,27 +60,40 @@ impl Default for Regions {
     fn default() -> Self {
         Self {
             gaps: OrdMap::unit(0, END),
+            by_length: OrdSet::unit((END, 0)),
+            is_loose: false,
         }
     }
 }
 
 impl Regions {
-    /// `size` slots below `capacity`, in the smallest gap that has them.
+    /// `size` slots below `capacity`, in the smallest gap that has them in the grid.
     pub(super) fn take(&mut self, size: u32, capacity: u32) -> Option<Region> {
         let space = size.checked_next_multiple_of(2)?;
-        let gaps = self
-            .gaps
-            .iter()
-            .map(|(start, end)| (*start, (*end).min(capacity & !1)));
-        let fitting = gaps.filter(|(start, end)| end.saturating_sub(*start) >= space);
-        let (start, end) = match size >= LARGE {
-            false => fitting.min_by_key(|(start, end)| (end - start, *start))?,
-            true => fitting.min_by_key(|(start, end)| (end - start, u32::MAX - start))?,
+        let fitting = |(length, start): &(u32, u32)| {
+            let end = (start + length).min(capacity & !1);
+            let place = match self.is_loose {
+                true => *start,
+                false => next_place(size, *start)?,
+            };
+            (place.checked_add(space)? <= end).then_some(place)
         };
-        let offset = if size >= LARGE { end - space } else { start };
+        let offset = self.by_length.range((space, 0)..).find_map(fitting)?;
         let region = Region { offset, size };
         self.mark(region);
         Some(region)
+    }
+
+    /// Every place in the grid for a table of `size` slots.
+    pub(super) fn places(size: u32, capacity: u32) -> impl Iterator<Item = Region> {
+        let next = move |at: u32| next_place(size, at).map(|offset| Region { offset, size });
+        let fits = move |region: &Region| {
+            region
+                .offset
+                .checked_add(region.space())
+                .is_some_and(|end| end <= capacity)
+        };
+        std::iter::successors(next(0), move |region| next(region.offset + region.space())).take_while(fits)
     }
 
     /// Free slots below `capacity`.
@@ -64,15 +103,6 @@ impl Regions {
             .iter()
             .map(|(start, end)| (*end).min(capacity).saturating_sub(*start));
         gaps.map(u64::from).sum()
-    }
-
-    /// Where the gaps below `capacity` start and end.
-    pub(super) fn edges(&self, capacity: u32) -> impl Iterator<Item = (u32, u32)> {
-        let gaps = self
-            .gaps
-            .iter()
-            .map(move |(start, end)| (*start, (*end).min(capacity & !1)));
-        gaps.filter(|(start, end)| start < end)
     }
 
     /// Free slots in `start..end`.
@@ -86,12 +116,12 @@ impl Regions {
     pub(super) fn mark(&mut self, region: Region) {
         let (start, end) = whole_words(region);
         for (gap, gap_end) in self.gaps_at(start, end) {
-            self.gaps.remove(&gap);
+            self.remove_gap(gap);
             if gap < start {
-                self.gaps.insert(gap, start);
+                self.insert_gap(gap, start);
             }
             if gap_end > end {
-                self.gaps.insert(end, gap_end);
+                self.insert_gap(end, gap_end);
             }
         }
     }
@@ -99,11 +129,22 @@ impl Regions {
     pub(super) fn release(&mut self, region: Region) {
         let (mut start, mut end) = whole_words(region);
         for (gap, gap_end) in self.gaps_at(start, end) {
-            self.gaps.remove(&gap);
+            self.remove_gap(gap);
             start = start.min(gap);
             end = end.max(gap_end);
         }
+        self.insert_gap(start, end);
+    }
+
+    fn insert_gap(&mut self, start: u32, end: u32) {
         self.gaps.insert(start, end);
+        self.by_length.insert((end - start, start));
+    }
+
+    fn remove_gap(&mut self, start: u32) {
+        if let Some(end) = self.gaps.remove(&start) {
+            self.by_length.remove(&(end - start, start));
+        }
     }
 
     /// The gaps that overlap `start..end` or touch it.
@@ -124,6 +165,23 @@ fn whole_words(region: Region) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_of_every_size_are_made_of_whole_smaller_ones() {
+        let capacity = 3 * CELLS[3] + 5 * CELLS[2] + 20_000;
+        for (larger, smaller) in [(3, 2), (2, 1), (1, 0)] {
+            let small: Vec<Region> = Regions::places(CELLS[smaller], capacity).collect();
+            for large in Regions::places(CELLS[larger], capacity) {
+                let (start, end) = (large.offset, large.offset + large.space());
+                let is_apart = |one: &Region| one.offset >= end || one.offset + one.space() <= start;
+                let is_inside = |one: &Region| one.offset >= start && one.offset + one.space() <= end;
+                assert!(small.iter().all(|one| is_apart(one) || is_inside(one)));
+                assert!(small.iter().filter(|one| is_inside(one)).count() >= 4);
+            }
+        }
+        assert_eq!(Regions::places(65_537, capacity).count(), 3 * 16 + 5);
+        assert_eq!(Regions::places(4093, 8192).count(), 2);
+    }
 
     #[test]
     fn gaps_are_filled_and_offsets_are_even() {

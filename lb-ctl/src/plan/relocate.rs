@@ -53,13 +53,15 @@ impl Plan {
         Some(promise.key)
     }
 
-    /// Makes room for the first service that waits for it although there is enough. One at a time.
-    pub(super) fn make_room(&mut self, limits: &Limits, now: u32) {
-        if self.promise.is_some() {
-            return;
+    /// Makes room for the first service that waits for it although there is enough. One at a time. Returns a service that
+    /// has to lie off the grid, where tables of older versions leave no place in it, or there are few slots in all.
+    pub(super) fn make_room(&mut self, limits: &Limits, now: u32) -> Option<ServiceKey> {
+        let waiting = self.waits_for_space();
+        if waiting.is_empty() || self.promise.is_some() {
+            return None;
         }
         let free = self.space.regions.free(limits.table_slots);
-        for key in self.waits_for_space() {
+        for key in waiting {
             let Some(waiting) = self.waiting.get(&key) else {
                 continue;
             };
@@ -70,10 +72,22 @@ impl Plan {
                 .get(&key)
                 .is_some_and(|plan| self.space.retired.has(plan.number));
             let total: u64 = sizes.iter().map(|size| u64::from(size.next_multiple_of(2))).sum();
-            if !is_busy && total <= free && self.clear_places(&key, &sizes, limits, now) {
-                return;
+            if is_busy || total > free {
+                continue;
+            }
+            if self.clear_places(&key, &sizes, limits, now) {
+                return None;
+            }
+            let mut loose = self.space.regions.clone();
+            loose.is_loose = true;
+            if sizes
+                .iter()
+                .all(|size| loose.take(*size, limits.table_slots).is_some())
+            {
+                return Some(key);
             }
         }
+        None
     }
 
     /// Moves what has to be moved for tables of these sizes, and keeps their places. Where not even what would have to be
@@ -155,17 +169,10 @@ impl Plan {
     /// The cheapest place of `size` slots whose tables can all go elsewhere.
     fn clearing(&self, size: u32, limits: &Limits) -> Option<Clearing> {
         let occupants = self.movable();
-        let space = size.next_multiple_of(2);
-        let mut candidates: Vec<(u64, Region, Vec<&Occupant>)> = self
-            .space
-            .regions
-            .edges(limits.table_slots)
-            .flat_map(|(start, end)| [Some(start), end.checked_sub(space)])
-            .flatten()
-            .filter_map(|offset| {
-                let region = Region { offset, size };
-                let (inside, taken) = self.inside(&occupants, region, limits)?;
-                Some((taken, region, inside))
+        let mut candidates: Vec<(u64, Region, Vec<&Occupant>)> = Regions::places(size, limits.table_slots)
+            .filter_map(|place| {
+                let (inside, taken) = self.inside(&occupants, place, limits)?;
+                Some((taken, place, inside))
             })
             .collect();
         candidates.sort_by_key(|(taken, region, _)| (*taken, region.offset));

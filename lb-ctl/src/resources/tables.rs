@@ -9,7 +9,9 @@ use super::draft::{Drafts, Report};
 use super::fault::{Fault, FaultKind};
 use super::kind::Kind;
 use super::set::{Resource, Resources};
-use crate::model::{BackendService, Config, HeldSizes, ResourcePath, TableDemand, TableSlots, larger_pool};
+use crate::model::{
+    BackendService, Config, HeldSizes, ResourcePath, TABLE_CELLS, TableDemand, TableSlots, larger_pool,
+};
 
 /// `[tables] default-slots`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,8 +50,15 @@ impl Default for TableRoom {
 }
 
 impl TableRoom {
+    /// What is left over beside whole blocks of the usual size is no room for a table of that size.
     fn capacity(&self) -> u64 {
-        u64::from(self.slots.saturating_sub(self.reserve))
+        let block = TABLE_CELLS[2];
+        let rest = if self.slots >= 4 * block {
+            self.slots % block
+        } else {
+            0
+        };
+        u64::from(self.slots.saturating_sub(self.reserve).saturating_sub(rest))
     }
 
     fn demand<'a>(&self, config: &'a Config) -> BTreeMap<&'a ResourcePath, TableDemand> {

@@ -23,6 +23,8 @@ use crate::server::ListenAddress;
 /// Port of Generic UDP Encapsulation at IANA.
 pub const GUE_PORT: u16 = 6080;
 
+const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
+
 /// The file, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSettings {
@@ -44,6 +46,9 @@ pub struct FileSettings {
     pub table_reserve: Option<u32>,
     /// `announce.interval-sec`: VIPs are announced again this often. Default never.
     pub announce_repeat: Option<Duration>,
+    /// `compare-interval-sec`: how often everything that the maps hold is compared with what they should hold, 1..=86400.
+    /// Default 60.
+    pub compare_interval: Duration,
     pub flags: FlagDefaults,
 }
 
@@ -77,6 +82,7 @@ impl Default for FileSettings {
             default_table_slots: DefaultSlots::default(),
             table_reserve: None,
             announce_repeat: None,
+            compare_interval: COMPARE_INTERVAL,
             flags: FlagDefaults::default(),
         }
     }

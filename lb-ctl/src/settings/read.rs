@@ -3,17 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
+use std::time::Duration;
 
 use clap::ValueEnum as _;
 use ipnet::IpNet;
 use toml::{Table, Value};
 
 use super::walk::{Faults, Walk, path_of};
-use super::{FileSettings, FlagDefaults, GUE_PORT, announce};
+use super::{COMPARE_INTERVAL, FileSettings, FlagDefaults, GUE_PORT, announce};
 use crate::cli::{DefaultPlace, XdpMode, flow_slots, table_slots};
 use crate::flowlog::Destination;
 use crate::plan::{ProbeDestination, ZonePrefixes};
 use crate::resources::{DefaultSlots, Fault, FaultKind, is_resource_name, is_table_size, table_sizes};
+
+/// A day.
+const MOST_SECONDS: u64 = 86_400;
 
 const KEYS: &[&str] = &[
     "zones",
@@ -21,6 +25,7 @@ const KEYS: &[&str] = &[
     "gue-port",
     "probe-destination",
     "probe-mark",
+    "compare-interval-sec",
     "log",
     "tables",
     "interfaces",
@@ -99,6 +104,9 @@ fn read(table: &Table, faults: &mut Faults<'_>) -> FileSettings {
             .unwrap_or_default(),
         probe_mark: walk.parsed("probe-mark").unwrap_or_default(),
         announce_repeat: announce.repeat,
+        compare_interval: walk
+            .integer("compare-interval-sec", seconds)
+            .unwrap_or(COMPARE_INTERVAL),
         flags: FlagDefaults {
             interfaces: walk.list("interfaces"),
             config: walk.list("config"),
@@ -129,6 +137,13 @@ const PROBE_DESTINATIONS: &[(&str, ProbeDestination)] = &[
 fn port(number: i64) -> Result<u16, String> {
     let port = u16::try_from(number).ok().filter(|port| *port > 0);
     port.ok_or_else(|| "must be a port, 1 to 65535".to_owned())
+}
+
+fn seconds(number: i64) -> Result<Duration, String> {
+    let seconds = u64::try_from(number).ok();
+    let seconds = seconds.filter(|seconds| (1..=MOST_SECONDS).contains(seconds));
+    let seconds = seconds.ok_or_else(|| format!("must be 1 to {MOST_SECONDS} seconds"))?;
+    Ok(Duration::from_secs(seconds))
 }
 
 fn xdp_mode(walk: &mut Walk<'_, '_>) -> Option<XdpMode> {

@@ -34,6 +34,7 @@ fn everything_can_be_set() {
         r#"
         answer-echo = true
         gue-port = 7000
+        compare-interval-sec = 300
         probe-destination = "own-address"
         probe-mark = "0x20/0xf0"
         interfaces = ["eth0", "eth1"]
@@ -60,6 +61,7 @@ fn everything_can_be_set() {
     );
     assert!(settings.answer_echo);
     assert_eq!(settings.gue_port, 7000);
+    assert_eq!(settings.compare_interval, std::time::Duration::from_secs(300));
     assert_eq!(settings.probe_destination, ProbeDestination::OwnAddress);
     assert_eq!(
         (settings.probe_mark.value, settings.probe_mark.mask),
@@ -91,6 +93,7 @@ fn every_fault_is_told_with_its_key() {
         r#"
         answer-ehco = true
         gue-port = 0
+        compare-interval-sec = 0
         probe-destination = "host"
         probe-mark = "0x30/0xf"
         xdp-mode = "fast"
@@ -115,6 +118,7 @@ fn every_fault_is_told_with_its_key() {
     let expected = [
         "lb.toml: answer-ehco: is no setting (did you mean answer-echo?)",
         "lb.toml: gue-port: '0': must be a port, 1 to 65535",
+        "lb.toml: compare-interval-sec: '0': must be 1 to 86400 seconds",
         "lb.toml: probe-destination: 'host': must be vip or own-address",
         "lb.toml: probe-mark: '0x30/0xf': has bits set outside its mask",
         "lb.toml: xdp-mode: 'fast': must be auto, native or generic",

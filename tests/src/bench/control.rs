@@ -24,10 +24,10 @@ use lb_ctl::resources::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Extent;
 use super::clock::Spread;
 use super::progress::Progress;
 use super::report::{Machine, Report, Row};
+use super::{Extent, events};
 use crate::conformance::world::with_small_tables;
 
 /// One thing that was measured.
@@ -42,9 +42,36 @@ pub struct Case {
     pub worst_ms: f64,
     /// The median of what the runs had of a processor: less than the times on a machine that has other work.
     pub processor_ms: f64,
+    /// The worst time that somebody else waited for an answer meanwhile, where a daemon was running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_answer_ms: Option<f64>,
 }
 
+/// What the names of events of a running daemon begin with.
+const OF_DAEMON: &str = "daemon, ";
+
 impl Case {
+    pub fn is_event(&self) -> bool {
+        self.name.starts_with(OF_DAEMON)
+    }
+
+    /// Of a daemon; the processor time is another process's.
+    pub(super) fn of_event(
+        name: &str,
+        shape: Shape,
+        times: &[Duration],
+        worst_answer: Option<Duration>,
+    ) -> Self {
+        let spent = |time: &Duration| Spent {
+            time: *time,
+            processor: Duration::ZERO,
+        };
+        Self {
+            other_answer_ms: worst_answer.map(milliseconds),
+            ..Self::new(name, shape, times.iter().map(spent).collect())
+        }
+    }
+
     fn new(name: &str, (services, endpoints): Shape, runs: Vec<Spent>) -> Self {
         let times = Spread::of(runs.iter().map(|spent| milliseconds(spent.time)));
         let processor = Spread::of(runs.iter().map(|spent| milliseconds(spent.processor)));
@@ -56,12 +83,13 @@ impl Case {
             median_ms: times.median,
             worst_ms: times.max,
             processor_ms: processor.median,
+            other_answer_ms: None,
         }
     }
 }
 
 /// Services, and endpoints of each.
-type Shape = (u32, u32);
+pub(super) type Shape = (u32, u32);
 
 const SEED: u128 = 0x0c0f_fee0_0000_0000_0000_0000_0000_0002;
 /// Health changes that are measured.
@@ -77,6 +105,7 @@ impl Row for Case {
         "MEDIAN MS",
         "WORST MS",
         "PROCESSOR MS",
+        "OTHER ANSWER MS",
     ];
 
     fn row(&self) -> Vec<String> {
@@ -88,7 +117,11 @@ impl Row for Case {
             self.runs.to_string(),
             number(self.median_ms),
             number(self.worst_ms),
-            number(self.processor_ms),
+            match self.is_event() {
+                true => "-".to_owned(),
+                false => number(self.processor_ms),
+            },
+            self.other_answer_ms.map_or_else(|| "-".to_owned(), number),
         ]
     }
 }
@@ -111,6 +144,21 @@ pub(super) fn run(extent: Extent, progress: &mut Progress) -> anyhow::Result<Rep
     }
     progress.say("selection tables");
     cases.extend(tables(if quick { 50 } else { 1000 }));
+    cases.extend(events::run(
+        match quick {
+            true => events::Extent {
+                endpoints: 100,
+                services: 50,
+                runs: 2,
+            },
+            false => events::Extent {
+                endpoints: 2000,
+                services: 3000,
+                runs: 10,
+            },
+        },
+        progress,
+    ));
     Ok(Report {
         part: "control".into(),
         machine: Machine::read()?,

@@ -7,6 +7,7 @@ mod access;
 mod check;
 mod clock;
 pub mod control;
+mod events;
 pub mod flows;
 pub mod forward;
 pub mod generator;

@@ -12,8 +12,8 @@ use lb_common::testing::MemoryTables;
 use lb_common::verdict::{Action, Verdict};
 
 use super::world::SEED;
-use crate::plan::contents::{Contents, RuleContents, ServiceContents, ZonePrefix};
 use crate::plan::Limits;
+use crate::plan::contents::{Contents, RuleContents, ServiceContents, ZonePrefix};
 use crate::plan::diff::{Operation, diff};
 
 pub(crate) struct FakeMaps {

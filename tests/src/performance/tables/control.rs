@@ -39,15 +39,18 @@ pub(super) fn changes(cases: &[Case]) -> String {
 }
 
 pub(super) fn builds(cases: &[Case]) -> String {
-    let rows = cases.iter().filter(|case| !is_change(case)).map(|case| {
-        vec![
-            case.name.clone(),
-            grouped(case.endpoints),
-            hundredths(case.median_ms),
-            hundredths(case.worst_ms),
-            hundredths(case.processor_ms),
-        ]
-    });
+    let rows = cases
+        .iter()
+        .filter(|case| !is_change(case) && !case.is_event())
+        .map(|case| {
+            vec![
+                case.name.clone(),
+                grouped(case.endpoints),
+                hundredths(case.median_ms),
+                hundredths(case.worst_ms),
+                hundredths(case.processor_ms),
+            ]
+        });
     table(
         &["table", "backends", "median ms", "worst ms", "processor ms"],
         rows,
