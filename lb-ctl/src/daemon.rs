@@ -27,7 +27,7 @@ use crate::dataplane::{self, LoadOptions, PinDirectory, Pinned, Program, Sizes, 
 use crate::flowlog::FlowLog;
 use crate::health::{EndpointProber, HealthChecker};
 use crate::net::{Link, Links, ProbeDevice};
-use crate::plan::{Limits, ProbeDestination};
+use crate::plan::{Limits, Plan, ProbeDestination};
 use crate::resources::{DatabaseStore, Fault, ResourceStore as _, Scope, TableRoom};
 use crate::server::{Server, ServerConfig, TokenFile};
 use crate::settings::FileSettings;
@@ -161,7 +161,12 @@ async fn serve_with(
     let (stop, stopping) = watch::channel(false);
     let logging = tokio::spawn(log.run(stopping.clone()));
     let actual = program.maps.read().context("reading the maps back")?;
-    let (plan, health) = (history.adopt(&actual), history.health());
+    let health = history.health();
+    // What is not ours is not taken up.
+    let plan = match &frozen {
+        None => history.adopt(&actual),
+        Some(_) => Plan::default(),
+    };
     let (probe_paths, paths) = watch::channel(Some(Arc::default()));
     let prober = EndpointProber::new(settings.probe_mark.value, paths);
     let prober = match &device {

@@ -1,8 +1,11 @@
 //! Another layout of the maps, taken over and given back under traffic, and cut off after every step.
 
+use std::time::Duration;
+
 use lb_ctl::dataplane::migrate::Step;
 use lb_ctl::views::FlowCount;
 use lb_tests::balanced::Balanced;
+use lb_tests::condition::eventually;
 use lb_tests::daemon::Daemon;
 use lb_tests::documents::{Documents, Service};
 use lb_tests::migration::{Traffic, give_back_up_to, layouts, take_over_up_to};
@@ -10,6 +13,7 @@ use lb_tests::topology::{Lab, PRIMARIES};
 
 const FLOWS: usize = 12;
 const CONNECTIONS: usize = 20;
+const START: Duration = Duration::from_secs(60);
 
 fn documents(lab: &Lab) -> Documents {
     Documents::new(lab, &PRIMARIES).both_protocols(|service: Service| service)
@@ -122,4 +126,31 @@ fn giving_back_may_be_cut_off_after_every_step() {
         give_back(&balanced.daemon);
         start_and_look(&mut balanced, &mut traffic, &when);
     }
+}
+
+#[test]
+fn a_lost_store_leaves_an_older_layout_as_it_is() {
+    let lab = Lab::flat("lost-former");
+    let mut balanced = Balanced::start(&lab, &documents(&lab));
+    let mut traffic = Traffic::start(&mut balanced, FLOWS, CONNECTIONS);
+    balanced.daemon.kill();
+    give_back(&balanced.daemon);
+    let [state, kept, empty] = ["state", "kept", "empty"].map(|name| balanced.daemon.directory().join(name));
+    std::fs::rename(&state, &kept).expect("moving the store away");
+    balanced.daemon.launch();
+    eventually(START, || {
+        balanced.daemon.assert_alive();
+        let output = balanced.daemon.run_ctl(&["status"]);
+        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+        match output.status.code() == Some(1) && shown.contains("--discard-pinned") {
+            true => Ok(()),
+            false => Err(format!("{output:?}")),
+        }
+    });
+    assert_eq!(layouts(&balanced.daemon), ["v4"]);
+    traffic.assert_untouched("while the store is lost");
+    balanced.daemon.kill();
+    std::fs::rename(&state, &empty).expect("moving the empty one away");
+    std::fs::rename(&kept, &state).expect("moving the store back");
+    start_and_look(&mut balanced, &mut traffic, "with the store");
 }
