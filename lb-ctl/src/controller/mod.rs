@@ -383,6 +383,9 @@ impl Controller {
     }
 
     fn sweep(&self) {
+        if self.frozen.is_some() {
+            return;
+        }
         let (flows, now) = (self.maps.flows().clone(), self.clock.now());
         tokio::task::spawn_blocking(move || {
             let cleared = flows.sweep(now);
