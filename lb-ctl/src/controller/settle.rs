@@ -155,9 +155,13 @@ impl Controller {
                 &begun.next_hops,
                 &self.built,
             );
+            // Those that wait for room are compiled with it, by what was known then.
+            let waiting: Vec<ResourcePath> =
+                self.plan.pending().map(|(key, _)| key.service.clone()).collect();
             let plan = compile_what_fits(&inputs, &self.plan, turn.scope(), self.clock.now());
             if !plan.gives_numbers_beyond(&self.kept) {
                 self.take_plan(plan, false);
+                self.dirty.services(waiting);
                 if !self.plan.pending().any(|(key, _)| key.service == service) {
                     self.has_table(&service);
                 }
