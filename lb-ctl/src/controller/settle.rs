@@ -185,9 +185,10 @@ impl Controller {
             return self.read_back();
         };
         let operations = diff(actual, &self.plan.contents);
+        // What numbers mean is told before the maps hold them; what is logged is no matter of the maps.
+        self.connections.publish(&self.in_force.config, &self.plan);
         if !operations.is_empty() {
             tracing::debug!("{} map operations", operations.len());
-            self.connections.publish(&self.in_force.config, &self.plan);
             self.generation += 1;
             if let Err(error) = self.maps.apply(&operations) {
                 return self.on_failed_write(&error);
