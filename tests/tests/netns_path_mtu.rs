@@ -169,9 +169,11 @@ fn quote(vip: Ipv4Addr, client: SocketAddrV4, sequence: [u8; 4]) -> Vec<u8> {
     [header.to_bytes().to_vec(), ports, sequence.to_vec()].concat()
 }
 
-/// What the client expects next of this connection's backend, which believes no error about anything else.
-fn expected_sequence(witness: &Witness) -> Result<[u8; 4], String> {
-    let packets = witness.deliveries(|packet| packet.protocol == TCP);
+/// What the client expects next of this connection's backend, which believes no error about anything else. Health probes
+/// are of the same protocol.
+fn expected_sequence(witness: &Witness, client: SocketAddrV4) -> Result<[u8; 4], String> {
+    let is_of_client = |packet: &Received| packet.protocol == TCP && packet.source == *client.ip();
+    let packets = witness.deliveries(is_of_client);
     let last = packets.last().ok_or("no packet of the connection was seen")?;
     Ok(last.packet.payload[8..12].try_into().expect("a TCP header"))
 }
@@ -187,7 +189,7 @@ fn a_quote_of_8_bytes_is_enough_and_moves_nothing() {
     let witness = Witness::start(&lab);
     assert!(connection.ask().is_ok());
     eventually(SOON, || {
-        let message = fragmentation_needed(1200, &quote(VIP4, client, expected_sequence(&witness)?));
+        let message = fragmentation_needed(1200, &quote(VIP4, client, expected_sequence(&witness, client)?));
         packet::send(lab.client(), None, VIP4.into(), ICMP, &message);
         let route = learnt_by(&lab, &connection.backend, VIP4.into());
         let learnt = route.contains(" mtu 1200 ");
