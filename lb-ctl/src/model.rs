@@ -5,6 +5,7 @@
 
 mod tables;
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -18,9 +19,25 @@ pub use lb_common::policy::{Persistence, RuleProtocol, Scheme, SessionAffinity, 
 
 /// A resource's canonical partial URL from `projects/` on,
 /// such as `projects/acme/regions/europe-west4/backendServices/web`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct ResourcePath(Arc<str>);
+
+/// Maps of thousands of endpoints compare the same few paths again and again: copies of one are known at a glance.
+impl Ord for ResourcePath {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match Arc::ptr_eq(&self.0, &other.0) {
+            true => Ordering::Equal,
+            false => self.0.cmp(&other.0),
+        }
+    }
+}
+
+impl PartialOrd for ResourcePath {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl ResourcePath {
     /// Wraps a text that is already canonical.

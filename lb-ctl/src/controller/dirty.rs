@@ -89,6 +89,10 @@ impl Dirty {
         Ok(self.services.into_iter().map(turn).collect())
     }
 
+    pub(super) fn named_services(&self) -> &BTreeSet<ResourcePath> {
+        &self.services
+    }
+
     /// Whether endpoints may be followed no more after it, without a change of configuration.
     pub(super) fn may_end_members(&self) -> bool {
         self.ends_members

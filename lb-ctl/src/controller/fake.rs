@@ -43,6 +43,8 @@ pub(crate) struct MemoryMaps {
     fails: Arc<Mutex<Option<Fails>>>,
     /// How many operations were done.
     pub(crate) operations: Arc<AtomicU32>,
+    /// Whether nobody can tell when the last reader of a table is gone.
+    pub(crate) hides_readers: Arc<AtomicBool>,
     flows: Arc<FlowTable>,
 }
 
@@ -52,6 +54,7 @@ impl MemoryMaps {
             maps: Arc::new(Mutex::new(FakeMaps::of(limits))),
             fails: Arc::default(),
             operations: Arc::default(),
+            hides_readers: Arc::default(),
             flows: Arc::new(FlowTable::empty(8)),
         }
     }
@@ -87,7 +90,11 @@ impl Maps for MemoryMaps {
     }
 
     fn barrier(&self) -> Arc<dyn Fn() -> std::io::Result<()> + Send + Sync> {
-        Arc::new(|| Ok(()))
+        let hides_readers = self.hides_readers.clone();
+        Arc::new(move || match hides_readers.load(Ordering::Relaxed) {
+            true => Err(std::io::ErrorKind::Unsupported.into()),
+            false => Ok(()),
+        })
     }
 
     fn incarnation(&self) -> u32 {

@@ -22,6 +22,7 @@ mod inputs;
 mod interfaces;
 mod real;
 mod report;
+mod rests;
 mod seams;
 mod settle;
 mod stored;
@@ -53,6 +54,7 @@ use self::files::Files;
 use self::handle::Request;
 use self::index::Index;
 use self::interfaces::Interfaces;
+use self::rests::Rests;
 use self::settle::Keeping;
 use self::stored::StoredFaults;
 use self::troubles::{Subject, Troubles};
@@ -99,6 +101,8 @@ pub struct Settings {
 
 /// Expired flow-table slots are swept this often; at the latest after 15 h their ticks would wrap.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
+/// That wait to be answered; more wait to be asked.
+const REQUESTS: usize = 64;
 /// Deadlines are whole seconds.
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -143,6 +147,7 @@ pub struct Controller {
     deadlines_met_at: u32,
     changes: Changes,
     builds: Builds,
+    rests: Rests,
     /// Services that have their tables and wait for the history.
     built_early: BTreeSet<ResourcePath>,
     keeping: Option<Keeping>,
@@ -212,7 +217,7 @@ impl Controller {
     /// Takes up what the maps hold, plans for what is stored and for the files, and brings the maps there as far as that
     /// goes within a bounded time. Nothing of what is stored stops it.
     pub async fn start(parts: Parts) -> (Self, Handle, Events) {
-        let (requests_in, requests) = mpsc::channel(64);
+        let (requests_in, requests) = mpsc::channel(REQUESTS);
         let (published, snapshot) = watch::channel(Arc::default());
         let (work, done) = Work::new();
         let mut events = Events {
@@ -259,6 +264,7 @@ impl Controller {
             deadlines_met_at: 0,
             changes: Changes::default(),
             builds: Builds::default(),
+            rests: Rests::default(),
             built_early: BTreeSet::new(),
             keeping: None,
             waiting_for_history: Dirty::default(),
@@ -368,6 +374,8 @@ impl Controller {
                 _ = second.tick() => self.every_second(),
                 _ = sweep.tick() => self.sweep(),
             }
+            // However much else is going on, nobody waits for more than a turn.
+            self.answer_waiting(&mut events.requests);
         }
         !self.interfaces.detached
     }
@@ -411,6 +419,14 @@ impl Controller {
             Done::Unread(mark, result) => self.on_unread(mark, result),
             Done::Held(held) => self.on_held(held),
             Done::Verified(verified) => self.on_verified(*verified),
+        }
+    }
+
+    /// As many as the queue holds, so that a flood of them does not stop the rest.
+    fn answer_waiting(&mut self, requests: &mut mpsc::Receiver<Request>) {
+        for _ in 0..REQUESTS {
+            let Ok(request) = requests.try_recv() else { return };
+            self.answer(request);
         }
     }
 

@@ -40,7 +40,10 @@ impl Controller {
     pub(super) fn next_try(&self) -> Option<Instant> {
         let retries = [&self.maps_retry, &self.keep_retry];
         let retries = retries.iter().filter_map(|retry| retry.due());
-        retries.chain(self.change_deadline()).min()
+        retries
+            .chain(self.rests.next_end())
+            .chain(self.change_deadline())
+            .min()
     }
 
     fn inputs(&self) -> Inputs<'_> {
@@ -59,8 +62,11 @@ impl Controller {
             self.dirty.due(!self.plan.due(now).is_empty());
         }
         self.deadlines_met_at = now;
+        self.rests.forget_ended();
         // What is being built for takes up later changes when it is done.
-        let later = self.dirty.without(|service| self.builds.is_for(service));
+        let later = self
+            .dirty
+            .without(|service| self.builds.is_for(service) || self.rests.is_for(service));
         while let Some(turn) = self.dirty.take() {
             self.compile_turn(turn);
         }
@@ -72,9 +78,11 @@ impl Controller {
     }
 
     fn compile_turn(&mut self, turn: Dirty) {
+        let begin = Instant::now();
         let plan = compile_what_fits(&self.inputs(), &self.plan, turn.scope(), self.clock.now());
+        self.rests.note(turn.named_services(), begin.elapsed());
         // A number that the maps hold is never forgotten, so the history learns of it first.
-        if !plan.gives_numbers_beyond(&self.kept) {
+        if !plan.gives_numbers_beyond(&self.kept, &self.plan) {
             return self.take_plan(plan, turn.may_end_members());
         }
         // Those that need no number don't wait for those that do.
@@ -158,8 +166,10 @@ impl Controller {
             // Those that wait for room are compiled with it, by what was known then.
             let waiting: Vec<ResourcePath> =
                 self.plan.pending().map(|(key, _)| key.service.clone()).collect();
+            let begin = Instant::now();
             let plan = compile_what_fits(&inputs, &self.plan, turn.scope(), self.clock.now());
-            if !plan.gives_numbers_beyond(&self.kept) {
+            self.rests.note(turn.named_services(), begin.elapsed());
+            if !plan.gives_numbers_beyond(&self.kept, &self.plan) {
                 self.take_plan(plan, false);
                 self.dirty.services(waiting);
                 if !self.plan.pending().any(|(key, _)| key.service == service) {

@@ -156,26 +156,32 @@ impl Plan {
 
     /// Whether some number means here what it does not mean in `kept`. Only then a later start that knew no more than
     /// `kept` would take one thing for another; whatever else it misses, it finds in the maps or makes anew.
-    pub fn gives_numbers_beyond(&self, kept: &Self) -> bool {
+    ///
+    /// `before` is a plan of which that is known not to be so, such as `kept` itself: only what it has otherwise is looked at.
+    pub fn gives_numbers_beyond(&self, kept: &Self, before: &Self) -> bool {
+        let is_known = |key: &ServiceKey, service: &ServicePlan| {
+            let kept = kept.services.get(key);
+            kept.is_some_and(|kept| service.has_numbers_of(kept))
+        };
         let service_is_known = |item: DiffItem<'_, '_, ServiceKey, Arc<ServicePlan>>| match item {
-            DiffItem::Add(..) => false,
+            DiffItem::Add(key, service)
+            | DiffItem::Update {
+                new: (key, service), ..
+            } => is_known(key, service),
             DiffItem::Remove(..) => true,
-            DiffItem::Update {
-                old: (_, old),
-                new: (_, new),
-            } => new.has_numbers_of(old),
         };
         let zones = (&self.space.zone_numbers, &kept.space.zone_numbers);
-        let zones_are_known = Arc::ptr_eq(zones.0, zones.1)
+        let zones_are_known = Arc::ptr_eq(zones.0, &before.space.zone_numbers)
             || zones
                 .0
                 .iter()
                 .all(|(zone, number)| zones.1.get(zone) == Some(number));
-        let sets_are_known = self
-            .steering
-            .iter()
-            .all(|(rule, set)| kept.steering.get(rule) == Some(set));
-        !zones_are_known || !sets_are_known || !kept.services.diff(&self.services).all(service_is_known)
+        let sets_are_known = self.steering.ptr_eq(&before.steering)
+            || self
+                .steering
+                .iter()
+                .all(|(rule, set)| kept.steering.get(rule) == Some(set));
+        !zones_are_known || !sets_are_known || !before.services.diff(&self.services).all(service_is_known)
     }
 
     /// Takes up the history of an earlier run and what the maps hold now. The result says what is known; the first

@@ -127,7 +127,7 @@ impl History {
 impl Keeper for History {
     fn save(&mut self, plan: &Plan, health: HealthChanges) -> BoxFuture<'static, Result<(), KeepError>> {
         let kept = self.mailbox.kept();
-        let gives_numbers = kept.is_none_or(|kept| plan.gives_numbers_beyond(&kept));
+        let gives_numbers = kept.is_none_or(|kept| plan.gives_numbers_beyond(&kept, &kept));
         let request = self.mailbox.put(plan, health);
         match gives_numbers {
             true => Box::pin(self.mailbox.wait_for(request)),

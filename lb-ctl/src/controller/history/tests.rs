@@ -160,7 +160,7 @@ fn numbers_are_what_a_later_start_can_mistake() {
     let mut gives = |change: &dyn Fn(&mut World)| {
         let before = world.compile(&first);
         change(&mut world);
-        world.compile(&before).gives_numbers_beyond(&before)
+        world.compile(&before).gives_numbers_beyond(&before, &before)
     };
     assert!(!gives(&|_| ()));
     assert!(!gives(&|world| world.health(ADDRESSES[0], false)));

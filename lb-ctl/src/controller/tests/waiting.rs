@@ -1,14 +1,30 @@
 //! Nothing waits for what takes long: a latch holds a table, a commit or the history, and the rest goes on.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::service;
 use crate::control::Control as _;
-use crate::controller::fake::Stage;
+use crate::controller::Settings;
+use crate::controller::fake::{Stage, settings};
+use crate::resources::MemoryStore;
 
 const A_WHILE: Duration = Duration::from_millis(50);
+
+/// `name`, with more endpoints than a table is built for at once.
+fn large(name: &str, vip: u8) -> serde_json::Value {
+    internal(name, vip, &(5..=40).collect::<Vec<u8>>())
+}
+
+fn internal(name: &str, vip: u8, hosts: &[u8]) -> serde_json::Value {
+    let mut resources = service(name, vip, hosts);
+    resources[2]["loadBalancingScheme"] = "INTERNAL".into();
+    resources[3]["loadBalancingScheme"] = "INTERNAL".into();
+    resources
+}
 
 /// Two services with two healthy endpoints each.
 async fn two_services() -> Stage {
@@ -66,11 +82,7 @@ async fn while_the_history_is_written() {
 #[tokio::test(start_paused = true)]
 async fn while_a_table_is_built() {
     let stage = Stage::start().await;
-    let hosts: Vec<u8> = (5..=40).collect();
-    let mut large = service("large", 1, &hosts);
-    large[2]["loadBalancingScheme"] = "INTERNAL".into();
-    large[3]["loadBalancingScheme"] = "INTERNAL".into();
-    stage.apply(large).await.expect("it fits");
+    stage.apply(large("large", 1)).await.expect("it fits");
     stage.apply(service("b", 2, &[3, 4])).await.expect("it fits");
     for host in 1..=40 {
         stage.tell_health(&format!("10.0.0.{host}"), true);
@@ -93,6 +105,51 @@ async fn while_a_table_is_built() {
         })
         .await;
     stage.until_well().await;
+}
+
+/// The tables of one service are done just when another, whose health changed since they were begun, may have a new table.
+#[tokio::test(start_paused = true)]
+async fn what_waited_for_room_follows_its_latest_health() {
+    // Enough for a table of few endpoints.
+    let settings = Settings {
+        inline_work: 50_000,
+        ..settings()
+    };
+    let stage = Stage::start_on(settings, MemoryStore::default()).await;
+    stage.maps.hides_readers.store(true, Ordering::Relaxed);
+    stage.apply(large("large", 1)).await.expect("it fits");
+    stage
+        .apply(internal("b", 2, &[1, 2, 3, 4]))
+        .await
+        .expect("it fits");
+    (1..=40).for_each(|host| stage.tell_health(&format!("10.0.0.{host}"), true));
+    stage.until_well().await;
+    stage.tell_health("10.0.0.4", false);
+    stage
+        .until("three are left", || in_rotation(&stage, 2) == 3)
+        .await;
+    stage.builds.hold_next();
+    (5..=22).for_each(|host| stage.tell_health(&format!("10.0.0.{host}"), false));
+    stage.until("a build is held", || stage.builds.holds()).await;
+    stage.tell_health("10.0.0.3", false);
+    while stage.handle.status().await.expect("a status").tables.wanted == 0 {
+        assert_eq!(in_rotation(&stage, 2), 3, "its former table may still be read");
+    }
+    stage.clock.pass(10);
+    stage.builds.let_go();
+    stage.until("two are left", || in_rotation(&stage, 2) == 2).await;
+    stage.until_well().await;
+}
+
+/// How many endpoints the table of a service names.
+fn in_rotation(stage: &Stage, number: u32) -> usize {
+    let contents = stage.maps.contents();
+    let table = contents.services[&number].table.as_ref();
+    let members: BTreeSet<u32> = table
+        .iter()
+        .flat_map(|(_, slots)| slots.iter().copied())
+        .collect();
+    members.len()
 }
 
 #[tokio::test(start_paused = true)]
