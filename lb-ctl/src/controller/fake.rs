@@ -21,7 +21,9 @@ use crate::dataplane::{ApplyError, AttachError, Attached, FlowTable, PinnedLinkS
 use crate::flowlog::Publisher;
 use crate::health::{HealthEvent, HealthState, TargetId};
 use crate::model::HealthCheck;
-use crate::net::{Conflicts, Desired, Following, Link, Mark, NetworkState, NextHop};
+use crate::net::{
+    Conflicts, Desired, Following, Link, Mark, NetworkState, NextHop, XdpAttachment, XdpMode as HeldMode,
+};
 use crate::plan::contents::Contents;
 use crate::plan::diff::Operation;
 use crate::plan::tests::maps::FakeMaps;
@@ -218,10 +220,11 @@ impl Checks for ToldChecks {
     }
 }
 
-/// Attachments that last until the test ends them.
-#[derive(Clone, Default)]
+/// Attachments that last until the test ends them, and that the network tells of.
+#[derive(Clone)]
 pub(crate) struct Hooks {
     pub(crate) links: Arc<Mutex<BTreeMap<u32, PinnedLinkState>>>,
+    network: StillNetwork,
 }
 
 impl Attachments for Hooks {
@@ -231,6 +234,14 @@ impl Attachments for Hooks {
 
     fn attach(&mut self, _interface: &str, index: u32, _mode: XdpMode) -> Result<Attached, AttachError> {
         locked(&self.links).insert(index, PinnedLinkState::Ours);
+        self.network.change(|state| {
+            if let Some(link) = Arc::make_mut(&mut state.links).get_mut(&index) {
+                link.xdp = vec![XdpAttachment {
+                    mode: HeldMode::Native,
+                    program_id: 1,
+                }];
+            }
+        });
         Ok(Attached::Native)
     }
 
@@ -389,12 +400,24 @@ impl Stage {
         Self::start_on(settings(), MemoryStore::default()).await
     }
 
-    /// With maps that hold nothing yet.
     pub(crate) async fn start_on(settings: Settings, store: MemoryStore) -> Self {
+        Self::start_while(settings, store, |_| ()).await
+    }
+
+    /// With maps that hold nothing yet; `meanwhile` happens to the network between the first plan and the attachment.
+    pub(crate) async fn start_while(
+        settings: Settings,
+        store: MemoryStore,
+        meanwhile: impl FnOnce(&StillNetwork),
+    ) -> Self {
         let maps = MemoryMaps::new(&settings.limits);
         let network = StillNetwork::new(network());
         let (checks, health_events) = ToldChecks::new();
-        let (hooks, clock) = (Hooks::default(), SetClock::at(BEGIN));
+        let hooks = Hooks {
+            links: Arc::default(),
+            network: network.clone(),
+        };
+        let clock = SetClock::at(BEGIN);
         let (builds, notes) = (Bench::default(), Notes::default());
         let parts = Parts {
             settings,
@@ -418,7 +441,9 @@ impl Stage {
             health: HealthMap::new(),
             connections: Publisher::unread(),
         };
-        let (controller, handle, events) = Controller::start(parts).await;
+        let (mut controller, handle, events) = Controller::start(parts).await;
+        meanwhile(&network);
+        controller.attach().await.expect("it is attached");
         let (stop, stopping) = watch::channel(false);
         tokio::spawn(controller.run(events, stopping));
         Self {

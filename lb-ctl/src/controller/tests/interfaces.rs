@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::controller::fake::{Stage, locked};
+use super::service;
+use crate::controller::fake::{Stage, StillNetwork, locked, settings};
 use crate::dataplane::PinnedLinkState;
-use crate::net::Link;
+use crate::net::{Link, NextHop};
+use crate::resources::MemoryStore;
 
 fn attached(stage: &Stage, index: u32) -> Option<PinnedLinkState> {
     locked(&stage.hooks.links).get(&index).copied()
@@ -26,6 +28,29 @@ async fn it_is_attached_again_wherever_it_was_lost() {
             .until("it is attached", || attached(&stage, 2) == ours)
             .await;
     }
+}
+
+/// A start looks at the network once more when it has attached the program.
+#[tokio::test(start_paused = true)]
+async fn what_becomes_of_the_network_while_it_is_attached_counts() {
+    let store = MemoryStore::default();
+    let before = Stage::start_on(settings(), store.clone()).await;
+    before.apply(service("a", 1, &[1, 2])).await.expect("it fits");
+    drop(before);
+    let lost = |network: &StillNetwork| {
+        network.change(|state| {
+            let reason = "no answer".to_owned();
+            let hops = Arc::make_mut(&mut state.next_hops);
+            hops.insert([10, 0, 0, 1].into(), NextHop::Unresolved { reason });
+        });
+    };
+    let stage = Stage::start_while(settings(), store, lost).await;
+    let reached = || {
+        let contents = stage.maps.contents();
+        let members = contents.services.values().flat_map(|service| service.members.values());
+        members.filter(|member| member.backend() != 0).count()
+    };
+    stage.until("one is reached no more", || reached() == 1).await;
 }
 
 #[tokio::test(start_paused = true)]
