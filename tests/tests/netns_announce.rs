@@ -9,7 +9,7 @@ use lb_tests::balanced::Balanced;
 use lb_tests::condition::{eventually, throughout};
 use lb_tests::daemon::Daemon;
 use lb_tests::documents::{Documents, Service};
-use lb_tests::topology::{CLIENT, LB, Lab, PRIMARIES, VIP4};
+use lb_tests::topology::{CLIENT, LB, Lab, PRIMARIES, VIP4, VIP6};
 
 const SOON: Duration = Duration::from_secs(20);
 /// Some rounds of probes.
@@ -52,11 +52,27 @@ fn mislead(lab: &Lab, vip: Ipv4Addr) {
     lab.client().ip(&[line]);
 }
 
+/// The first announcements come to their end before that: they are a second apart.
+#[track_caller]
+fn mislead_for_good(lab: &Lab, vip: Ipv4Addr) {
+    eventually(SOON, || {
+        mislead(lab, vip);
+        let start = Instant::now();
+        while start.elapsed() < ANNOUNCEMENT_INTERVAL {
+            let known = neighbour(lab, vip, false);
+            if !known.contains(NOBODY) {
+                return Err(known);
+            }
+        }
+        Ok(())
+    });
+}
+
 #[track_caller]
 fn wait_for_warning(daemon: &Daemon, text: &str) {
     eventually(SOON, || {
         let warnings = daemon.status().warnings;
-        match warnings.iter().any(|warning| warning == text) {
+        match warnings.iter().any(|warning| warning.starts_with(text)) {
             true => Ok(()),
             false => Err(format!("no '{text}' in {warnings:#?}")),
         }
@@ -108,18 +124,7 @@ fn a_link_that_was_away_or_has_another_mac_is_announced_on_again() {
     let _daemon = Daemon::start(&lab, &documents);
     let mac = lab.host(LB).mac;
     wait_for_neighbour(&lab, VIP4, mac, true);
-    // The first announcements come to their end before that: they are a second apart.
-    eventually(SOON, || {
-        mislead(&lab, VIP4);
-        let start = Instant::now();
-        while start.elapsed() < ANNOUNCEMENT_INTERVAL {
-            let known = neighbour(&lab, VIP4, false);
-            if !known.contains(NOBODY) {
-                return Err(known);
-            }
-        }
-        Ok(())
-    });
+    mislead_for_good(&lab, VIP4);
     lab.lb()
         .ip(&["link set eth0 down".to_owned(), "link set eth0 up".to_owned()]);
     wait_for_neighbour(&lab, VIP4, mac, false);
@@ -127,6 +132,40 @@ fn a_link_that_was_away_or_has_another_mac_is_announced_on_again() {
     let moved = [2, 0, 0, 0, 0, 0x77];
     lab.lb().ip(&[format!("link set eth0 address {}", shown(moved))]);
     wait_for_neighbour(&lab, VIP4, moved, false);
+}
+
+/// For a switch that forgets whom it does not hear: the client's side of the balancer never sends anything else.
+#[test]
+fn a_vip_is_announced_periodically_if_so_set() {
+    let lab = Lab::flat("announce-periodic");
+    let documents = Documents::new(&lab, &PRIMARIES).service(Service::tcp());
+    let mut daemon = Daemon::new(&lab);
+    daemon.give("--settings", "lb.toml", "[announce]\ninterval-sec = 5\n");
+    daemon.start_again();
+    daemon.apply(&documents);
+    let mac = lab.host(LB).mac;
+    wait_for_neighbour(&lab, VIP4, mac, true);
+    for _ in 0..2 {
+        mislead_for_good(&lab, VIP4);
+        wait_for_neighbour(&lab, VIP4, mac, false);
+    }
+}
+
+#[test]
+fn another_host_that_has_the_ipv6_vip_is_named() {
+    let lab = Lab::flat("announce-conflict6");
+    let careless = lab.host(PRIMARIES[1]);
+    careless
+        .namespace
+        .ip(&[format!("address add {VIP6}/64 dev eth0 nodad")]);
+    let documents = Documents::new(&lab, &PRIMARIES).service(Service::tcp().vips(&[VIP6.into()]));
+    let daemon = Daemon::start(&lab, &documents);
+    let text = format!(
+        "{VIP6} is also answered for by {} (endpoint {}): put the VIP on lo there, not on",
+        shown(careless.mac),
+        PRIMARIES[1]
+    );
+    wait_for_warning(&daemon, &text);
 }
 
 #[test]

@@ -47,7 +47,10 @@ async fn what_becomes_of_the_network_while_it_is_attached_counts() {
     let stage = Stage::start_while(settings(), store, lost).await;
     let reached = || {
         let contents = stage.maps.contents();
-        let members = contents.services.values().flat_map(|service| service.members.values());
+        let members = contents
+            .services
+            .values()
+            .flat_map(|service| service.members.values());
         members.filter(|member| member.backend() != 0).count()
     };
     stage.until("one is reached no more", || reached() == 1).await;
