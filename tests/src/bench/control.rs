@@ -51,8 +51,9 @@ pub struct Case {
 const OF_DAEMON: &str = "daemon, ";
 
 impl Case {
-    pub fn is_event(&self) -> bool {
-        self.name.starts_with(OF_DAEMON)
+    /// Which event of a running daemon it is, if it is one.
+    pub fn event(&self) -> Option<&str> {
+        self.name.strip_prefix(OF_DAEMON)
     }
 
     /// Of a daemon; the processor time is another process's.
@@ -117,9 +118,9 @@ impl Row for Case {
             self.runs.to_string(),
             number(self.median_ms),
             number(self.worst_ms),
-            match self.is_event() {
-                true => "-".to_owned(),
-                false => number(self.processor_ms),
+            match self.event() {
+                Some(_) => "-".to_owned(),
+                None => number(self.processor_ms),
             },
             self.other_answer_ms.map_or_else(|| "-".to_owned(), number),
         ]

@@ -15,6 +15,7 @@ use crate::documents::Documents;
 use crate::held::Held;
 use crate::multitude::Multitude;
 use crate::resources::{endpoint, group, group_path, http_check, rule, service, tcp_check};
+use crate::tmpfs::Tmpfs;
 use crate::topology::{FAILOVER, Lab};
 
 const ZONE: &str = "lab-1-a";
@@ -23,6 +24,7 @@ const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
 const TABLE_SLOTS: u32 = 32 << 20;
 /// Of a service in the cold start.
 const FEW: u16 = 6;
+const DISK_MIB: u32 = 64;
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How many there are of what is many.
@@ -46,12 +48,15 @@ struct Subject<'a, 'lab> {
     lab: &'lab Lab,
     daemon: &'a mut Daemon<'lab>,
     endpoints: &'a Multitude,
+    /// Where the state is.
+    disk: &'a Tmpfs,
 }
 
 fn one_large_service(extent: Extent) -> Vec<Case> {
     let lab = Lab::two_armed("bench-events");
     let endpoints = Multitude::start(&lab, FAILOVER, 91);
     let mut daemon = prepared(&lab);
+    let disk = Tmpfs::mount(&daemon.directory().join("state"), DISK_MIB);
     daemon.start_again();
     let all = (0..extent.endpoints).map(|index| endpoint(&[endpoints.ipv4(index).into()]));
     daemon.apply(&Documents::of(vec![
@@ -71,6 +76,7 @@ fn one_large_service(extent: Extent) -> Vec<Case> {
         lab: &lab,
         daemon: &mut daemon,
         endpoints: &endpoints,
+        disk: &disk,
     };
     subject.until_in_rotation(extent.endpoints);
     let half = extent.endpoints / 2;
@@ -79,6 +85,8 @@ fn one_large_service(extent: Extent) -> Vec<Case> {
         subject.flip("daemon, the health of half", half),
         subject.endpoint("daemon, attach one endpoint", "attach"),
         subject.endpoint("daemon, detach one endpoint", "detach"),
+        subject.next_hops(),
+        subject.full_disk(half),
         subject.store_commit(),
         subject.table_slots(),
         subject.address(),
@@ -151,6 +159,41 @@ impl Subject<'_, '_> {
             .daemon
             .api("POST", &path, &json!({"networkEndpoints": [one]}));
         assert_eq!(operation["status"], "DONE", "{operation}");
+    }
+
+    /// The router that they all are behind has another MAC address.
+    fn next_hops(&mut self) -> Case {
+        let router = self.lab.host(FAILOVER);
+        self.each("daemon, all next hops move", |subject, run| {
+            let mac = [2, 0, 0, 0, 9, run as u8];
+            let shown = mac.map(|byte| format!("{byte:02x}")).join(":");
+            let device = router
+                .namespace
+                .ip_output(&["-br", "link", "show", "type", "veth"]);
+            let device = device.split(['@', ' ']).next().expect("a name").to_owned();
+            router
+                .namespace
+                .ip(&[format!("link set {device} address {shown}")]);
+            let start = Instant::now();
+            let line = format!(
+                "neigh replace {} lladdr {shown} dev eth1 nud reachable",
+                router.ipv4
+            );
+            subject.lab.lb().ip(&[line]);
+            until(subject.daemon, |held| {
+                let members = held.service(VIP).members.values();
+                let backends = members.map(|member| held.0.backends.get(&member.backend()));
+                backends.flatten().all(|backend| backend.ethernet[..6] == mac)
+            });
+            start.elapsed()
+        })
+    }
+
+    fn full_disk(&mut self, count: u16) -> Case {
+        self.disk.fill();
+        let case = self.flip("daemon, the health of half while the disk is full", count);
+        self.disk.make_room();
+        case
     }
 
     /// Of a change that packets don't see.

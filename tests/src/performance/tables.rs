@@ -27,6 +27,7 @@ pub(super) fn all(reports: &Reports) -> Vec<Table> {
         ("floods", flows::floods(&reports.flows.cases)),
         ("changes", control::changes(&reports.control.cases)),
         ("builds", control::builds(&reports.control.cases)),
+        ("events", control::events(&reports.control.cases)),
     ]
 }
 

@@ -64,6 +64,8 @@ fn reports() -> Reports {
                 {"name": "one: stage", "services": 10_000, "endpoints": 10, "runs": 3, "median_ms": 2.5, "worst_ms": 3.0, "processor_ms": 2.4},
                 {"name": "two: stage", "services": 1, "endpoints": 100, "runs": 1, "median_ms": 7.0, "worst_ms": 7.0, "processor_ms": 7.0},
                 {"name": "Maglev, 65537 slots", "services": 1, "endpoints": 1000, "runs": 21, "median_ms": 4.0, "worst_ms": 5.0, "processor_ms": 3.9},
+                {"name": "daemon, an event", "services": 1, "endpoints": 2000, "runs": 9, "median_ms": 40.0, "worst_ms": 50.0, "processor_ms": 0.0, "other_answer_ms": 9.0},
+                {"name": "daemon, a start", "services": 3000, "endpoints": 6, "runs": 1, "median_ms": 8000.0, "worst_ms": 8000.0, "processor_ms": 0.0},
             ]),
         ),
         forward: report(
@@ -125,6 +127,15 @@ fn growth_is_told_by_services_and_endpoints() {
         "| 1 | 60,000 | 60 | 59 – 63 |",
     ];
     assert_eq!(rows("growth"), expected);
+}
+
+#[test]
+fn events_are_told_with_what_others_wait_meanwhile() {
+    let expected = [
+        "| an event | 1 × 2,000 | 40.00 | 50.00 | 9.00 |",
+        "| a start | 3,000 × 6 | 8000.00 | 8000.00 | – |",
+    ];
+    assert_eq!(rows("events"), expected);
 }
 
 #[test]

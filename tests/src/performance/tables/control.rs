@@ -41,7 +41,7 @@ pub(super) fn changes(cases: &[Case]) -> String {
 pub(super) fn builds(cases: &[Case]) -> String {
     let rows = cases
         .iter()
-        .filter(|case| !is_change(case) && !case.is_event())
+        .filter(|case| !is_change(case) && case.event().is_none())
         .map(|case| {
             vec![
                 case.name.clone(),
@@ -53,6 +53,29 @@ pub(super) fn builds(cases: &[Case]) -> String {
         });
     table(
         &["table", "backends", "median ms", "worst ms", "processor ms"],
+        rows,
+    )
+}
+
+/// What a running daemon took.
+pub(super) fn events(cases: &[Case]) -> String {
+    let rows = cases.iter().filter_map(|case| {
+        Some(vec![
+            case.event()?.to_owned(),
+            format!("{} × {}", grouped(case.services), grouped(case.endpoints)),
+            hundredths(case.median_ms),
+            hundredths(case.worst_ms),
+            or_dash(case.other_answer_ms.map(hundredths)),
+        ])
+    });
+    table(
+        &[
+            "event",
+            "services × endpoints",
+            "median ms",
+            "worst ms",
+            "worst other answer ms",
+        ],
         rows,
     )
 }
