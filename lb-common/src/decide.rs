@@ -117,7 +117,7 @@ fn understand<P: Packet, T: Tables>(
         return Reason::PassNeighborDiscovery as u64;
     }
     // An error comes to the address that the packet it is about was sent from.
-    if is_error && rules::vip_key(subject) != rules::vip_key(network) {
+    if is_error && rules::destination_key(subject) != rules::destination_key(network) {
         return unless_not_ours(tables, network, Reason::DropIcmpError);
     }
     if is_error { QUOTED } else { ITSELF }
@@ -218,7 +218,7 @@ fn spread<T: Tables>(tables: &T, network: &Network, transport: &Transport) -> u3
 /// A packet that can't be understood is only ours to drop if its destination is.
 #[inline(always)]
 fn unless_not_ours<T: Tables>(tables: &T, network: &Network, reason: Reason) -> u64 {
-    let reason = match tables.vip(&rules::vip_key(network)) {
+    let reason = match rules::vip(tables, network) {
         Some(_) => reason,
         None => Reason::PassNoVip,
     };

@@ -104,16 +104,27 @@ pub mod size {
 pub type AddressKey = [u32; 4];
 
 pub const fn ipv4_key(address: u32) -> AddressKey {
-    [0, 0, 0xffff_u32.to_be(), address]
+    [0, 0, MAPPED, address]
 }
 
-/// The key of a VIP: an IPv6 rule owns the whole /96 that its address is in, so the last word does not count.
-pub const fn ipv6_vip_key(address: [u32; 4]) -> AddressKey {
+/// The key of the whole /96 that an address is in. A VIP whose last 32 bits are zero owns that; any other IPv6 VIP owns its
+/// address alone, and its key is the address.
+pub const fn ipv6_prefix_key(address: AddressKey) -> AddressKey {
     [address[0], address[1], address[2], 0]
 }
 
-/// The VIP filter: 64 bits a word, of which each address of a VIP or a rule sets one. A clear bit proves that neither is
-/// there.
+/// What the VIP filter knows an address by: IPv4, the address; IPv6, its /96, so that one look tells of both kinds of VIP.
+pub const fn filter_key(address: AddressKey) -> AddressKey {
+    match address {
+        [0, 0, MAPPED, _] => address,
+        _ => ipv6_prefix_key(address),
+    }
+}
+
+const MAPPED: u32 = 0xffff_u32.to_be();
+
+/// The VIP filter: 64 bits a word, of which each [`filter_key`] of a VIP or a rule sets one. A clear bit proves that neither
+/// is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FilterBit {
     pub word: u32,

@@ -1,6 +1,6 @@
 //! Which forwarding rule a packet matches (semantics §2).
 
-use crate::layout::{AddressKey, Rule, RuleKey, SteeringKey, ipv4_key, ipv6_vip_key};
+use crate::layout::{AddressKey, Rule, RuleKey, SteeringKey, Vip, ipv4_key, ipv6_prefix_key};
 use crate::opaque::{hide, mask};
 use crate::parse::{Family, Network, Transport};
 use crate::tables::Tables;
@@ -14,12 +14,35 @@ pub enum Match {
     NoVip,
 }
 
-/// The key of the VIP that a packet's destination would be.
+/// The key of a packet's destination, if that is a VIP by itself.
 #[inline(always)]
-pub fn vip_key(network: &Network) -> AddressKey {
+pub fn destination_key(network: &Network) -> AddressKey {
     match network.family {
         Family::V4 => ipv4_key(network.destination[0]),
-        Family::V6 => ipv6_vip_key(network.destination),
+        Family::V6 => network.destination,
+    }
+}
+
+/// What the VIP filter knows the destination by.
+#[inline(always)]
+pub fn filter_key(network: &Network) -> AddressKey {
+    match network.family {
+        Family::V4 => ipv4_key(network.destination[0]),
+        Family::V6 => ipv6_prefix_key(network.destination),
+    }
+}
+
+/// The VIP that owns a packet's destination, and its key: the address itself comes before the /96 around it.
+#[inline(always)]
+pub fn vip<T: Tables>(tables: &T, network: &Network) -> Option<(AddressKey, Vip)> {
+    let address = destination_key(network);
+    match (tables.vip(&address), network.family) {
+        (Some(vip), _) => Some((address, vip)),
+        (None, Family::V4) => None,
+        (None, Family::V6) => {
+            let prefix = ipv6_prefix_key(address);
+            Some((prefix, tables.vip(&prefix)?))
+        }
     }
 }
 
@@ -60,12 +83,12 @@ fn find_apart<T: Tables>(tables: &T, network: &Network, transport: &Transport) -
 /// What was found for the same protocol and port last time saves the look-ups; later fragments have no port.
 #[inline(always)]
 fn rule<T: Tables>(tables: &T, network: &Network, transport: &Transport) -> Result<Rule, Match> {
-    let address = vip_key(network);
+    let address = destination_key(network);
     let exact = RuleKey::new(address, transport.protocol(), transport.destination_port(), 0);
     if transport.is_later_fragment() {
-        look_up(tables, address, transport, &exact)
+        look_up(tables, network, transport, &exact)
     } else {
-        tables.recall(&exact, || look_up(tables, address, transport, &exact))
+        tables.recall(&exact, || look_up(tables, network, transport, &exact))
     }
 }
 
@@ -73,11 +96,11 @@ fn rule<T: Tables>(tables: &T, network: &Network, transport: &Transport) -> Resu
 #[inline(always)]
 fn look_up<T: Tables>(
     tables: &T,
-    address: AddressKey,
+    network: &Network,
     transport: &Transport,
     exact: &RuleKey,
 ) -> Result<Rule, Match> {
-    if !tables.may_be_vip(&address) {
+    if !tables.may_be_vip(&filter_key(network)) {
         return Err(Match::NoVip);
     }
     let protocol = transport.protocol();
@@ -86,11 +109,12 @@ fn look_up<T: Tables>(
     if let Some(rule) = tables.rule(exact) {
         return Ok(rule);
     }
-    let vip = tables.vip(&address).ok_or(Match::NoVip)?;
+    let (address, vip) = vip(tables, network).ok_or(Match::NoVip)?;
     // A later fragment has no port: only a rule for all of them takes it.
     let later = mask(u32::from(transport.is_later_fragment()));
     let blocks = vip.port_blocks(protocol) & (!later | 1 << RuleKey::ALL_PORTS);
-    let mut bits = 1;
+    // Of a /96, one port has not been tried yet.
+    let mut bits = u64::from(address == exact.address);
     while hide(bits) <= u64::from(RuleKey::ALL_PORTS) {
         if blocks & (1 << bits) != 0
             && let Some(rule) = tables.rule(&RuleKey::new(address, protocol, port, bits as u8))

@@ -22,9 +22,10 @@ pub trait Tables {
 
     fn vip(&self, key: &AddressKey) -> Option<Vip>;
 
-    /// Whether the address may be a VIP; a quick look that is never wrong when it says no.
+    /// Whether an address with this [`filter_key`](crate::layout::filter_key) may be a VIP's; a quick look that is never wrong
+    /// when it says no.
     #[inline(always)]
-    fn may_be_vip(&self, _address: &AddressKey) -> bool {
+    fn may_be_vip(&self, _filter_key: &AddressKey) -> bool {
         true
     }
 

@@ -8,7 +8,7 @@ use crate::flow::FlowBucket;
 use crate::hash::HashKeys;
 use crate::layout::{
     AddressKey, BUCKET_SLOTS, Bucket, FragmentKey, FragmentRecord, Member, Rule, RuleKey, Service,
-    SteeringKey, TupleRecord, Vip,
+    SteeringKey, TupleRecord, Vip, ipv6_prefix_key,
 };
 use crate::tables::Tables;
 
@@ -106,7 +106,15 @@ impl Tables for MemoryTables {
 
     /// A rule for just this port is what the whole look-up finds first.
     fn recalled(&self, exact: &RuleKey) -> Option<Rule> {
-        self.rules.get(exact).copied()
+        let of_prefix = RuleKey {
+            address: ipv6_prefix_key(exact.address),
+            ..*exact
+        };
+        let is_vip = self.vips.contains_key(&exact.address);
+        let found = self.rules.get(exact);
+        found
+            .or_else(|| self.rules.get(&of_prefix).filter(|_| !is_vip))
+            .copied()
     }
 
     fn steering(&self, key: &SteeringKey) -> Option<u32> {

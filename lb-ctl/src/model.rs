@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub use self::tables::{
     DEFAULT_SLOTS, HeldSizes, TABLE_CELLS, TableDemand, TableSlots, larger_pool, size_of_table, zones_in_use,
 };
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 pub use lb_common::policy::{Persistence, RuleProtocol, Scheme, SessionAffinity, TrackingMode};
 
 /// A resource's canonical partial URL from `projects/` on,
@@ -242,11 +242,23 @@ pub struct ForwardingRule {
     pub service: ResourcePath,
 }
 
-/// An IPv4 address, or the first address of an IPv6 /96 (the low 32 bits are 0 when the rule named a /96).
+/// What a forwarding rule owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Vip {
     /// As written in the rule: the address to announce and to probe.
     pub address: IpAddr,
+}
+
+impl Vip {
+    /// An IPv6 address whose last 32 bits are zero owns its /96 (semantics §2), any other address itself alone.
+    pub fn owned(self) -> IpNet {
+        match self.address {
+            IpAddr::V6(address) if address.octets()[12..] == [0; 4] => {
+                Ipv6Net::new_assert(address, 96).into()
+            }
+            address => address.into(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

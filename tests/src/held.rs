@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use lb_common::layout::{AddressKey, Selection, ipv4_key, ipv6_vip_key};
+use lb_common::layout::{AddressKey, Selection, ipv4_key, ipv6_prefix_key};
 use lb_ctl::plan::contents::{Contents, ServiceContents};
 
 pub struct Held(pub Contents);
@@ -74,7 +74,7 @@ fn keys_of(vip: IpAddr) -> [AddressKey; 2] {
             for (word, bytes) in words.iter_mut().zip(vip.octets().chunks_exact(4)) {
                 *word = u32::from_ne_bytes(bytes.try_into().expect("four bytes"));
             }
-            [words, ipv6_vip_key(words)]
+            [words, ipv6_prefix_key(words)]
         }
     }
 }

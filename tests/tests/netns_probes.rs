@@ -1,6 +1,6 @@
 //! Health probes: where they go, how they get there, and what they tell about an endpoint that forgot its VIP.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use lb_ctl::views::BackendStats;
@@ -11,7 +11,8 @@ use lb_tests::daemon::Daemon;
 use lb_tests::documents::{Documents, Families, Service};
 use lb_tests::packet::Received;
 use lb_tests::topology::{BACKENDS, LB, Lab, PRIMARIES, ROUTER, VIP4, VIP6};
-use lb_tests::traffic::{GUE_PORT, HEALTH_PORT};
+use lb_tests::traffic::echo::Ping;
+use lb_tests::traffic::{GUE_PORT, HEALTH_PORT, health_of};
 
 const SOON: Duration = Duration::from_secs(10);
 /// Some rounds of probes.
@@ -106,6 +107,29 @@ const BOTH: [IpAddr; 2] = [IpAddr::V4(VIP4), IpAddr::V6(VIP6)];
 fn on_link_endpoints_have_to_own_the_vip() {
     let lab = Lab::flat("probe-l2");
     assert_proves_ownership(&lab, &web(&lab), "l2", &BOTH);
+}
+
+/// A rule on an address owns that address alone: the balancer and the backends are its neighbours in one /96.
+#[test]
+fn an_ipv6_vip_lives_beside_hosts() {
+    let lab = Lab::flat("probe-beside");
+    let vip: IpAddr = Ipv6Addr::new(0x2001, 0xdb8, 0x66, 0, 0, 0, 0, 0x100).into();
+    let own = lab.host(LB).ipv6;
+    assert_eq!(own.segments()[..6], [0x2001, 0xdb8, 0x66, 0, 0, 0]);
+    BACKENDS.iter().for_each(|name| remember(&lab, name, vip));
+    let service = Service::of_everything().vips(&[vip]);
+    let documents = Documents::new(&lab, &PRIMARIES).service(service);
+    let _balanced = Balanced::start(&lab, &documents);
+    // A client finds the VIP by neighbour discovery.
+    health_of(lab.client(), (vip, HEALTH_PORT).into()).expect("an answer from the VIP");
+    let mut echo = Ping::to(lab.client(), own.into());
+    assert!(echo.is_answered(b"who is there", SOON), "the balancer itself");
+    let neighbours = lab.client().ip_output(&["-6", "neigh", "show", "dev", "eth0"]);
+    let lb = lab.host(LB).mac.map(|byte| format!("{byte:02x}")).join(":");
+    let of_lb = neighbours
+        .lines()
+        .filter(|line| line.contains(&lb) && line.starts_with("2001:"));
+    assert_eq!(of_lb.count(), 2, "{neighbours}");
 }
 
 #[test]

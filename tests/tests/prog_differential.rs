@@ -340,8 +340,7 @@ fn tables_text(tables: &MemoryTables, packet: &[u8]) -> String {
     let Ok(network) = parse::network(&packet) else {
         return String::new();
     };
-    let key = lb_common::rules::vip_key(&network);
-    let Some(vip) = lb_common::tables::Tables::vip(tables, &key) else {
+    let Some((key, vip)) = lb_common::rules::vip(tables, &network) else {
         return String::new();
     };
     let rules: Vec<_> = tables

@@ -32,12 +32,12 @@ pub fn plain<P: Packet, T: Tables>(tables: &T, packet: &P) -> Option<Plain> {
 #[inline(always)]
 fn of_network<P: Packet, T: Tables>(tables: &T, packet: &P, network: &Network) -> Option<Plain> {
     let inner = network.inner();
-    let address = rules::vip_key(network);
-    if !tables.may_be_vip(&address) {
+    if !tables.may_be_vip(&rules::filter_key(network)) {
         let verdict = Verdict::without_member(Reason::PassNoVip, 0);
         return Some(Plain { verdict, inner });
     }
     let transport = &parse::plain_transport(packet, network)?;
+    let address = rules::destination_key(network);
     let exact = RuleKey::new(address, transport.protocol(), transport.destination_port(), 0);
     let rule = tables.recalled(&exact)?;
     let service = tables.service(rule.service)?;

@@ -286,8 +286,15 @@ impl Controller {
             controller.troubles.set(Subject::Ownership, reason);
         }
         controller.look_at_store();
+        controller.tell_narrowed();
         controller.load(&mut events).await;
         (controller, Handle::new(requests_in, snapshot), events)
+    }
+
+    fn tell_narrowed(&self) {
+        let held = self.actual.iter();
+        let told = held.flat_map(|held| claims::narrowed(&self.in_force.config, &held.rules));
+        told.for_each(|text| tracing::warn!("{text}"));
     }
 
     /// Why the maps are left as they are, and changes are refused.

@@ -12,7 +12,7 @@ use aya::maps::{HashMap, MapData, MapError, PerCpuArray};
 use imbl::OrdMap;
 use lb_common::layout::{
     AddressKey, Backend, CpuState, FilterBit, Member, MemberCounter, RuleKey, Selection, Service,
-    SteeringKey, TupleHead, TupleRest, VerdictCounter, about, map, size,
+    SteeringKey, TupleHead, TupleRest, VerdictCounter, about, filter_key, map, size,
 };
 use lb_common::verdict::Reason;
 use zerocopy::{FromBytes, IntoBytes, transmute};
@@ -221,7 +221,7 @@ impl MapSet {
     fn filter_vips(&self) -> Result<()> {
         let mut words = vec![0; size::VIP_FILTER as usize];
         let mut set = |address: &AddressKey| {
-            let FilterBit { word, mask } = FilterBit::of(address);
+            let FilterBit { word, mask } = FilterBit::of(&filter_key(*address));
             words[word as usize] |= mask;
         };
         for key in self.vips.keys() {
@@ -238,7 +238,7 @@ impl MapSet {
     }
 
     fn set_filter_bit(&self, key: &AddressKey) {
-        let FilterBit { word, mask } = FilterBit::of(key);
+        let FilterBit { word, mask } = FilterBit::of(&filter_key(*key));
         let [old] = self.vip_filter.load(word as usize);
         self.vip_filter.store(word as usize, &[old | mask]);
     }

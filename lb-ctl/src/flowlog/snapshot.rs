@@ -1,7 +1,6 @@
 //! What the numbers in the flow table mean, of the services that are logged.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -63,18 +62,10 @@ fn fits(rule: &ForwardingRule, tuple: &TrackedTuple) -> bool {
     };
     tuple
         .destination
-        .is_none_or(|address| takes(rule.vip.address, address))
+        .is_none_or(|address| rule.vip.owned().contains(&address))
         && tuple.protocol.is_none_or(protocol_fits)
         && tuple.ports.is_none_or(|(_, port)| port_fits(port))
         && (rule.source_ranges.is_empty() || steered(rule, tuple).is_some())
-}
-
-/// An IPv6 rule owns the whole /96 of its address.
-fn takes(vip: IpAddr, address: IpAddr) -> bool {
-    match (vip, address) {
-        (IpAddr::V6(vip), IpAddr::V6(address)) => vip.to_bits() >> 32 == address.to_bits() >> 32,
-        (vip, address) => vip == address,
-    }
 }
 
 fn steered(rule: &ForwardingRule, tuple: &TrackedTuple) -> Option<u8> {
@@ -85,9 +76,15 @@ fn steered(rule: &ForwardingRule, tuple: &TrackedTuple) -> Option<u8> {
         .max()
 }
 
-/// Of several rules that fit, the one that steers by the longer prefix, then the one of the connection's own protocol.
-fn precedence(rule: &ForwardingRule, tuple: &TrackedTuple) -> (Option<u8>, bool) {
-    (steered(rule, tuple), rule.protocol != RuleProtocol::L3Default)
+/// Of several rules that fit, the one of the address itself before that of the /96 around it, then the one that steers by the
+/// longer prefix, then the one of the connection's own protocol.
+fn precedence(rule: &ForwardingRule, tuple: &TrackedTuple) -> (u8, Option<u8>, bool) {
+    let owned = rule.vip.owned().prefix_len();
+    (
+        owned,
+        steered(rule, tuple),
+        rule.protocol != RuleProtocol::L3Default,
+    )
 }
 
 /// One endpoint of a service that is logged.

@@ -11,9 +11,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 pub use self::conflicts::conflict_warnings;
 pub use self::unusable::{Unusable, unusable};
-use crate::model::Config;
+use crate::model::{Config, Vip};
 use crate::net::{Desired, LinkState, NetworkState, Serving, VipRange};
 
 /// What the answer depends on, but for the VIPs.
@@ -156,11 +158,10 @@ impl Announcements {
     }
 }
 
-/// An IPv6 rule that names a /96 is answered for as a whole; one that names an address, for that address, because
-/// the rest of its /96 may well be neighbours.
+/// Exactly what a rule owns: the rest of an address's /96 may well be neighbours.
 fn range(vip: IpAddr) -> VipRange {
-    match vip {
-        IpAddr::V6(address) if address.octets()[12..] == [0; 4] => VipRange::whole_96(address),
+    match (Vip { address: vip }).owned() {
+        IpNet::V6(prefix) if prefix.prefix_len() < 128 => VipRange::whole_96(prefix.addr()),
         _ => VipRange::host(vip),
     }
 }

@@ -41,6 +41,7 @@ pub use probes::{ProbeDestination, ProbedVips, Probing};
 pub use recipe::{BuiltTable, TableBuild};
 pub use retired::TableMark;
 pub use room::TableSpace;
+pub use rules::vip_key;
 pub use saved::{SavedCommon, SavedMembers, SavedPlan, SavedService};
 pub use service::{IpFamily, ServiceKey, ServicePlan, address_of, families_in_use};
 pub use zones::ZonePrefixes;

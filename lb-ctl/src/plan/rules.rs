@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use imbl::OrdMap;
 use ipnet::IpNet;
-use lb_common::layout::{AddressKey, Rule, RuleKey, SteeringKey, Vip, ipv4_key, ipv6_vip_key};
+use lb_common::layout::{AddressKey, Rule, RuleKey, SteeringKey, Vip, ipv4_key};
 use lb_common::policy::RuleProtocol;
 
 use super::contents::RuleContents;
@@ -263,10 +263,12 @@ fn note_block(vip: &mut Vip, protocol: RuleProtocol, bits: u8) {
     vip.blocks[index] |= 1 << bits;
 }
 
-pub(super) fn vip_key(address: IpAddr) -> AddressKey {
+/// What packets to a VIP find it by.
+pub fn vip_key(address: IpAddr) -> AddressKey {
     match address {
         IpAddr::V4(address) => ipv4_key(u32::from_ne_bytes(address.octets())),
-        IpAddr::V6(address) => ipv6_vip_key(v6_words(address.octets())),
+        // That of a /96 has no bits set behind it.
+        IpAddr::V6(address) => v6_words(address.octets()),
     }
 }
 

@@ -15,24 +15,16 @@ pub(super) fn vip(text: &str) -> Result<Vip, String> {
         Some(_) => {
             let net = Ipv6Net::from_str(text).map_err(|_| "expected an IPv4 address, an IPv6 address or an IPv6 /96")?;
             if net.prefix_len() != 96 {
-                return Err("an IPv6 rule owns a /96, no other prefix".into());
+                return Err("an IPv6 rule owns a /96 or one address, no other prefix".into());
             }
             if net.trunc() != net {
-                return Err(format!("has bits set beyond its /96; the prefix is {}", net.trunc()));
+                return Err(format!("has bits set beyond its /96: write {} for the whole /96, or {} for that address alone", net.trunc(), net.addr()));
             }
             IpAddr::V6(net.addr())
         }
     };
     unicast(address)?;
     Ok(Vip { address })
-}
-
-/// What a rule owns: its IPv4 address, or the /96 of its IPv6 address.
-pub(super) fn owned(vip: Vip) -> IpAddr {
-    match vip.address {
-        IpAddr::V4(_) => vip.address,
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 32 << 32)),
-    }
 }
 
 fn literal(text: &str) -> Option<IpAddr> {
@@ -177,15 +169,17 @@ mod tests {
 
     #[test]
     fn a_vip_is_a_unicast_literal() {
-        assert_eq!(
-            owned(vip("2001:db8::9").unwrap()),
-            "2001:db8::".parse::<IpAddr>().unwrap()
-        );
-        assert_eq!(
-            owned(vip("192.0.2.1").unwrap()),
-            "192.0.2.1".parse::<IpAddr>().unwrap()
-        );
-        assert!(vip("2001:db8:1::/96").is_ok());
+        for (text, owned) in [
+            ("192.0.2.1", "192.0.2.1/32"),
+            ("192.0.2.0", "192.0.2.0/32"),
+            ("2001:db8::9", "2001:db8::9/128"),
+            ("2001:db8::1:0", "2001:db8::1:0/128"),
+            ("2001:db8::", "2001:db8::/96"),
+            ("2001:db8::5:0:0", "2001:db8::5:0:0/96"),
+            ("2001:db8:1::/96", "2001:db8:1::/96"),
+        ] {
+            assert_eq!(vip(text).expect("an address").owned().to_string(), owned);
+        }
         for bad in [
             "",
             "0.0.0.0",

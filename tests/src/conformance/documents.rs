@@ -22,7 +22,8 @@ pub fn address(backend: char, is_ipv6: bool) -> IpAddr {
     }
 }
 
-/// The VIPs of a service: two, so that a client can reach it by another destination. Over IPv6 they are of one /96.
+/// The VIPs of a service: two, so that a client can reach it by another destination. Over IPv6 they are of one /96, which its
+/// rule owns.
 pub fn vip(service: usize, second: bool, is_ipv6: bool) -> IpAddr {
     let service = u16::try_from(service).expect("few services");
     if is_ipv6 {
@@ -143,13 +144,20 @@ pub fn service(index: usize, policy: &Policy, backends: Vec<Value>) -> Map<Strin
     fields
 }
 
+fn whole_96(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 32 << 32).into(),
+    }
+}
+
 /// Rules for every protocol on the service's VIPs.
 pub fn rules(index: usize, policy: &Policy) -> [Value; 3] {
     let every = |name: &str, address: IpAddr| rule(index, policy, name, address, "L3_DEFAULT", &[]);
     [
         every("v4", vip(index, false, false)),
         every("v4-second", vip(index, true, false)),
-        every("v6", vip(index, false, true)),
+        every("v6", whole_96(vip(index, false, true))),
     ]
 }
 

@@ -161,9 +161,11 @@ pub(crate) fn addresses(random: &mut Random, world: &World, target: &Target) -> 
     let destination = match target.address {
         Address::V4(_) if random.chance(4) => Address::V4([192, 0, 2, random.next() as u8]),
         Address::V6(mut bytes) => {
-            // Anywhere in the /96, or just outside.
-            let free = 12 + random.below(4) as usize;
-            random.fill(&mut bytes[free..]);
+            // Anywhere in the /96, or just outside; half of them to the address itself.
+            if random.chance(50) {
+                let free = 12 + random.below(4) as usize;
+                random.fill(&mut bytes[free..]);
+            }
             if random.chance(4) {
                 bytes[11] = 1;
             }

@@ -7,7 +7,7 @@ use lb_common::clock;
 use lb_common::hash::HashKeys;
 use lb_common::layout::{
     AddressKey, Backend, Bucket, DeliveryMode, Leader, Member, Pool, Pools, Rule, RuleKey, Selection,
-    Service, SteeringKey, Vip, ZoneTables, ipv4_key, ipv6_vip_key,
+    Service, SteeringKey, Vip, ZoneTables, ipv4_key,
 };
 use lb_common::maglev::{self, Candidate};
 use lb_common::policy::{Persistence, Policy, PolicyWord, Scheme, SessionAffinity, TrackingMode};
@@ -57,14 +57,8 @@ impl Address {
         }
     }
 
-    fn vip_key(self) -> AddressKey {
-        match self {
-            Self::V4(_) => ipv4_key(self.words()[0]),
-            Self::V6(_) => ipv6_vip_key(self.words()),
-        }
-    }
-
-    fn source_key(self) -> AddressKey {
+    /// Of a VIP, or of a source.
+    fn key(self) -> AddressKey {
         match self {
             Self::V4(_) => ipv4_key(self.words()[0]),
             Self::V6(_) => self.words(),
@@ -329,7 +323,7 @@ fn source_prefix(random: &mut Random, sources: &[Address]) -> (AddressKey, u32) 
         Address::V4(_) => 96 + random.between(0, 32) as u32,
         Address::V6(_) => random.between(0, 128) as u32,
     };
-    let number = source.source_key().iter().fold(0u128, |number, word| {
+    let number = source.key().iter().fold(0u128, |number, word| {
         (number << 32) | u128::from(u32::from_be(*word))
     });
     let kept = if bits == 0 {
@@ -415,7 +409,9 @@ fn rules(random: &mut Random, services: &[u32], sources: &[Address]) -> (RuleCon
             Address::V4([203, 0, 113, index])
         } else {
             let mut bytes = [0; 16];
-            bytes[..6].copy_from_slice(&[0x20, 1, 0x0d, 0xb8, 0xff, index]);
+            // A VIP of each kind in one /96, and others.
+            bytes[..6].copy_from_slice(&[0x20, 1, 0x0d, 0xb8, 0xff, index / 4]);
+            bytes[15] = index % 4 / 2;
             Address::V6(bytes)
         };
         let mut vip = Vip::default();
@@ -447,11 +443,11 @@ fn rules(random: &mut Random, services: &[u32], sources: &[Address]) -> (RuleCon
                         .iter()
                         .position(|p| *p == protocol)
                         .expect("one of them")] |= 1 << bits;
-                    RuleKey::new(address.vip_key(), protocol, port, bits)
+                    RuleKey::new(address.key(), protocol, port, bits)
                 }
                 _ => {
                     vip.l3_default |= u32::from(protocol == 0);
-                    RuleKey::new(address.vip_key(), protocol, 0, 16)
+                    RuleKey::new(address.key(), protocol, 0, 16)
                 }
             };
             claims.push((protocol, port));
@@ -463,7 +459,7 @@ fn rules(random: &mut Random, services: &[u32], sources: &[Address]) -> (RuleCon
             contents.rules.insert(key, rule);
         }
         if !random.chance(5) {
-            contents.vips.insert(address.vip_key(), vip);
+            contents.vips.insert(address.key(), vip);
         }
         targets.push(Target { address, claims });
     }

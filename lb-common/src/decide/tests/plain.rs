@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::frames::{VIP, VIP6, words};
-use crate::layout::{Pool, Rule, RuleKey, ZoneTables, ipv4_key, ipv6_vip_key};
+use crate::layout::{Pool, Rule, RuleKey, ZoneTables, ipv4_key, ipv6_prefix_key};
 use crate::policy::{Policy, Scheme};
 use crate::testing::MemoryTables;
 
@@ -155,7 +155,7 @@ enum Special {
 fn tables(world: &World, special: Special) -> MemoryTables {
     let mut tables = world.tables();
     let steering = u32::from(matches!(special, Special::Steering));
-    for address in [ipv4_key(words(&VIP)[0]), ipv6_vip_key(words(&VIP6))] {
+    for address in [ipv4_key(words(&VIP)[0]), ipv6_prefix_key(words(&VIP6))] {
         for protocol in [6, 17] {
             // What is remembered of a port is what a rule for just this port says.
             let rule = Rule {

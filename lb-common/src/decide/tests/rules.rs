@@ -4,7 +4,7 @@ use super::world::{judge, packet};
 use crate::frames::{CLIENT, CLIENT6, SYN, VIP, VIP6, frame, ipv4, ipv6, ipv6_with, tcp, udp, words};
 use crate::hash::HashKeys;
 use crate::layout::{
-    AddressKey, Leader, Member, Pool, Rule, RuleKey, Service, SteeringKey, ipv4_key, ipv6_vip_key,
+    AddressKey, Leader, Member, Pool, Rule, RuleKey, Service, SteeringKey, ipv4_key, ipv6_prefix_key,
 };
 use crate::policy::{Persistence, Policy, PolicyWord, Scheme, SessionAffinity, TrackingMode};
 use crate::testing::MemoryTables;
@@ -15,7 +15,7 @@ fn vip4() -> AddressKey {
 }
 
 fn vip6() -> AddressKey {
-    ipv6_vip_key(words(&VIP6))
+    ipv6_prefix_key(words(&VIP6))
 }
 
 /// Twenty services that each forward to a leader of their own, so that the member says which one matched.
@@ -164,6 +164,24 @@ fn a_protocol_s_own_rule_wins_over_l3_default() {
     for (packet, expected) in cases {
         assert_eq!(matched(&tables, &packet), Ok(expected));
     }
+}
+
+#[test]
+fn an_ipv6_address_is_that_address_alone_and_comes_before_its_96() {
+    let mut tables = services();
+    let to = |tables: &MemoryTables, last: u8, port: u16| {
+        let packet = ipv6_with(6, &tcp(4001, port, SYN), |header| header.destination[15] = last);
+        matched(tables, &frame(1, &packet))
+    };
+    put(&mut tables, words(&VIP6), 6, 80, 0, service(1));
+    assert_eq!(to(&tables, 9, 80), Ok(1));
+    assert_eq!(to(&tables, 9, 81), Err(Reason::DropNoRule));
+    assert_eq!(to(&tables, 8, 80), Err(Reason::PassNoVip), "a neighbour");
+    put(&mut tables, vip6(), 6, 81, 0, service(2));
+    assert_eq!(to(&tables, 8, 81), Ok(2));
+    assert_eq!(to(&tables, 8, 80), Err(Reason::DropNoRule));
+    assert_eq!(to(&tables, 9, 80), Ok(1));
+    assert_eq!(to(&tables, 9, 81), Err(Reason::DropNoRule), "a VIP by itself");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::world::*;
 use crate::clock::TICK_SECONDS;
 use crate::frames::{ACK, CLIENT, CLIENT6, SYN, VIP, VIP6, frame, ipv4, ipv4_with, ipv6, tcp, udp, words};
-use crate::layout::{Member, Pool, RuleKey, Selection, ZoneTables, ipv4_key, ipv6_vip_key};
+use crate::layout::{Member, Pool, RuleKey, Selection, ZoneTables, ipv4_key, ipv6_prefix_key};
 use crate::policy::{PolicyWord, SessionAffinity, TrackingMode};
 use crate::testing::MemoryTables;
 use crate::verdict::Reason;
@@ -186,7 +186,7 @@ fn two_services(world: &World) -> MemoryTables {
     tables
         .members
         .insert(OTHER_MEMBER, Member::new(OTHER, true, Pool::Primary, 5, None));
-    for address in [ipv4_key(words(&VIP)[0]), ipv6_vip_key(words(&VIP6))] {
+    for address in [ipv4_key(words(&VIP)[0]), ipv6_prefix_key(words(&VIP6))] {
         let mut rule = tables.rules[&RuleKey::new(address, 6, 0, RuleKey::ALL_PORTS)];
         rule.service = OTHER;
         tables

@@ -4,7 +4,7 @@ use crate::decide::decide;
 use crate::flow::Slot;
 use crate::frames::{VIP, VIP6, frame, ipv4, tcp, words};
 use crate::hash::HashKeys;
-use crate::layout::{Member, Pool, Pools, Rule, RuleKey, Selection, Service, Vip, ipv4_key, ipv6_vip_key};
+use crate::layout::{Member, Pool, Pools, Rule, RuleKey, Selection, Service, Vip, ipv4_key, ipv6_prefix_key};
 use crate::policy::{Persistence, Policy, PolicyWord, Scheme, SessionAffinity, TrackingMode};
 use crate::testing::MemoryTables;
 use crate::verdict::Verdict;
@@ -97,7 +97,7 @@ impl World {
         let mut tables = MemoryTables::new(HashKeys::from_seed(1), 16);
         tables.now = NOW;
         self.change(&mut tables);
-        for address in [ipv4_key(words(&VIP)[0]), ipv6_vip_key(words(&VIP6))] {
+        for address in [ipv4_key(words(&VIP)[0]), ipv6_prefix_key(words(&VIP6))] {
             let vip = Vip {
                 blocks: [1 << 16, 1 << 16, 1 << 16],
                 l3_default: 1,

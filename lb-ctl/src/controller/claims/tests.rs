@@ -1,8 +1,12 @@
 use std::sync::Arc;
 
-use super::warnings;
-use crate::model::Config;
+use lb_common::layout::Vip;
+
+use super::{narrowed, warnings};
+use crate::model::{Config, ForwardingRule};
 use crate::net::{Address, NetworkState};
+use crate::plan::contents::RuleContents;
+use crate::plan::vip_key;
 use crate::resources::{Document, Resources, Scope};
 
 /// A service whose endpoint has `endpoint`, on the VIP `vip`.
@@ -48,7 +52,7 @@ fn told(vip: &str, endpoint: &str, own: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn an_ipv6_vip_claims_its_whole_96() {
+fn an_ipv6_vip_claims_what_it_owns() {
     let own = ["fe80::1", "::1", "2001:db8::a:1", "192.0.2.5"];
     assert_eq!(
         told("2001:db8::1:0:1", "2001:db8::2:0:9", &own),
@@ -57,16 +61,28 @@ fn an_ipv6_vip_claims_its_whole_96() {
     );
     assert_eq!(
         told("2001:db8::7", "2001:db8::2:0:9", &own),
+        [""; 0],
+        "an address is that address alone"
+    );
+    assert_eq!(
+        told("2001:db8::a:1", "2001:db8::2:0:9", &own),
         [
-            "rule takes packets to the host's own address 2001:db8::a:1: an IPv6 rule owns the whole /96 of its VIP, \
-             2001:db8::/96; move one of the two to another /96"
+            "rule takes packets to the host's own address 2001:db8::a:1: it is the VIP 2001:db8::a:1; a VIP must be \
+             nobody's address"
+        ]
+    );
+    assert_eq!(
+        told("2001:db8::", "2001:db8::2:0:9", &own),
+        [
+            "rule takes packets to the host's own address 2001:db8::a:1: it owns the whole /96 of its VIP, \
+             2001:db8::/96; move one of the two to another /96, or give the rule one address"
         ]
     );
     assert_eq!(
         told("2001:db8::2:0:0/96", "2001:db8::2:0:9", &own),
         [
-            "rule takes packets to the endpoint 2001:db8::2:0:9: an IPv6 rule owns the whole /96 of its VIP, \
-             2001:db8::2:0:0/96; move one of the two to another /96"
+            "rule takes packets to the endpoint 2001:db8::2:0:9: it owns the whole /96 of its VIP, \
+             2001:db8::2:0:0/96; move one of the two to another /96, or give the rule one address"
         ]
     );
 }
@@ -81,4 +97,43 @@ fn an_ipv4_vip_claims_itself() {
         ]
     );
     assert_eq!(told("10.0.0.1", "10.0.0.1", &[]).len(), 1);
+}
+
+#[test]
+fn rules_that_owned_more_before_are_told_of() {
+    let held = |vip: &str| RuleContents {
+        vips: [(vip_key(vip.parse().expect("an address")), Vip::default())].into(),
+        ..RuleContents::default()
+    };
+    let config = config("2001:db8::7", "2001:db8::2:0:9");
+    assert_eq!(
+        narrowed(&config, &held("2001:db8::")),
+        [
+            "rule owns 2001:db8::7 alone from now on; the version before took it for the whole /96 around it (write /96 \
+             behind the prefix for that)"
+        ]
+    );
+    assert_eq!(narrowed(&config, &held("2001:db8::7")), [""; 0], "as it was");
+    assert_eq!(narrowed(&config, &held("2001:db8::8:0:0")), [""; 0], "it is new");
+}
+
+#[test]
+fn an_address_inside_another_rule_s_96_is_told_of() {
+    let mut config = config("2001:db8::", "2001:db8::2:0:9");
+    let rule = config.rules.values().next().expect("a rule").clone();
+    let path = crate::model::ResourcePath::from_canonical("projects/p/regions/r/forwardingRules/inner");
+    let inner = ForwardingRule {
+        path: path.clone(),
+        vip: crate::model::Vip {
+            address: "2001:db8::7".parse().expect("an address"),
+        },
+        ..rule
+    };
+    config.rules.insert(path, inner);
+    assert_eq!(
+        warnings(&config, &NetworkState::default()),
+        [
+            "rule does not take packets to 2001:db8::7, which is a VIP by itself, although it owns the /96 around it"
+        ]
+    );
 }

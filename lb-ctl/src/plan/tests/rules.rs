@@ -164,18 +164,24 @@ fn all_ports_and_l3_default() {
 }
 
 #[test]
-fn an_ipv6_rule_owns_its_96() {
+fn an_ipv6_rule_owns_its_96_or_its_address() {
     let mut site = Site::new(&["a", "b"]);
     let world = &mut site.world;
     world.rule("six", "2001:db8:1::5", RuleProtocol::Tcp, Ports::All, "a");
     world.rule("more", "2001:db8:2::", RuleProtocol::Udp, ports(&[(53, 53)]), "b");
+    world.rule("inner", "2001:db8:2::7", RuleProtocol::Tcp, Ports::All, "a");
     site.expect(&[
         (&tcp("2001:db8:1::5", 80), Ok("a")),
-        (&tcp("2001:db8:1::", 80), Ok("a")),
-        (&tcp("2001:db8:1::ffff:ffff", 80), Ok("a")),
-        (&tcp("2001:db8:1::1:0:0", 80), Err(Reason::PassNoVip)),
         (&udp("2001:db8:1::5", 80), Err(Reason::DropNoRule)),
+        (&tcp("2001:db8:1::", 80), Err(Reason::PassNoVip)),
+        (&tcp("2001:db8:1::6", 80), Err(Reason::PassNoVip)),
+        (&udp("2001:db8:2::", 53), Ok("b")),
         (&udp("2001:db8:2::abcd", 53), Ok("b")),
+        (&udp("2001:db8:2::ffff:ffff", 53), Ok("b")),
+        (&udp("2001:db8:2::1:0:0", 53), Err(Reason::PassNoVip)),
+        (&tcp("2001:db8:2::abcd", 53), Err(Reason::DropNoRule)),
+        (&tcp("2001:db8:2::7", 53), Ok("a")),
+        (&udp("2001:db8:2::7", 53), Err(Reason::DropNoRule)),
     ]);
 }
 

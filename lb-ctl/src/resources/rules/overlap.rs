@@ -79,7 +79,7 @@ fn is_steering(rule: &Draft) -> bool {
 
 fn claim(rule: &Draft) -> Option<Claim> {
     Some(Claim {
-        address: typed::owned(vip(rule)?),
+        address: vip(rule)?.address,
         protocol: protocol(rule)?,
         ports: merged(ports(rule)?),
     })

@@ -208,19 +208,21 @@ fn no_packet_has_two_rules() {
 }
 
 #[test]
-fn an_ipv6_rule_owns_its_prefix() {
-    let within = [
-        ("/IPAddress", json!("2001:db8:1::5")),
-        ("/IPProtocol", json!("UDP")),
-        ("/ports", json!(["53"])),
-    ];
-    assert_eq!(faults(&second(&within)).len(), 1);
-    let beside = [
-        ("/IPAddress", json!("2001:db8:1:0:0:1::5")),
-        within[1].clone(),
-        within[2].clone(),
-    ];
-    expect(second(&beside), &[], &[]);
+fn an_ipv6_rule_owns_its_prefix_or_its_address() {
+    let at = |address: &str| {
+        second(&[
+            ("/IPAddress", json!(address)),
+            ("/IPProtocol", json!("UDP")),
+            ("/ports", json!(["53"])),
+        ])
+    };
+    for same in ["2001:db8:1::", "2001:db8:1::/96"] {
+        assert_eq!(faults(&at(same)).len(), 1, "{same}");
+    }
+    // A VIP by itself, in that /96 or beside it.
+    for other in ["2001:db8:1::5", "2001:db8:1:0:0:1::5", "2001:db8:1:0:0:1::"] {
+        expect(at(other), &[], &[]);
+    }
 }
 
 #[test]
