@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
+use crate::resources::{endpoint, group, group_path, rule, service};
 use crate::topology::Lab;
 use crate::traffic::HEALTH_PORT;
 
@@ -81,6 +83,21 @@ impl Multitude {
         Ipv6Addr::from(u128::from(prefix) | u128::from(index + 1))
     }
 
+    /// EXTERNAL services with so many endpoints each, one after another, at [`small_vip`]s.
+    pub fn small_services(&self, zone: &str, services: u16, each: u16, check: &str) -> Vec<Value> {
+        let small = |number: u16| {
+            let name = format!("s{number}");
+            let few = (number * each..(number + 1) * each).map(|index| endpoint(&[self.ipv4(index).into()]));
+            let groups = [group_path(zone, &name)];
+            [
+                group(zone, &name, few),
+                service(&name, "EXTERNAL", &groups, Some(check), json!({})),
+                rule(&name, "EXTERNAL", small_vip(number), &name),
+            ]
+        };
+        (0..services).flat_map(small).collect()
+    }
+
     /// From now on exactly these fail their health checks.
     pub fn fail(&self, sick: impl IntoIterator<Item = IpAddr>) {
         self.sick.set(sick.into_iter().collect());
@@ -97,6 +114,11 @@ impl Drop for Multitude {
         drop(self.stop.take());
         let _ = self.thread.take().map(JoinHandle::join);
     }
+}
+
+/// The VIP of one of many services.
+pub fn small_vip(number: u16) -> IpAddr {
+    Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 18, 0, 1)) + u32::from(number)).into()
 }
 
 /// Whose health checks fail.

@@ -46,18 +46,7 @@ fn large_groups(endpoints: &Multitude) -> Documents {
 
 #[track_caller]
 fn wait_for(daemon: &Daemon<'_>, count: u16) {
-    eventually(FOLLOWED, || {
-        let held = daemon.held();
-        let (rotation, healthy) = (held.in_rotation(VIP4.into()), held.healthy(VIP4.into()));
-        match rotation == healthy && rotation.len() == usize::from(count) {
-            true => Ok(()),
-            false => Err(format!(
-                "{} in rotation, {} healthy in the maps, {count} expected",
-                rotation.len(),
-                healthy.len()
-            )),
-        }
-    });
+    daemon.wait_for_rotation(FOLLOWED, VIP4.into(), count.into());
 }
 
 #[test]

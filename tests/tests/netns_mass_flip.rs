@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use lb_tests::answers::Answers;
-use lb_tests::condition::eventually;
 use lb_tests::daemon::Daemon;
 use lb_tests::documents::Documents;
 use lb_tests::multitude::Multitude;
@@ -34,18 +33,7 @@ fn of(name: &str, endpoints: &Multitude, count: u16, interval_sec: u32, vip: Ipv
 /// So many members are healthy and have all of the VIP's new connections.
 #[track_caller]
 fn wait_for(daemon: &Daemon<'_>, bound: Duration, vip: Ipv4Addr, count: u16) {
-    eventually(bound, || {
-        let held = daemon.held();
-        let (rotation, healthy) = (held.in_rotation(vip.into()), held.healthy(vip.into()));
-        match rotation == healthy && rotation.len() == usize::from(count) {
-            true => Ok(()),
-            false => Err(format!(
-                "{} in rotation, {} healthy in the maps, {count} expected",
-                rotation.len(),
-                healthy.len()
-            )),
-        }
-    });
+    daemon.wait_for_rotation(bound, vip.into(), count.into());
 }
 
 #[test]

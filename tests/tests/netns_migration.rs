@@ -5,7 +5,6 @@ use std::time::Duration;
 use lb_ctl::dataplane::migrate::Step;
 use lb_ctl::views::FlowCount;
 use lb_tests::balanced::Balanced;
-use lb_tests::condition::eventually;
 use lb_tests::daemon::Daemon;
 use lb_tests::documents::{Documents, Service};
 use lb_tests::migration::{Traffic, give_back_up_to, layouts, take_over_up_to};
@@ -138,15 +137,7 @@ fn a_lost_store_leaves_an_older_layout_as_it_is() {
     let [state, kept, empty] = ["state", "kept", "empty"].map(|name| balanced.daemon.directory().join(name));
     std::fs::rename(&state, &kept).expect("moving the store away");
     balanced.daemon.launch();
-    eventually(START, || {
-        balanced.daemon.assert_alive();
-        let output = balanced.daemon.run_ctl(&["status"]);
-        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-        match output.status.code() == Some(1) && shown.contains("--discard-pinned") {
-            true => Ok(()),
-            false => Err(format!("{output:?}")),
-        }
-    });
+    balanced.daemon.wait_until_frozen(START);
     assert_eq!(layouts(&balanced.daemon), ["v4"]);
     traffic.assert_untouched("while the store is lost");
     balanced.daemon.kill();

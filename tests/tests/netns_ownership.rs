@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use lb_tests::balanced::Balanced;
-use lb_tests::condition::{eventually, throughout};
+use lb_tests::condition::throughout;
 use lb_tests::documents::{Documents, Service};
 use lb_tests::topology::{Lab, PRIMARIES, VIP4};
 use lb_tests::traffic::tcp::Connection;
@@ -29,15 +29,7 @@ fn assert_all_answer(connections: &mut [Connection]) {
 #[track_caller]
 fn wait_until_frozen(balanced: &mut Balanced) {
     balanced.daemon.launch();
-    eventually(START, || {
-        balanced.daemon.assert_alive();
-        let output = balanced.daemon.run_ctl(&["status"]);
-        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-        match output.status.code() == Some(1) && shown.contains("--discard-pinned") {
-            true => Ok(()),
-            false => Err(format!("{output:?}")),
-        }
-    });
+    balanced.daemon.wait_until_frozen(START);
 }
 
 #[test]

@@ -1,16 +1,15 @@
 //! Table space: hundreds of endpoints that fail, and a thousand services at once, in little room.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use lb_tests::condition::eventually;
 use lb_tests::daemon::Daemon;
 use lb_tests::documents::Documents;
 use lb_tests::held::members_of;
-use lb_tests::multitude::Multitude;
+use lb_tests::multitude::{Multitude, small_vip};
 use lb_tests::resources::{endpoint, group, group_path, http_check, rule, service, tcp_check};
 use lb_tests::topology::{Lab, PRIMARIES, VIP4};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const OWN_ADDRESS: &str = "probe-destination = \"own-address\"\n";
 const ZONE: &str = "lab-1-a";
@@ -23,7 +22,7 @@ const IS_BUSY: &str = "health probes start later than a whole check interval";
 const ENDPOINTS: u16 = 700;
 /// Room for few changes of one service at a time.
 const ROOM_FOR_ONE: u32 = 4 << 20;
-const SERVICES: u32 = 1000;
+const SERVICES: u16 = 1000;
 /// Of which the services' tables of 4,096 slots take 37 %.
 const ROOM_FOR_ALL: u32 = 11_000_000;
 /// Of each.
@@ -54,21 +53,7 @@ fn dead_endpoints_leave_the_maps_however_many_they_are() {
     daemon.give("--settings", "lb.toml", OWN_ADDRESS);
     daemon.start_again();
     daemon.apply(&large_service(&endpoints));
-    let serves = |expected: usize| {
-        eventually(FOLLOWED, || {
-            let held = daemon.held();
-            let (rotation, healthy) = (held.in_rotation(VIP4.into()), held.healthy(VIP4.into()));
-            match rotation == healthy && rotation.len() == expected {
-                true => Ok(()),
-                false => Err(format!(
-                    "{} of {ENDPOINTS} in rotation and {} healthy in the maps; the daemon says {}",
-                    rotation.len(),
-                    healthy.len(),
-                    daemon.status().healthy_endpoints
-                )),
-            }
-        });
-    };
+    let serves = |count: usize| daemon.wait_for_rotation(FOLLOWED, VIP4.into(), count);
     serves(ENDPOINTS.into());
     let half = (0..ENDPOINTS)
         .step_by(2)
@@ -81,31 +66,11 @@ fn dead_endpoints_leave_the_maps_however_many_they_are() {
     daemon.assert_quiet(&[IS_BUSY]);
 }
 
-fn vip(number: u32) -> IpAddr {
-    Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 18, 0, 1)) + number).into()
-}
-
 fn small_services(endpoints: &Multitude) -> Documents {
-    let small = |number: u32| -> [Value; 3] {
-        let name = format!("s{number}");
-        let first = number as u16 * FEW;
-        let few = (first..first + FEW).map(|index| endpoint(&[endpoints.ipv4(index).into()]));
-        [
-            group(ZONE, &name, few),
-            service(
-                &name,
-                "EXTERNAL",
-                &[group_path(ZONE, &name)],
-                Some("check"),
-                json!({}),
-            ),
-            rule(&name, "EXTERNAL", vip(number), &name),
-        ]
-    };
     // The second probes are spread over the interval, so that results come one after another.
     let mut check = tcp_check("check", 5);
     check["healthyThreshold"] = 2.into();
-    let services = (0..SERVICES).flat_map(small);
+    let services = endpoints.small_services(ZONE, SERVICES, FEW, "check");
     Documents::of(std::iter::once(check).chain(services).collect())
 }
 
@@ -118,11 +83,11 @@ fn a_thousand_services_are_whole_after_a_cold_start() {
     daemon.give("--settings", "lb.toml", OWN_ADDRESS);
     daemon.give("--config", "config.json", &small_services(&endpoints).json());
     daemon.start_again();
-    let all = SERVICES as usize * usize::from(FEW);
+    let all = usize::from(SERVICES) * usize::from(FEW);
     eventually(FOLLOWED, || {
         let held = daemon.held();
-        let healthy_in_rotation = |number: u32| {
-            let (_, service) = held.found(vip(number))?;
+        let healthy_in_rotation = |number: u16| {
+            let (_, service) = held.found(small_vip(number))?;
             let (_, slots) = service.table.as_ref()?;
             let is_healthy =
                 |member: &u32| service.members.get(member).is_some_and(|member| member.healthy());
@@ -151,7 +116,7 @@ fn a_thousand_services_are_whole_after_a_cold_start() {
             Some("check"),
             json!({}),
         ),
-        rule("more", "EXTERNAL", vip(SERVICES), "more"),
+        rule("more", "EXTERNAL", small_vip(SERVICES), "more"),
     ];
     daemon.apply(&Documents::of(one.into()));
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::control::Case;
 use super::progress::Progress;
@@ -299,27 +299,7 @@ fn is_answered_for(daemon: &Daemon<'_>) -> bool {
 fn cold_start(extent: Extent) -> Case {
     let lab = Lab::two_armed("bench-cold");
     let endpoints = Multitude::start(&lab, FAILOVER, 92);
-    let vip = |number: u16| {
-        IpAddr::from(Ipv4Addr::from(
-            u32::from(Ipv4Addr::new(198, 18, 0, 1)) + u32::from(number),
-        ))
-    };
-    let small = |number: u16| -> [Value; 3] {
-        let name = format!("s{number}");
-        let few = (number * FEW..(number + 1) * FEW).map(|index| endpoint(&[endpoints.ipv4(index).into()]));
-        [
-            group(ZONE, &name, few),
-            service(
-                &name,
-                "EXTERNAL",
-                &[group_path(ZONE, &name)],
-                Some("check"),
-                json!({}),
-            ),
-            rule(&name, "EXTERNAL", vip(number), &name),
-        ]
-    };
-    let services = (0..extent.services).flat_map(small);
+    let services = endpoints.small_services(ZONE, extent.services, FEW, "check");
     let all = Documents::of(std::iter::once(tcp_check("check", 5)).chain(services).collect());
     let mut daemon = prepared(&lab);
     daemon.give("--config", "config.json", &all.json());

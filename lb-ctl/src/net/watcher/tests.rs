@@ -294,6 +294,20 @@ async fn until_known(key: NeighbourKey, wanted: impl Fn(&Neighbour) -> bool) {
         .expect("the kernel came to it");
 }
 
+/// The socket has overflowed, and the worker has noticed.
+async fn until_it_lost_something(worker: &mut Worker) {
+    let overflow = async {
+        while worker.following.losses == 0 {
+            let event = next_event(&mut worker.sockets).await;
+            assert!(event.is_some(), "the socket lives");
+            worker.on_event(event);
+        }
+    };
+    tokio::time::timeout(PATIENCE, overflow)
+        .await
+        .expect("the socket overflowed");
+}
+
 #[test]
 fn lost_notifications_cost_nothing_but_a_second_look() {
     let Some(pair) = Pair::new("lost") else { return };
@@ -310,16 +324,7 @@ fn lost_notifications_cost_nothing_but_a_second_look() {
         pair.here.ip_batch(&noise);
         pair.here.ip("route add 198.51.100.0/24 via 192.0.2.2");
 
-        let overflow = async {
-            while worker.following.losses == 0 {
-                let event = next_event(&mut worker.sockets).await;
-                assert!(event.is_some(), "the socket lives");
-                worker.on_event(event);
-            }
-        };
-        tokio::time::timeout(PATIENCE, overflow)
-            .await
-            .expect("the socket overflowed");
+        until_it_lost_something(&mut worker).await;
         worker.round().await;
         let hop = next_hops.borrow()[&REMOTE].clone();
         match hop {

@@ -149,16 +149,7 @@ fn a_flood_of_link_events_leaves_the_state_right() {
             .collect();
         pair.here.ip_batch(&noise);
         pair.here.ip("link set cable mtu 1234");
-        let overflow = async {
-            while worker.following.losses == 0 {
-                let event = next_event(&mut worker.sockets).await;
-                assert!(event.is_some(), "the socket lives");
-                worker.on_event(event);
-            }
-        };
-        tokio::time::timeout(PATIENCE, overflow)
-            .await
-            .expect("the socket overflowed");
+        until_it_lost_something(&mut worker).await;
         worker.round().await;
         assert_eq!(state.borrow().link_named("cable").unwrap().mtu, 1234);
     });
