@@ -14,7 +14,7 @@ use serde_json::json;
 const OWN_ADDRESS: &str = "probe-destination = \"own-address\"\n";
 const ZONE: &str = "lab-1-a";
 /// Longer than a machine with other work needs, and far shorter than until somebody restarts the daemon.
-const FOLLOWED: Duration = Duration::from_secs(60);
+const FOLLOWED: Duration = Duration::from_secs(180);
 
 /// Of a machine with more work than processors: nothing that this is about.
 const IS_BUSY: &str = "health probes start later than a whole check interval";
