@@ -4,6 +4,7 @@
 //! representable here has passed every rule, so readers need no checks of their own.
 
 mod tables;
+mod weight;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use std::sync::Arc;
 pub use self::tables::{
     DEFAULT_SLOTS, HeldSizes, TABLE_CELLS, TableDemand, TableSlots, larger_pool, size_of_table, zones_in_use,
 };
+pub use self::weight::EndpointWeight;
 use ipnet::{IpNet, Ipv6Net};
 pub use lb_common::policy::{Persistence, RuleProtocol, Scheme, SessionAffinity, TrackingMode};
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::ResourcePath;
+use crate::model::{EndpointWeight, ResourcePath};
 
 /// `GET /lb/v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -200,7 +200,7 @@ pub struct BackendStats {
     pub healthy: bool,
     pub draining: bool,
     /// The weight in force, when the service is weighted.
-    pub weight: Option<u32>,
+    pub weight: Option<EndpointWeight>,
     /// `l2`, `ipip`, `gue`, or `unresolved`.
     pub delivery: String,
     pub packets: u64,
@@ -269,7 +269,7 @@ pub struct EndpointHealth {
     pub ip_address: IpAddr,
     pub port: Option<u16>,
     pub healthy: bool,
-    pub weight: Option<u32>,
+    pub weight: Option<EndpointWeight>,
     /// `MISSING_WEIGHT`, `INVALID_WEIGHT` or `UNAVAILABLE_WEIGHT`.
     pub weight_error: Option<String>,
     /// Why the last probe failed, in a sentence.

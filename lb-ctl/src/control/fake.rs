@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::place::canonical;
 use super::*;
+use crate::model::EndpointWeight;
 use crate::resources::Kind;
 use crate::views::{
     ConfigStatus, DefaultPlace, EndpointHealth, FlowCount, FlowList, FlowRow, ServiceFlowCount, Stats,
@@ -255,7 +256,7 @@ impl Control for FakeControl {
                             .expect("an address"),
                         port: Some(80),
                         healthy: i == 0,
-                        weight: (i == 0).then_some(7),
+                        weight: (i == 0).then_some(EndpointWeight::whole(7)),
                         weight_error: (i != 0).then(|| "UNAVAILABLE_WEIGHT".to_owned()),
                         detail: (i != 0).then(|| "connection refused".to_owned()),
                     })

@@ -9,8 +9,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-/// The greatest weight that an endpoint may report.
-pub const MAX_WEIGHT: u32 = 1000;
+use crate::model::EndpointWeight;
 
 /// What is known about one address under one health check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,12 +37,12 @@ impl HealthState {
     }
 }
 
-/// The weight in force for an address, 0..=[`MAX_WEIGHT`].
+/// The weight in force for an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Weight {
     /// The last weight that was reported, or 1.
-    pub value: u32,
+    pub value: EndpointWeight,
     /// Why the last probe brought no weight. Always absent for checks that can't carry one.
     pub error: Option<WeightError>,
 }
@@ -51,7 +50,7 @@ pub struct Weight {
 impl Default for Weight {
     fn default() -> Self {
         Self {
-            value: 1,
+            value: EndpointWeight::ONE,
             error: None,
         }
     }
@@ -62,7 +61,7 @@ impl Default for Weight {
 pub enum WeightError {
     /// The reply had no weight header.
     MissingWeight,
-    /// The reply's weight header was not a number in 0..=[`MAX_WEIGHT`].
+    /// The reply's weight header was not an [`EndpointWeight`].
     InvalidWeight,
     /// There was no reply.
     UnavailableWeight,
@@ -84,8 +83,7 @@ impl WeightError {
 pub enum WeightReport {
     /// This kind of check carries no weight.
     NotCarried,
-    /// 0..=[`MAX_WEIGHT`].
-    Reported(u32),
+    Reported(EndpointWeight),
     Missing,
     Invalid,
     /// There was no reply to take it from.

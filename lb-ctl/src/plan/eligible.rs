@@ -2,7 +2,7 @@
 
 use lb_common::layout::Pool;
 
-use crate::model::{FailoverPolicy, Ratio};
+use crate::model::{EndpointWeight, FailoverPolicy, Ratio};
 
 /// What the rules ask of an attached endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,13 +10,13 @@ pub(super) struct Endpoint {
     pub(super) pool: Pool,
     pub(super) healthy: bool,
     /// Absent when the service is not weighted, or when a missing or invalid weight made it equal-weight.
-    pub(super) weight: Option<u32>,
+    pub(super) weight: Option<EndpointWeight>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Eligible {
     /// Position of each eligible endpoint, and its share.
-    pub(super) endpoints: Vec<(usize, u32)>,
+    pub(super) endpoints: Vec<(usize, EndpointWeight)>,
     /// The pool that they are of; absent when the set is empty by dropTrafficIfUnhealthy, which leaves the active
     /// pool as it was.
     pub(super) pool: Option<Pool>,
@@ -68,15 +68,20 @@ pub(super) fn reaches(part: u128, all: u128, ratio: Ratio) -> bool {
 pub(super) fn first_set(
     endpoints: &[Endpoint],
     included: impl Fn(usize, &Endpoint) -> bool,
-) -> Vec<(usize, u32)> {
+) -> Vec<(usize, EndpointWeight)> {
+    let weight = |endpoint: &Endpoint| endpoint.weight.unwrap_or(EndpointWeight::ONE);
+    let share = |endpoint| match weight(endpoint) {
+        EndpointWeight::ZERO => EndpointWeight::ONE,
+        weight => weight,
+    };
     let of_set = |healthy: bool, weighted: bool| {
         let members = endpoints.iter().enumerate().filter(|(position, endpoint)| {
             included(*position, endpoint)
                 && endpoint.healthy == healthy
-                && (endpoint.weight.unwrap_or(1) > 0) == weighted
+                && (weight(endpoint) > EndpointWeight::ZERO) == weighted
         });
         members
-            .map(|(position, endpoint)| (position, endpoint.weight.unwrap_or(1).max(1)))
+            .map(|(position, endpoint)| (position, share(endpoint)))
             .collect::<Vec<_>>()
     };
     [(true, true), (false, true), (true, false), (false, false)]

@@ -8,7 +8,7 @@ use lb_common::flow;
 use lb_common::layout::{FRAGMENT_LIFETIME_SEC, Member, Pool};
 use serde::{Deserialize, Serialize};
 
-use crate::model::ResourcePath;
+use crate::model::{EndpointWeight, ResourcePath};
 
 /// An endpoint is (group, address, instance).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub struct MemberPlan {
     pub pool: Pool,
     pub healthy: bool,
     /// The weight in force, when the service is weighted.
-    pub weight: Option<u32>,
+    pub weight: Option<EndpointWeight>,
     pub delivery: &'static str,
     /// Why packets can't be delivered, when they can't.
     pub unresolved: Option<String>,

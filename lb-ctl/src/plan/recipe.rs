@@ -241,6 +241,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::EndpointWeight;
 
     /// Few identities, so that some stay and some do not; two of the same identity don't occur.
     fn any_candidates(weights: std::ops::Range<u32>) -> impl Strategy<Value = Vec<Candidate>> {
@@ -281,6 +282,25 @@ mod tests {
         fn so_it_is_with_equal_weights(before in any_candidates(5..6), after in any_candidates(7..8)) {
             assert_updates(before, after);
         }
+
+        #[test]
+        fn the_unit_of_weights_plays_no_part(candidates in any_candidates(1..1001)) {
+            assert_unit_plays_no_part(LocalityPolicy::WeightedRendezvous, &candidates);
+            assert_unit_plays_no_part(LocalityPolicy::WeightedMaglev, &candidates);
+        }
+    }
+
+    /// Weights are kept in millionths: tables that were made of whole numbers must not change by that.
+    fn assert_unit_plays_no_part(locality: LocalityPolicy, candidates: &[Candidate]) {
+        let table = |unit: u32| {
+            let candidates = candidates.iter().map(|one| Candidate {
+                weight: one.weight * unit,
+                ..*one
+            });
+            let recipe = Recipe::new(locality, 4096, candidates.collect());
+            TableBuild::new(Arc::new(recipe), None).run().0.slots
+        };
+        assert!(table(1) == table(EndpointWeight::ONE.millionths()));
     }
 
     /// Enough of them that a build is worth more than one thread.

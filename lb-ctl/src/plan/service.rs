@@ -24,7 +24,7 @@ use super::probes::Probing;
 use super::regions::Region;
 use super::selection::Tables;
 use crate::health::{HealthState, WeightError};
-use crate::model::{Backend, BackendService, Config, Endpoint, ResourcePath};
+use crate::model::{Backend, BackendService, Config, Endpoint, EndpointWeight, ResourcePath};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum IpFamily {
@@ -393,7 +393,7 @@ fn judge(
     for (id, member) in &mut next.members {
         let state = health(inputs, probing, id);
         member.healthy = service.health_check.is_none() || state.is_some_and(|state| state.healthy);
-        let weight = state.map_or(1, |state| state.weight.value);
+        let weight = state.map_or(EndpointWeight::ONE, |state| state.weight.value);
         member.weight = if equal_weight { None } else { Some(weight) };
     }
 }

@@ -1,7 +1,7 @@
 //! Zonal affinity: which of the eligible endpoints the clients of a zone go to (semantics §6).
 
 use super::eligible::{Eligible, Endpoint, first_set, reaches};
-use crate::model::ZonalAffinity;
+use crate::model::{EndpointWeight, ZonalAffinity};
 
 /// The eligible set as clients of a zone see it; nothing if they see the service's own. A zone holds a configured
 /// backend if the active pool has an endpoint there, in whatever health; while dropTrafficIfUnhealthy makes the set
@@ -11,7 +11,7 @@ pub(super) fn refine(
     is_in_zone: impl Fn(usize) -> bool,
     eligible: &Eligible,
     affinity: ZonalAffinity,
-) -> Option<Vec<(usize, u32)>> {
+) -> Option<Vec<(usize, EndpointWeight)>> {
     let pool = eligible.pool?;
     let of_zone = |position: usize, endpoint: &Endpoint| endpoint.pool == pool && is_in_zone(position);
     let refined = match affinity {

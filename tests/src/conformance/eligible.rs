@@ -61,6 +61,8 @@ pub const WEIGHTED: &str = "
     a=10  b=10  c=10        -> a b c
     a=10  b=0   c=10        -> a c
     a=10  b=0   c!=5  d!=0  -> a
+    a=150.5 b=1e2 c=0       -> a b
+    a=1e-6 b=0  c!=5        -> a
     a=0   b=0   c!=5  d!=0  -> c
     a=0   b=0   c!=0  d!=0  -> a b
     a!=5  b!=7  c!=0        -> a b

@@ -11,7 +11,7 @@ use lb_common::parse;
 use lb_common::testing::{MemoryBucket, MemoryTables};
 use lb_common::verdict::Action;
 use lb_ctl::health::{HealthState, TargetId, Weight};
-use lb_ctl::model::{Config, ResourcePath, TableSlots};
+use lb_ctl::model::{Config, EndpointWeight, ResourcePath, TableSlots};
 use lb_ctl::net::{NextHop, NextHops};
 use lb_ctl::plan::{
     BuiltTables, HealthMap, Inputs, Limits, Plan, ProbeDestination, Scope, ZonePrefixes, compile,
@@ -99,7 +99,7 @@ impl<'a> World<'a> {
     pub fn set(&mut self, documents: &Value, health: &Health) {
         let state = |(name, (healthy, value)): (&char, &(bool, u32))| {
             let weight = Weight {
-                value: *value,
+                value: EndpointWeight::whole(*value),
                 error: None,
             };
             let healthy = *healthy;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lb_ctl::health::{Weight, WeightError};
+use lb_ctl::model::EndpointWeight;
 use lb_tests::conformance::documents::{self, ZONE};
 use lb_tests::conformance::eligible::{self, FailoverPolicy, Pools, Set, WEIGHTED};
 use lb_tests::conformance::packet::{Position, frame};
@@ -205,7 +206,7 @@ fn weighted(bench: &mut Bench, scheme: &'static str, report: &mut Report) {
 fn state(word: &str) -> (char, State) {
     let (name, weight) = word.split_once('=').expect("name=weight");
     let with_error = |value, error| Weight {
-        value,
+        value: EndpointWeight::whole(value),
         error: Some(error),
     };
     let weight = match weight {
@@ -213,7 +214,7 @@ fn state(word: &str) -> (char, State) {
         "invalid" => with_error(10, WeightError::InvalidWeight),
         "none" => with_error(1, WeightError::UnavailableWeight),
         number => Weight {
-            value: number.parse().expect("a weight"),
+            value: EndpointWeight::parse(number).expect("a weight"),
             error: None,
         },
     };

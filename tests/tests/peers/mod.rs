@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use lb_ctl::dataplane::Sizes;
 use lb_ctl::health::Weight;
+use lb_ctl::model::EndpointWeight;
 use lb_tests::conformance::bench::Bench;
 use lb_tests::conformance::documents::{self, ZONE};
 use lb_tests::conformance::packet::{Ends, Position, frame};
@@ -141,7 +142,7 @@ impl Setting<'_> {
         let weights: BTreeMap<char, u32> = self.weights.iter().copied().collect();
         let state = |name| {
             let weight = Weight {
-                value: weights.get(&name).copied().unwrap_or(1),
+                value: EndpointWeight::whole(weights.get(&name).copied().unwrap_or(1)),
                 error: None,
             };
             let healthy = !self.unhealthy.contains(name);

@@ -77,23 +77,23 @@ fn the_whole_table_of_weights_and_reports() {
     use WeightError::*;
     let weights = [
         Weight {
-            value: 1,
+            value: EndpointWeight::whole(1),
             error: None,
         },
         Weight {
-            value: 7,
+            value: EndpointWeight::whole(7),
             error: None,
         },
         Weight {
-            value: 7,
+            value: EndpointWeight::whole(7),
             error: Some(MissingWeight),
         },
         Weight {
-            value: 7,
+            value: EndpointWeight::whole(7),
             error: Some(InvalidWeight),
         },
         Weight {
-            value: 7,
+            value: EndpointWeight::whole(7),
             error: Some(UnavailableWeight),
         },
     ];
@@ -106,21 +106,21 @@ fn the_whole_table_of_weights_and_reports() {
             (
                 WeightReport::NotCarried,
                 Weight {
-                    value: 1,
+                    value: EndpointWeight::whole(1),
                     error: None,
                 },
             ),
             (
-                WeightReport::Reported(0),
+                WeightReport::Reported(EndpointWeight::whole(0)),
                 Weight {
-                    value: 0,
+                    value: EndpointWeight::whole(0),
                     error: None,
                 },
             ),
             (
-                WeightReport::Reported(1000),
+                WeightReport::Reported(EndpointWeight::whole(1000)),
                 Weight {
-                    value: 1000,
+                    value: EndpointWeight::whole(1000),
                     error: None,
                 },
             ),
@@ -200,7 +200,7 @@ fn weight_errors_have_the_names_of_the_api() {
 
 fn any_report() -> impl Strategy<Value = WeightReport> {
     prop_oneof![
-        (0..=MAX_WEIGHT).prop_map(WeightReport::Reported),
+        (0..=1000u32).prop_map(|weight| WeightReport::Reported(EndpointWeight::whole(weight))),
         Just(WeightReport::Missing),
         Just(WeightReport::Invalid),
         Just(WeightReport::Unavailable),
@@ -252,7 +252,7 @@ fn reference(thresholds: Thresholds, history: &[ProbeResult]) -> (bool, Weight) 
                 None
             }
         })
-        .unwrap_or(1);
+        .unwrap_or(EndpointWeight::ONE);
     let error = match reports.last() {
         Some(WeightReport::Missing) => Some(WeightError::MissingWeight),
         Some(WeightReport::Invalid) => Some(WeightError::InvalidWeight),

@@ -2,12 +2,13 @@
 
 use http::HeaderMap;
 
-use crate::health::machine::{MAX_WEIGHT, WeightReport};
+use crate::health::machine::WeightReport;
+use crate::model::EndpointWeight;
 
 /// The response header by which an endpoint reports its weight.
 pub const WEIGHT_HEADER: &str = "x-load-balancing-endpoint-weight";
 
-/// A decimal number in 0..=1000, once.
+/// A weight, once.
 pub(super) fn weight_of(headers: &HeaderMap) -> WeightReport {
     let mut values = headers.get_all(WEIGHT_HEADER).iter();
     let Some(value) = values.next() else {
@@ -16,10 +17,7 @@ pub(super) fn weight_of(headers: &HeaderMap) -> WeightReport {
     let weight = value
         .to_str()
         .ok()
-        .map(|text| text.trim_matches([' ', '\t']))
-        .filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))
-        .and_then(|text| text.parse().ok())
-        .filter(|weight| *weight <= MAX_WEIGHT);
+        .and_then(|text| EndpointWeight::parse(text.trim_matches([' ', '\t'])));
     match (weight, values.next()) {
         (Some(weight), None) => WeightReport::Reported(weight),
         _ => WeightReport::Invalid,

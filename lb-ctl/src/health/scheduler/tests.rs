@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::rhythm::SHORT_START;
 use super::*;
 use crate::health::machine::{ProbeResult, Weight, WeightReport};
-use crate::model::{Delivery, Probe, ProxyHeader};
+use crate::model::{Delivery, EndpointWeight, Probe, ProxyHeader};
 
 /// A network of the test's: what it answers, and when it was asked.
 #[derive(Clone, Default)]
@@ -49,7 +49,8 @@ impl Prober for Fake {
         if let Some(reason) = self.0.lacks.lock().unwrap().clone() {
             return ProbeResult::Inconclusive { reason };
         }
-        let weight = WeightReport::Reported(self.0.weight.load(Ordering::Relaxed) as u32);
+        let weight =
+            WeightReport::Reported(EndpointWeight::whole(self.0.weight.load(Ordering::Relaxed) as u32));
         match self.0.up.lock().unwrap().get(&address) {
             Some(true) => ProbeResult::Success { weight },
             _ => ProbeResult::Failure {
@@ -100,7 +101,7 @@ fn healthy(weight: u32) -> HealthState {
     HealthState {
         healthy: true,
         weight: Weight {
-            value: weight,
+            value: EndpointWeight::whole(weight),
             error: None,
         },
         detail: None,
@@ -256,7 +257,7 @@ async fn a_probe_in_flight_when_its_check_changes_does_not_count() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(fake.asked(A).len(), 2);
     // The fake reports weight 0, which is an event by itself: exactly one probe has ended.
-    assert_eq!(events.try_recv().unwrap().state.weight.value, 0);
+    assert_eq!(events.try_recv().unwrap().state.weight.value, EndpointWeight::ZERO);
     tokio::time::sleep(Duration::from_secs(100)).await;
     assert!(events.try_recv().is_err());
 }

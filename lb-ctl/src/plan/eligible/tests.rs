@@ -4,7 +4,7 @@ use lb_common::layout::Pool;
 use proptest::prelude::*;
 
 use super::{Eligible, Endpoint, eligible};
-use crate::model::{FailoverPolicy, Ratio};
+use crate::model::{EndpointWeight, FailoverPolicy, Ratio};
 
 /// `P+` is a healthy primary, `F-3` an unhealthy failover endpoint of weight 3.
 fn endpoints(text: &str) -> Vec<Endpoint> {
@@ -23,7 +23,7 @@ fn endpoint(text: &str) -> Endpoint {
             "-" => false,
             other => panic!("{other} is no health"),
         },
-        weight: (text.len() > 2).then(|| text[2..].parse().expect("a weight")),
+        weight: (text.len() > 2).then(|| EndpointWeight::parse(&text[2..]).expect("a weight")),
     }
 }
 
@@ -129,29 +129,45 @@ fn every_row_of_the_table() {
         assert_eq!(positions(&result), *expected, "{text} {policy:?}");
         assert_eq!(result.pool, *pool, "{text} {policy:?}");
         assert_eq!(result.nothing_healthy, !text.contains('+'), "{text}");
-        assert!(result.endpoints.iter().all(|(_, share)| *share == 1), "{text}");
+        assert!(
+            result
+                .endpoints
+                .iter()
+                .all(|(_, share)| *share == EndpointWeight::ONE),
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn weights_come_in_four_steps() {
-    let rows: &[(&str, &[(usize, u32)])] = &[
-        ("P+5 P+0 P-7 P+2", &[(0, 5), (3, 2)]),
+    let rows: &[(&str, &[(usize, &str)])] = &[
+        ("P+5 P+0 P-7 P+2", &[(0, "5"), (3, "2")]),
+        ("P+0.5 P+0 P-7 P+1e2", &[(0, "0.5"), (3, "100")]),
+        ("P+1e-6 P+0", &[(0, "0.000001")]),
         // Healthy ones of weight 0 come after unhealthy ones that have a weight.
-        ("P+0 P-7 P+0 P-0 P-1", &[(1, 7), (4, 1)]),
+        ("P+0 P-7 P+0 P-0 P-1", &[(1, "7"), (4, "1")]),
         // Then the healthy of weight 0, in equal shares.
-        ("P+0 P-0 P+0", &[(0, 1), (2, 1)]),
-        ("P-0 P-0 F-9", &[(0, 1), (1, 1)]),
+        ("P+0 P-0 P+0", &[(0, "1"), (2, "1")]),
+        ("P-0 P-0 F-9", &[(0, "1"), (1, "1")]),
         // Nothing healthy: all of P, by the same order.
-        ("P-3 P-0 P-1000 F-9", &[(0, 3), (2, 1000)]),
+        ("P-3 P-0 P-1000 F-9", &[(0, "3"), (2, "1000")]),
         // The pool is chosen by health alone, and weights never cross pools.
-        ("P+0 F+9", &[(0, 1)]),
-        ("P+0 P-4 F+9", &[(1, 4)]),
-        ("P-4 F+0 F-3", &[(2, 3)]),
-        ("P-4 F+0 F-0", &[(1, 1)]),
+        ("P+0 F+9", &[(0, "1")]),
+        ("P+0 P-4 F+9", &[(1, "4")]),
+        ("P-4 F+0 F-3", &[(2, "3")]),
+        ("P-4 F+0 F-0", &[(1, "1")]),
     ];
     for (text, expected) in rows {
-        assert_eq!(eligible(&endpoints(text), None).endpoints, *expected, "{text}");
+        let shares = eligible(&endpoints(text), None).endpoints.into_iter();
+        let shares: Vec<_> = shares
+            .map(|(position, share)| (position, share.to_string()))
+            .collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(position, share)| (*position, (*share).to_owned()))
+            .collect();
+        assert_eq!(shares, expected, "{text}");
     }
 }
 
@@ -197,7 +213,7 @@ impl Fraction {
 }
 
 /// §6 as it is written: positions and shares, sorted.
-fn literal(all: &[Endpoint], policy: Option<&FailoverPolicy>) -> Vec<(usize, u32)> {
+fn literal(all: &[Endpoint], policy: Option<&FailoverPolicy>) -> Vec<(usize, EndpointWeight)> {
     let of = |pool| -> Vec<usize> { (0..all.len()).filter(|i| all[*i].pool == pool).collect() };
     let healthy = |set: &[usize]| -> Vec<usize> { set.iter().copied().filter(|i| all[*i].healthy).collect() };
     let (p, f) = (of(Pool::Primary), of(Pool::Failover));
@@ -224,12 +240,13 @@ fn literal(all: &[Endpoint], policy: Option<&FailoverPolicy>) -> Vec<(usize, u32
         p
     };
     for (healthy, positive) in [(true, true), (false, true), (true, false), (false, false)] {
-        let weight = |i: usize| all[i].weight.unwrap_or(1);
+        let (zero, one) = (EndpointWeight::ZERO, EndpointWeight::ONE);
+        let weight = |i: usize| all[i].weight.unwrap_or(one);
         let set: Vec<_> = pool
             .iter()
             .copied()
-            .filter(|i| all[*i].healthy == healthy && (weight(*i) > 0) == positive)
-            .map(|i| (i, if positive { weight(i) } else { 1 }))
+            .filter(|i| all[*i].healthy == healthy && (weight(*i) != zero) == positive)
+            .map(|i| (i, if positive { weight(i) } else { one }))
             .collect();
         if !set.is_empty() {
             return set;
@@ -239,11 +256,18 @@ fn literal(all: &[Endpoint], policy: Option<&FailoverPolicy>) -> Vec<(usize, u32
 }
 
 fn any_endpoints() -> impl Strategy<Value = Vec<Endpoint>> {
-    let weight = prop_oneof![Just(0u32), 1..=3u32, Just(1000u32)];
+    let weight = prop_oneof![
+        Just("0"),
+        Just("1e-6"),
+        Just("1"),
+        Just("1.5"),
+        Just("3"),
+        Just("1000")
+    ];
     let endpoint = (any::<bool>(), any::<bool>(), weight).prop_map(|(failover, healthy, weight)| Endpoint {
         pool: if failover { Pool::Failover } else { Pool::Primary },
         healthy,
-        weight: Some(weight),
+        weight: EndpointWeight::parse(weight),
     });
     (proptest::collection::vec(endpoint, 0..9), any::<bool>()).prop_map(|(mut endpoints, weighted)| {
         if !weighted {

@@ -12,6 +12,7 @@ use super::super::selection::{Shelf, identity};
 use super::super::zonal::refine;
 use super::record::Records;
 use super::{ServicePlan, Task, attached_members, judged};
+use crate::model::EndpointWeight;
 
 /// What the eligible set makes of the service's own table, and of those of the zones in use; and the highest number of
 /// these.
@@ -24,17 +25,18 @@ pub(super) fn wanted(
     let (inputs, service) = (task.inputs, task.service);
     let judged = judged(next);
     let attached: Vec<_> = attached_members(next).collect();
-    let candidate = |(position, weight): &(usize, u32)| {
+    let candidate = |(position, weight): &(usize, EndpointWeight)| {
         let (id, member) = attached[*position];
         Candidate {
             identity: identity(inputs.seed, id),
-            weight: *weight,
+            weight: weight.millionths(),
             member: member.number,
         }
     };
     // An endpoint whose next hop is not known yet gets no new connections, as long as another one can have them.
-    let reached = |(position, _): &&(usize, u32)| records.contains_key(&attached[*position].1.number);
-    let recipe = |endpoints: &[(usize, u32)], slots: u32| {
+    let reached =
+        |(position, _): &&(usize, EndpointWeight)| records.contains_key(&attached[*position].1.number);
+    let recipe = |endpoints: &[(usize, EndpointWeight)], slots: u32| {
         let candidates: Vec<_> = endpoints.iter().filter(reached).map(candidate).collect();
         let candidates = match candidates.is_empty() {
             true => endpoints.iter().map(candidate).collect(),

@@ -9,7 +9,9 @@ use lb_common::verdict::Reason;
 use super::maps::{FakeMaps, Kind, frame};
 use super::world::{World, failover, ip, v4};
 use crate::health::machine::Weight;
-use crate::model::{HaLeader, HaPolicy, LocalityPolicy, Persistence, Scheme, SessionAffinity, TrackingMode};
+use crate::model::{
+    EndpointWeight, HaLeader, HaPolicy, LocalityPolicy, Persistence, Scheme, SessionAffinity, TrackingMode,
+};
 use crate::plan::Plan;
 
 const VIP: &str = "192.0.2.1";
@@ -302,7 +304,7 @@ fn weight_to_zero_moves_new_connections_only() {
     let mut lab = Lab::new(world);
     let udp = lab.open(Kind::Udp, A);
     let weight = Weight {
-        value: 0,
+        value: EndpointWeight::ZERO,
         error: None,
     };
     lab.change(|world| world.weight(A, weight));

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::world::{World, failover, ip, path, resolved, target};
 use crate::health::{WeightError, machine::Weight};
-use crate::model::{LocalityPolicy, Ports, Ratio, RuleProtocol, Scheme, ZonalAffinity};
+use crate::model::{EndpointWeight, LocalityPolicy, Ports, Ratio, RuleProtocol, Scheme, ZonalAffinity};
 use crate::net::NextHop;
 
 /// Services, groups and endpoints a group, at most.
@@ -23,7 +23,7 @@ pub(super) enum Event {
     Endpoint(u8, u8),
     Rule(u8, u8),
     Health(u8, u8, bool),
-    Weight(u8, u8, u32, Option<WeightError>),
+    Weight(u8, u8, EndpointWeight, Option<WeightError>),
     DrainingTimeout(u8, u32),
     IdleTimeout(u8, u32),
     Policy(u8, Option<(u64, bool, bool)>),
@@ -51,7 +51,7 @@ pub(super) fn any_event() -> impl Strategy<Value = Event> {
         5 => (0..GROUPS, 0..ENDPOINTS).prop_map(|(g, e)| Event::Endpoint(g, e)),
         3 => (0..RULES, 0..=SERVICES).prop_map(|(r, s)| Event::Rule(r, s)),
         5 => any_health(),
-        1 => (0..GROUPS, 0..ENDPOINTS, 0..4u32, error).prop_map(|(g, e, w, error)| Event::Weight(g, e, w, error)),
+        1 => (0..GROUPS, 0..ENDPOINTS, (0..4u32).prop_map(EndpointWeight::whole), error).prop_map(|(g, e, w, error)| Event::Weight(g, e, w, error)),
         2 => (0..SERVICES, prop_oneof![Just(0), Just(7), Just(20), Just(300)])
             .prop_map(|(s, t)| Event::DrainingTimeout(s, t)),
         1 => (0..SERVICES, prop_oneof![Just(60), 61..64u32, Just(600)]).prop_map(|(s, t)| Event::IdleTimeout(s, t)),

@@ -8,7 +8,7 @@ use lb_common::{maglev, rendezvous};
 use proptest::prelude::*;
 
 use super::world::{World, ip, number, path, resolved, v4};
-use crate::model::{LocalityPolicy, TableSlots};
+use crate::model::{EndpointWeight, LocalityPolicy, TableSlots};
 use crate::net::NextHop;
 use crate::plan::retired::TABLE_GRACE_SEC;
 use crate::plan::service::GRACE_SEC;
@@ -62,7 +62,7 @@ const LOCALITIES: [LocalityPolicy; 4] = [
 ];
 
 fn give_weights(world: &mut World) {
-    world.set_weights(|position| position as u32 % 4);
+    world.set_weights(|position| EndpointWeight::whole(position as u32 % 4));
 }
 
 proptest! {
@@ -113,18 +113,28 @@ fn another_seed_is_another_table() {
 #[test]
 fn shares_follow_weights() {
     for locality in [LocalityPolicy::WeightedMaglev, LocalityPolicy::WeightedRendezvous] {
-        let mut world = world(locality, &addresses(3));
-        world.set_weights(|position| [100, 300, 600][position]);
-        let plan = world.compile(&Plan::default());
-        let slots = slots(&plan, "web");
-        for (address, share) in addresses(3).iter().zip([0.1, 0.3, 0.6]) {
-            let member = number(&plan, "web", address);
-            let got = slots.iter().filter(|slot| **slot == member).count() as f64 / slots.len() as f64;
-            assert!(
-                (got - share).abs() < 0.03,
-                "{locality:?} {address}: {got} for {share}"
-            );
+        for (weights, expected) in [
+            (["100", "300", "600"], [0.1, 0.3, 0.6]),
+            (["0.5", "1.5", "3"], [0.1, 0.3, 0.6]),
+            (["1e-3", "4.5e-3", "4.5e-3"], [0.1, 0.45, 0.45]),
+        ] {
+            assert_shares(locality, weights, expected);
         }
+    }
+}
+
+fn assert_shares(locality: LocalityPolicy, weights: [&str; 3], expected: [f64; 3]) {
+    let mut world = world(locality, &addresses(3));
+    world.set_weights(|position| EndpointWeight::parse(weights[position]).expect("a weight"));
+    let plan = world.compile(&Plan::default());
+    let slots = slots(&plan, "web");
+    for (address, share) in addresses(3).iter().zip(expected) {
+        let member = number(&plan, "web", address);
+        let got = slots.iter().filter(|slot| **slot == member).count() as f64 / slots.len() as f64;
+        assert!(
+            (got - share).abs() < 0.03,
+            "{locality:?} {address}: {got} for {share}"
+        );
     }
 }
 
@@ -203,7 +213,7 @@ fn a_table_is_written_again_only_when_it_changes() {
     ));
     assert_eq!(offset(&plan, "web"), offset(&again, "web"));
     // Equal weights in another unit, another policy, another next hop: the same slots.
-    world.set_weights(|_| 500);
+    world.set_weights(|_| EndpointWeight::whole(500));
     world.service("web").draining_timeout_sec = 77;
     let next = world.compile(&plan);
     assert!(is_same(&next));

@@ -2,7 +2,7 @@
 
 use super::world::{World, ip, v4};
 use crate::health::{WeightError, machine::Weight};
-use crate::model::LocalityPolicy;
+use crate::model::{EndpointWeight, LocalityPolicy};
 use crate::plan::Plan;
 
 fn weighted() -> World {
@@ -15,18 +15,27 @@ fn weighted() -> World {
 }
 
 fn reported(value: u32) -> Weight {
-    Weight { value, error: None }
+    Weight {
+        value: EndpointWeight::whole(value),
+        error: None,
+    }
 }
 
 fn failed(value: u32, error: WeightError) -> Weight {
     Weight {
-        value,
+        value: EndpointWeight::whole(value),
         error: Some(error),
     }
 }
 
+type Shares = Vec<(Option<EndpointWeight>, bool)>;
+
+fn whole(weight: u32) -> Option<EndpointWeight> {
+    Some(EndpointWeight::whole(weight))
+}
+
 /// Weight in force and slots of each endpoint.
-fn shares(plan: &Plan) -> Vec<(Option<u32>, bool)> {
+fn shares(plan: &Plan) -> Shares {
     let web = v4(plan, "web");
     let table = &web.contents.table.as_ref().expect("a table").1;
     let share = |number: u32| table.contains(&number);
@@ -36,8 +45,12 @@ fn shares(plan: &Plan) -> Vec<(Option<u32>, bool)> {
         .collect()
 }
 
-const EQUAL: [(Option<u32>, bool); 3] = [(None, true), (None, true), (None, true)];
-const WEIGHTED: [(Option<u32>, bool); 3] = [(Some(10), true), (Some(20), true), (Some(0), false)];
+const EQUAL: [(Option<EndpointWeight>, bool); 3] = [(None, true), (None, true), (None, true)];
+const WEIGHTED: [(Option<EndpointWeight>, bool); 3] = [
+    (Some(EndpointWeight::whole(10)), true),
+    (Some(EndpointWeight::whole(20)), true),
+    (Some(EndpointWeight::ZERO), false),
+];
 
 #[test]
 fn weights_count_only_where_the_policy_says_so() {
@@ -102,7 +115,7 @@ fn all_weights_zero_is_equal_shares() {
     for address in ["10.0.0.1", "10.0.0.2"] {
         world.weight(address, reported(0));
     }
-    let zero = [(Some(0), true); 3];
+    let zero = [(whole(0), true); 3];
     assert_eq!(shares(&world.compile(&Plan::default())), zero);
 }
 
@@ -113,7 +126,7 @@ fn without_a_health_check_everything_is_healthy_and_weighs_one() {
     world.service("web").health_check = None;
     let plan = world.compile(&Plan::default());
     assert!(v4(&plan, "web").members.values().all(|member| member.healthy));
-    assert_eq!(shares(&plan), [(Some(1), true); 3]);
+    assert_eq!(shares(&plan), [(whole(1), true); 3]);
 }
 
 #[test]
@@ -122,5 +135,5 @@ fn what_was_never_probed_is_unhealthy() {
     world.health.clear();
     let plan = world.compile(&Plan::default());
     assert!(v4(&plan, "web").members.values().all(|member| !member.healthy));
-    assert_eq!(shares(&plan), [(Some(1), true); 3]);
+    assert_eq!(shares(&plan), [(whole(1), true); 3]);
 }

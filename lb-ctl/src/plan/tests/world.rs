@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use crate::health::{HealthState, TargetId, machine::Weight};
 use crate::model::{
-    Backend, BackendService, Config, Delivery, Endpoint, FailoverPolicy, ForwardingRule, Group,
-    LocalityPolicy, Persistence, Ports, Ratio, ResourcePath, RuleProtocol, Scheme, ServiceProtocol,
+    Backend, BackendService, Config, Delivery, Endpoint, EndpointWeight, FailoverPolicy, ForwardingRule,
+    Group, LocalityPolicy, Persistence, Ports, Ratio, ResourcePath, RuleProtocol, Scheme, ServiceProtocol,
     SessionAffinity, TableSlots, TrackingMode, Vip,
 };
 use crate::net::{NextHop, NextHops};
@@ -238,7 +238,7 @@ impl World {
     }
 
     /// Of every endpoint, by its position in the order of addresses.
-    pub(crate) fn set_weights(&mut self, weight: impl Fn(usize) -> u32) {
+    pub(crate) fn set_weights(&mut self, weight: impl Fn(usize) -> EndpointWeight) {
         let targets: Vec<TargetId> = self.health.keys().cloned().collect();
         for (position, target) in targets.iter().enumerate() {
             let state = self.health.get_mut(target).expect("a known target");

@@ -3,7 +3,7 @@
 use lb_common::layout::Pool;
 
 use super::refine;
-use crate::model::{FailoverPolicy, Ratio, ZonalAffinity};
+use crate::model::{EndpointWeight, FailoverPolicy, Ratio, ZonalAffinity};
 use crate::plan::eligible::{Endpoint, eligible};
 
 /// `a+` is a healthy endpoint in zone a, `b-` an unhealthy one in zone b; `!` makes it a failover endpoint, a number
@@ -22,7 +22,7 @@ fn endpoint(text: &str) -> (char, Endpoint) {
             "-" => false,
             other => panic!("{other} is no health"),
         },
-        weight: (!weight.is_empty()).then(|| weight.parse().expect("a weight")),
+        weight: (!weight.is_empty()).then(|| EndpointWeight::parse(weight).expect("a weight")),
     };
     (zone, endpoint)
 }
@@ -156,5 +156,6 @@ fn shares_are_the_weights() {
         ["a+3", "a+7", "b+1"].iter().map(|text| endpoint(text)).unzip();
     let eligible = eligible(&endpoints, None);
     let refined = refine(&endpoints, |position| zones[position] == 'a', &eligible, STAY);
-    assert_eq!(refined, Some(vec![(0, 3), (1, 7)]));
+    let shares = [(0, EndpointWeight::whole(3)), (1, EndpointWeight::whole(7))];
+    assert_eq!(refined, Some(shares.to_vec()));
 }

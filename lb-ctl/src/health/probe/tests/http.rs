@@ -60,7 +60,7 @@ async fn https_is_the_same_inside_tls() {
     })
     .await;
     let asked = with_host(http(HttpVersion::Https, "fine"), "shop.example");
-    let weight = WeightReport::Reported(12);
+    let weight = reported("12");
     assert_eq!(ask(&endpoint, &asked).await, ProbeResult::Success { weight });
     let heard = hearing.recv().await.unwrap();
     assert_eq!(heard, ("/healthz".to_owned(), "shop.example".to_owned()));
@@ -81,7 +81,7 @@ async fn the_status_is_200_exactly() {
         let reply = format!("HTTP/1.1 {status}\r\nX-Load-Balancing-Endpoint-Weight: 9\r\n\r\n");
         let expected = ProbeResult::Failure {
             reason: format!("HTTP status {}, expected 200", &status[..3]),
-            weight: WeightReport::Reported(9),
+            weight: reported("9"),
         };
         assert_eq!(of_reply(reply, "").await, expected);
     }
@@ -131,7 +131,7 @@ async fn the_weight_of_a_head_counts_when_the_body_never_comes() {
     let result = probe(&endpoint.destination, &http(HTTP, "fine"), SHORT).await;
     let expected = ProbeResult::Failure {
         reason: "timed out after 0.3 s waiting for the reply".to_owned(),
-        weight: WeightReport::Reported(3),
+        weight: reported("3"),
     };
     assert_eq!(result, expected);
 }

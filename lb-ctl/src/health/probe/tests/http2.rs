@@ -23,7 +23,7 @@ async fn the_path_is_asked_for_and_the_authority_named() {
         ("shop.example:8443", "https://shop.example:8443/healthz"),
     ] {
         let asked = with_host(http(HTTP2, "fine"), host);
-        let weight = WeightReport::Reported(0);
+        let weight = reported("0");
         assert_eq!(ask(&endpoint, &asked).await, ProbeResult::Success { weight });
         let heard = hearing.recv().await.unwrap();
         assert_eq!(heard, (Version::HTTP_2, uri.to_owned()));

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use self::servers::Endpoint;
 use super::*;
-use crate::model::{HttpVersion, ProxyHeader};
+use crate::model::{EndpointWeight, HttpVersion, ProxyHeader};
 
 /// More than any probe takes here.
 const LONG: Duration = Duration::from_secs(20);
@@ -77,6 +77,10 @@ fn every_type() -> [(&'static str, Probe); 7] {
         ("GRPC", grpc(false, "")),
         ("GRPC_WITH_TLS", grpc(true, "")),
     ]
+}
+
+fn reported(weight: &str) -> WeightReport {
+    WeightReport::Reported(EndpointWeight::parse(weight).unwrap())
 }
 
 /// What a probe says of an endpoint without a reply.
