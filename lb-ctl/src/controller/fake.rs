@@ -215,8 +215,8 @@ impl Checks for ToldChecks {
         locked(&self.states).get(target).cloned()
     }
 
-    fn warning(&self) -> Option<String> {
-        None
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
     }
 }
 

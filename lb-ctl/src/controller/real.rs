@@ -155,8 +155,8 @@ impl Checks for HealthChecker<EndpointProber> {
         Self::state(self, target)
     }
 
-    fn warning(&self) -> Option<String> {
-        self.inconclusive().warning()
+    fn warnings(&self) -> Vec<String> {
+        Self::warnings(self)
     }
 }
 

@@ -70,8 +70,8 @@ pub trait Checks: Send {
 
     fn state(&self, target: &TargetId) -> Option<HealthState>;
 
-    /// Whom this host can't probe, a sentence.
-    fn warning(&self) -> Option<String>;
+    /// Whom this host can't probe, and whom not as it should, a sentence each.
+    fn warnings(&self) -> Vec<String>;
 }
 
 /// The program's attachments to interfaces.

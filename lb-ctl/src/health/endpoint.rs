@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::TargetId;
 use super::machine::ProbeResult;
 use super::path::{PathId, PathsReceiver, ProbePath, Via};
-use super::probe::{Delivered, Destination, Prober, SocketProber, probe, without_reply};
+use super::probe::{Delivered, Destination, Probed, Prober, SocketProber, probe, without_reply};
 use crate::model::HealthCheck;
 use crate::net::ProbeWay;
 
@@ -25,6 +25,7 @@ pub struct EndpointProber {
     paths: PathsReceiver,
     /// Absent: nobody tells, and probes leave.
     way: Option<watch::Receiver<ProbeWay>>,
+    sockets: SocketProber,
 }
 
 impl EndpointProber {
@@ -34,6 +35,7 @@ impl EndpointProber {
             mark,
             paths,
             way: None,
+            sockets: SocketProber::default(),
         }
     }
 
@@ -46,17 +48,18 @@ impl EndpointProber {
         }
     }
 
-    async fn probe_vip(&self, endpoint: IpAddr, via: Via, check: &HealthCheck) -> ProbeResult {
+    async fn probe_vip(&self, endpoint: IpAddr, via: Via, check: &HealthCheck) -> Probed {
         let breaks = match self.breaks() {
             Ok(breaks) => breaks,
-            Err(reason) => return no_way(&reason),
+            Err(reason) => return no_way(&reason).into(),
         };
-        let result = self.probe_on_path(endpoint, via, check).await;
+        let mut probed = self.probe_on_path(endpoint, via, check).await;
         match self.breaks() {
-            Ok(after) if after == breaks => result,
-            Ok(_) => no_way("it was broken meanwhile"),
-            Err(reason) => no_way(&reason),
+            Ok(after) if after == breaks => {}
+            Ok(_) => probed.result = no_way("it was broken meanwhile"),
+            Err(reason) => probed.result = no_way(&reason),
         }
+        probed
     }
 
     /// How often the way was broken, or why it is now.
@@ -67,7 +70,7 @@ impl EndpointProber {
     }
 
     /// Waits, as long as the probe may, for a path that is not known yet: at a start neighbours are still being asked.
-    async fn probe_on_path(&self, endpoint: IpAddr, via: Via, check: &HealthCheck) -> ProbeResult {
+    async fn probe_on_path(&self, endpoint: IpAddr, via: Via, check: &HealthCheck) -> Probed {
         let timeout = timeout_of(check);
         let deadline = Instant::now() + timeout;
         let path = match self.path((endpoint, via.delivery), deadline).await {
@@ -76,13 +79,15 @@ impl EndpointProber {
                 return ProbeResult::Failure {
                     reason: format!("{endpoint} can't be delivered to: {reason}"),
                     weight: without_reply(&check.probe),
-                };
+                }
+                .into();
             }
             // Nobody has looked: that is no verdict.
             Err(None) => {
                 return ProbeResult::Inconclusive {
                     reason: format!("the way to {endpoint} was not looked up yet"),
-                };
+                }
+                .into();
             }
         };
         let left = deadline.duration_since(Instant::now());
@@ -95,7 +100,7 @@ impl EndpointProber {
                 timeout: left,
             }),
         };
-        probe(&destination, &check.probe, left).await
+        probe(&destination, &check.probe, left, &self.sockets.endings).await
     }
 
     /// An error says why nothing can be delivered, if anybody knows.
@@ -124,21 +129,25 @@ impl EndpointProber {
 }
 
 impl Prober for EndpointProber {
-    async fn probe(&self, target: &TargetId, check: &HealthCheck) -> ProbeResult {
-        let result = match target.via {
+    async fn probe(&self, target: &TargetId, check: &HealthCheck) -> Probed {
+        let probed = match target.via {
             Some(via) => self.probe_vip(target.address, via, check).await,
-            None => SocketProber.probe(target, check).await,
+            None => self.sockets.probe(target, check).await,
         };
         // What fails because the paths were taken away says nothing about the endpoint.
         if target.via.is_some() && self.paths.borrow().is_none() {
             pending::<()>().await;
         }
-        result
+        probed
     }
 
     /// A probe that gets no answer looks at the endpoint's own address too.
     fn concurrency(&self) -> usize {
-        SocketProber.concurrency() / 2
+        self.sockets.concurrency() / 2
+    }
+
+    fn warning(&self) -> Option<String> {
+        self.sockets.warning()
     }
 }
 

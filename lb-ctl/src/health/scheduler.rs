@@ -85,7 +85,7 @@ impl Drop for Running {
 impl HealthChecker {
     /// As [`Self::with_prober`], for endpoints that are probed at their own addresses.
     pub fn new(seed: BTreeMap<TargetId, HealthState>) -> (Self, mpsc::UnboundedReceiver<HealthEvent>) {
-        Self::with_prober(SocketProber, seed)
+        Self::with_prober(SocketProber::default(), seed)
     }
 }
 
@@ -186,6 +186,12 @@ impl<P: Prober> HealthChecker<P> {
     /// What the probes did since this was asked last: whether this host keeps up with them.
     pub fn pace(&self) -> PaceReport {
         self.shared.pace.take()
+    }
+
+    /// Whom this host can't probe, and whom not as it should, a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let unmade = self.inconclusive().warning();
+        unmade.into_iter().chain(self.shared.prober.warning()).collect()
     }
 
     /// Probes that this host could not make.

@@ -64,7 +64,7 @@ async fn without_a_next_hop_it_fails_at_the_end_of_its_time_and_says_why() {
     let (prober, publisher) = prober();
     publish(&publisher, Err("neighbour 10.0.0.1 does not answer".to_owned()));
     let start = Instant::now();
-    let result = prober.probe(&target(), &check(tcp(1))).await;
+    let result = prober.probe(&target(), &check(tcp(1))).await.result;
     let ProbeResult::Failure { reason, weight } = result else {
         panic!("{result:?}");
     };
@@ -82,7 +82,7 @@ async fn without_a_next_hop_it_fails_at_the_end_of_its_time_and_says_why() {
         request_path: "/".to_owned(),
         response: Vec::new(),
     };
-    let result = prober.probe(&target(), &check(http)).await;
+    let result = prober.probe(&target(), &check(http)).await.result;
     assert!(
         matches!(
             result,
@@ -101,7 +101,7 @@ async fn a_next_hop_that_is_found_in_time_is_used() {
     let (prober, publisher) = prober();
     let target = target();
     let check = check(tcp(1));
-    let probing = prober.probe(&target, &check);
+    let probing = async { prober.probe(&target, &check).await.result };
     let finding = async {
         tokio::time::sleep(Duration::from_secs(2)).await;
         let path = ProbePath {
@@ -136,7 +136,7 @@ async fn an_endpoint_without_a_vip_is_probed_at_its_own_address() {
         via: None,
         ..target()
     };
-    let result = prober.probe(&target, &check(tcp(port))).await;
+    let result = prober.probe(&target, &check(tcp(port))).await.result;
     assert!(matches!(result, ProbeResult::Success { .. }), "{result:?}");
 }
 
@@ -144,7 +144,7 @@ async fn an_endpoint_without_a_vip_is_probed_at_its_own_address() {
 async fn a_next_hop_that_nobody_has_looked_up_is_no_verdict() {
     let (prober, _publisher) = prober();
     let start = Instant::now();
-    let result = prober.probe(&target(), &check(tcp(1))).await;
+    let result = prober.probe(&target(), &check(tcp(1))).await.result;
     let ProbeResult::Inconclusive { reason } = result else {
         panic!("{result:?}");
     };
@@ -164,7 +164,7 @@ async fn while_the_way_is_broken_or_was_meanwhile_probes_say_nothing() {
     let prober = prober.through(told);
     publish(&publisher, Err("neighbour 10.0.0.1 does not answer".to_owned()));
     let (target, check) = (target(), check(tcp(1)));
-    let probing = || prober.probe(&target, &check);
+    let probing = async || prober.probe(&target, &check).await.result;
     let is_verdict = |result: &ProbeResult| matches!(result, ProbeResult::Failure { .. });
     assert!(is_verdict(&probing().await), "open all the while");
 

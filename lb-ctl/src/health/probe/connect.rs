@@ -4,10 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 
 use super::delivered::Delivered;
 use super::error::ProbeError;
+use super::line::Line;
 use super::tls::{self, Tls};
 use super::{Progress, Step};
 use crate::model::ProxyHeader;
@@ -41,7 +42,7 @@ pub(super) async fn open(
     tls: Option<Tls<'_>>,
     progress: &mut Progress,
 ) -> Result<Box<dyn Channel>, ProbeError> {
-    let mut stream = connect(destination).await?;
+    let mut stream = connect(destination, progress).await?;
     match proxy_header {
         ProxyHeader::None => {}
         ProxyHeader::ProxyV1 => {
@@ -57,25 +58,22 @@ pub(super) async fn open(
     Ok(Box::new(stream))
 }
 
-async fn connect(destination: &Destination) -> Result<TcpStream, ProbeError> {
+async fn connect(destination: &Destination, progress: &mut Progress) -> Result<Line, ProbeError> {
     let address = destination.address;
     if let Some(delivered) = destination.delivered {
-        return Box::pin(delivered.connect(address)).await;
+        return Box::pin(delivered.connect(address, progress)).await;
     }
     let failed = |error| ProbeError::from_io("connect", &error);
     let socket = new_socket(address).map_err(failed)?;
-    socket.connect(address).await.map_err(failed)
+    let stream = socket.connect(address).await.map_err(failed)?;
+    Ok(progress.begin(stream, address))
 }
 
-/// Its connection ends by RST when it is dropped. Orderly ends would leave a socket in TIME_WAIT for each probe, and
-/// thousands of endpoints behind one address use up this host's ports.
 pub(super) fn new_socket(destination: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = match destination {
+    match destination {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),
-    }?;
-    socket.set_zero_linger()?;
-    Ok(socket)
+    }
 }
 
 pub(super) async fn send(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Result<(), ProbeError> {

@@ -14,8 +14,10 @@ use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::Progress;
 use super::connect::new_socket;
 use super::error::ProbeError;
+use super::line::Line;
 use crate::health::path::ProbePath;
 
 /// How a probe for a VIP is delivered.
@@ -36,7 +38,7 @@ const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 impl Delivered {
     /// Connects to `vip`. An error says what the endpoint did on its own address meanwhile.
-    pub(super) async fn connect(&self, vip: SocketAddr) -> Result<TcpStream, ProbeError> {
+    pub(super) async fn connect(&self, vip: SocketAddr, progress: &mut Progress) -> Result<Line, ProbeError> {
         let own = SocketAddr::new(self.endpoint, vip.port());
         let socket = self.socket(vip);
         let socket =
@@ -56,7 +58,7 @@ impl Delivered {
             }
         };
         let failure = match outcome {
-            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Ok(stream)) => return Ok(progress.begin(stream, vip)),
             Ok(Err(error)) => match ProbeError::from_io("connect", &error) {
                 ProbeError::Endpoint(reason) => format!("{reason} by"),
                 host => return Err(host),
@@ -67,7 +69,11 @@ impl Delivered {
             Some(answered) => answered,
             None => answers(own, deadline.min(Instant::now() + SECOND_LOOK)).await,
         };
-        Err(ProbeError::Endpoint(self.explain(&failure, vip, answered)))
+        let has_answered = answered.is_some();
+        if let Some(stream) = answered {
+            progress.begin(stream, own);
+        }
+        Err(ProbeError::Endpoint(self.explain(&failure, vip, has_answered)))
     }
 
     fn socket(&self, vip: SocketAddr) -> io::Result<TcpSocket> {
@@ -119,10 +125,8 @@ const OWNER: &str = ", while it answers on its own address: does the endpoint ow
 /// Of the values of rp_filter.
 const STRICT: u8 = 1;
 
-/// Whether anybody accepts connections there until `deadline`.
-async fn answers(address: SocketAddr, deadline: Instant) -> bool {
+/// The connection, if anybody accepts it there until `deadline`.
+async fn answers(address: SocketAddr, deadline: Instant) -> Option<TcpStream> {
     let connecting = async { new_socket(address)?.connect(address).await };
-    timeout_at(deadline, connecting)
-        .await
-        .is_ok_and(|stream| stream.is_ok())
+    timeout_at(deadline, connecting).await.ok()?.ok()
 }

@@ -43,10 +43,10 @@ pub(super) async fn talk(
     let request = HealthCheckRequest {
         service: service.to_owned(),
     };
-    let answer = client
-        .check(Request::new(request))
-        .await
-        .map_err(|status| from_status(service, &status))?;
+    let answer = client.check(Request::new(request)).await;
+    drop(client);
+    progress.leave(connection.end(None));
+    let answer = answer.map_err(|status| from_status(service, &status))?;
     match answer.get_ref().status() {
         ServingStatus::Serving => Ok(()),
         status => Err(ProbeError::Endpoint(format!(

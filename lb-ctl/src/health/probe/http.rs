@@ -4,8 +4,6 @@
 //! HTTP and HTTPS speak HTTP/1.1; HTTP2 is HTTP/2 over TLS. Redirects are answers with the wrong status, not something
 //! to follow.
 
-use std::convert::Infallible;
-use std::future::Future;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -13,19 +11,19 @@ use http::uri::{PathAndQuery, Scheme};
 use http::{Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 
 use super::connect::{Destination, open};
 use super::error::{ProbeError, excerpt};
-use super::http2;
 use super::tls::{Alpn, Tls};
 use super::weight::weight_of;
 use super::{Progress, Step};
+use super::{http1, http2};
 use crate::model::{HttpVersion, ProxyHeader};
 
 /// The expected text must lie within this many first bytes of the body.
 pub const BODY_LIMIT: usize = 1024;
+/// Bytes of a body that are read to its end.
+const READ_LIMIT: usize = 64 * 1024;
 /// Bytes of a reply's head.
 pub(super) const HEAD_LIMIT: usize = 64 * 1024;
 
@@ -65,46 +63,58 @@ pub(super) async fn talk(
     if exchange.version == HttpVersion::Http2 {
         let mut connection = http2::Connection::open(stream).await?;
         let response = connection.sender().send_request(request).await;
-        return judge("HTTP/2", response, exchange.response, progress).await;
+        let (outcome, body) = judge("HTTP/2", response, exchange.response, progress).await;
+        progress.leave(connection.end(body));
+        return outcome;
     }
-    let (mut sender, connection) = http1::Builder::new()
-        .max_buf_size(HEAD_LIMIT)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| ProbeError::from_hyper("HTTP/1.1", &error))?;
+    let mut connection = http1::Connection::open(stream).await?;
+    let http1::Connection { sender, run } = &mut connection;
     let reply = async {
         let response = sender.send_request(request).await;
         judge("HTTP/1.1", response, exchange.response, progress).await
     };
-    tokio::select! {
-        outcome = reply => outcome,
-        never = drive(connection) => match never {},
+    let (outcome, body) = run.during(reply).await;
+    if let Some(line) = progress.line.clone() {
+        progress.leave(connection.end(body, line, progress.deadline));
     }
+    outcome
 }
 
-/// Runs the connection and never ends: its errors reach the exchange, which may outlive it by what is buffered.
-async fn drive(connection: impl Future<Output = hyper::Result<()>>) -> Infallible {
-    if let Err(error) = connection.await {
-        tracing::trace!(%error, "probe connection ended");
-    }
-    std::future::pending().await
-}
-
+/// The verdict, and what is left of the reply.
 async fn judge(
     protocol: &str,
     response: hyper::Result<Response<Incoming>>,
     expected: &[u8],
     progress: &mut Progress,
-) -> Result<(), ProbeError> {
-    let response = response.map_err(|error| ProbeError::from_hyper(protocol, &error))?;
+) -> (Result<(), ProbeError>, Option<Incoming>) {
+    let response = match response {
+        Ok(response) => response,
+        Err(error) => return (Err(ProbeError::from_hyper(protocol, &error)), None),
+    };
     progress.weight = weight_of(response.headers());
-    if response.status() != StatusCode::OK {
-        let status = response.status().as_u16();
-        return Err(ProbeError::Endpoint(format!(
-            "HTTP status {status}, expected 200"
-        )));
+    let status = response.status();
+    let mut body = response.into_body();
+    let outcome = match status {
+        StatusCode::OK => expect(protocol, &mut body, expected).await,
+        _ => Err(ProbeError::Endpoint(format!(
+            "HTTP status {}, expected 200",
+            status.as_u16()
+        ))),
+    };
+    (outcome, Some(body))
+}
+
+/// Reads the rest of a body, so that the endpoint is not cut off in it. False if it is longer than a probe reads.
+pub(super) async fn read_out(mut body: Incoming) -> bool {
+    let mut left = READ_LIMIT;
+    while let Some(Ok(frame)) = body.frame().await {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        match left.checked_sub(length) {
+            Some(rest) => left = rest,
+            None => return false,
+        }
     }
-    expect(protocol, response.into_body(), expected).await
+    true
 }
 
 fn request(destination: &Destination, exchange: Exchange<'_>) -> Result<Ask, ProbeError> {
@@ -152,7 +162,7 @@ fn address(destination: SocketAddr) -> String {
     }
 }
 
-async fn expect(protocol: &str, mut body: Incoming, expected: &[u8]) -> Result<(), ProbeError> {
+async fn expect(protocol: &str, body: &mut Incoming, expected: &[u8]) -> Result<(), ProbeError> {
     if expected.is_empty() {
         return Ok(());
     }

@@ -1,9 +1,10 @@
 //! A connection in HTTP/2 that ends, with everything that runs for it, when it is dropped.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 
-use hyper::body::Body;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper::rt::Executor;
 use hyper_util::rt::TokioIo;
@@ -11,14 +12,14 @@ use tokio::task::JoinSet;
 
 use super::connect::Channel;
 use super::error::ProbeError;
-use super::http::HEAD_LIMIT;
+use super::http::{HEAD_LIMIT, read_out};
 
 /// Bytes that an endpoint may send ahead of what was read: the protocol's own default.
 const WINDOW: u32 = 65_535;
 
 pub(super) struct Connection<B> {
     sender: SendRequest<B>,
-    tasks: Tasks,
+    tasks: Owned,
 }
 
 impl<B> Connection<B>
@@ -40,7 +41,18 @@ where
                 tracing::trace!(%error, "probe connection ended");
             }
         });
+        let tasks = Owned(tasks);
         Ok(Self { sender, tasks })
+    }
+
+    /// Reads what is left of the reply, and takes leave: GOAWAY, and what ends the connection below.
+    pub(super) async fn end(self, body: Option<Incoming>) {
+        let Self { sender, tasks } = self;
+        if let Some(body) = body {
+            read_out(body).await;
+        }
+        drop(sender);
+        poll_fn(|context| tasks.0.poll_ended(context)).await;
     }
 
     pub(super) fn sender(&mut self) -> &mut SendRequest<B> {
@@ -48,15 +60,17 @@ where
     }
 }
 
-impl<B> Drop for Connection<B> {
-    fn drop(&mut self) {
-        self.tasks.lock().abort_all();
-    }
-}
-
 /// What runs for one connection. The tasks hold clones of it, so it is ended by its owner, not by its last clone.
 #[derive(Clone, Default)]
 struct Tasks(Arc<Mutex<JoinSet<()>>>);
+
+struct Owned(Tasks);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.0.lock().abort_all();
+    }
+}
 
 impl Tasks {
     /// Nothing panics while it holds this lock.
@@ -68,5 +82,13 @@ impl Tasks {
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
     fn execute(&self, task: F) {
         self.lock().spawn(task);
+    }
+}
+
+impl Tasks {
+    fn poll_ended(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut tasks = self.lock();
+        while ready!(tasks.poll_join_next(context)).is_some() {}
+        Poll::Ready(())
     }
 }

@@ -1,7 +1,7 @@
 //! The TCP and SSL probes: connect, send the request, and compare the first bytes that arrive with the expected
 //! response.
 
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::connect::{Destination, open, send};
 use super::error::{ProbeError, excerpt};
@@ -28,12 +28,25 @@ pub(super) async fn talk(
         host: "",
     });
     let mut stream = open(destination, exchange.proxy_header, tls, progress).await?;
+    let outcome = converse(&mut stream, exchange, progress).await;
+    progress.leave(async move {
+        // In TLS that says so before it ends the connection. What it meets there is no part of the verdict.
+        let _ = stream.shutdown().await;
+    });
+    outcome
+}
+
+async fn converse(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    exchange: Exchange<'_>,
+    progress: &mut Progress,
+) -> Result<(), ProbeError> {
     if !exchange.request.is_empty() {
         progress.step = Step::Request;
-        send(&mut stream, exchange.request).await?;
+        send(stream, exchange.request).await?;
     }
     progress.step = Step::Reply;
-    expect(&mut stream, exchange.response).await
+    expect(stream, exchange.response).await
 }
 
 /// Reads until the expected bytes are there, or can't come any more.

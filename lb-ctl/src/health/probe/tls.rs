@@ -12,12 +12,12 @@ use rustls::client::{ClientConfig, Resumption};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, DnsName, ServerName, UnixTime};
 use rustls::{AlertDescription, DigitallySignedStruct, Error, SignatureScheme};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::connect::Destination;
 use super::error::ProbeError;
+use super::line::Line;
 
 /// How a check uses TLS.
 #[derive(Clone, Copy, Debug)]
@@ -56,10 +56,10 @@ fn config(alpn: &[&[u8]]) -> Arc<ClientConfig> {
 }
 
 pub(super) async fn shake_hands(
-    stream: TcpStream,
+    stream: Line,
     destination: &Destination,
     tls: Tls<'_>,
-) -> Result<TlsStream<TcpStream>, ProbeError> {
+) -> Result<TlsStream<Line>, ProbeError> {
     let config = match tls.alpn {
         Alpn::None => &WITHOUT_ALPN,
         Alpn::Http1 => &WITH_HTTP1,

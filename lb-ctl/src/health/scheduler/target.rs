@@ -11,7 +11,7 @@ use super::pace::Pace;
 use super::rhythm::{Clock, Rhythm};
 use super::{HealthEvent, States, TargetId, lock};
 use crate::health::machine::{HealthState, Machine, ProbeResult, Thresholds};
-use crate::health::probe::Prober;
+use crate::health::probe::{Probed, Prober};
 use crate::model::HealthCheck;
 
 /// What the tasks of a checker share.
@@ -75,7 +75,7 @@ async fn probe_for_ever<P: Prober>(
     };
     loop {
         clock.sleep_until(due).await;
-        let result = {
+        let Probed { result, farewell } = {
             // The semaphore is never closed.
             let _turn = shared.turns.acquire().await;
             let _in_flight = shared.pace.start(due, clock.now(), interval);
@@ -87,6 +87,7 @@ async fn probe_for_ever<P: Prober>(
         }
         let changed = machine.on(result);
         outlet.publish(check, machine.state(), changed);
+        farewell.say().await;
         due = rhythm.after(due, clock.now());
     }
 }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::rhythm::SHORT_START;
 use super::*;
 use crate::health::machine::{ProbeResult, Weight, WeightReport};
+use crate::health::probe::Probed;
 use crate::model::{Delivery, EndpointWeight, Probe, ProxyHeader};
 
 /// A network of the test's: what it answers, and when it was asked.
@@ -41,23 +42,24 @@ impl Fake {
 }
 
 impl Prober for Fake {
-    async fn probe(&self, target: &TargetId, _check: &HealthCheck) -> ProbeResult {
+    async fn probe(&self, target: &TargetId, _check: &HealthCheck) -> Probed {
         let address = target.address;
         self.0.asked.lock().unwrap().push((address, Instant::now()));
         let delay = *self.0.delay.lock().unwrap();
         tokio::time::sleep(delay).await;
         if let Some(reason) = self.0.lacks.lock().unwrap().clone() {
-            return ProbeResult::Inconclusive { reason };
+            return ProbeResult::Inconclusive { reason }.into();
         }
         let weight =
             WeightReport::Reported(EndpointWeight::whole(self.0.weight.load(Ordering::Relaxed) as u32));
-        match self.0.up.lock().unwrap().get(&address) {
+        let result = match self.0.up.lock().unwrap().get(&address) {
             Some(true) => ProbeResult::Success { weight },
             _ => ProbeResult::Failure {
                 reason: "connection refused".to_owned(),
                 weight,
             },
-        }
+        };
+        result.into()
     }
 }
 
@@ -257,7 +259,10 @@ async fn a_probe_in_flight_when_its_check_changes_does_not_count() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(fake.asked(A).len(), 2);
     // The fake reports weight 0, which is an event by itself: exactly one probe has ended.
-    assert_eq!(events.try_recv().unwrap().state.weight.value, EndpointWeight::ZERO);
+    assert_eq!(
+        events.try_recv().unwrap().state.weight.value,
+        EndpointWeight::ZERO
+    );
     tokio::time::sleep(Duration::from_secs(100)).await;
     assert!(events.try_recv().is_err());
 }
@@ -418,7 +423,7 @@ async fn what_an_earlier_run_knew_is_probed_in_turn() {
 struct Narrow(Fake);
 
 impl Prober for Narrow {
-    async fn probe(&self, target: &TargetId, check: &HealthCheck) -> ProbeResult {
+    async fn probe(&self, target: &TargetId, check: &HealthCheck) -> Probed {
         self.0.probe(target, check).await
     }
 

@@ -8,7 +8,7 @@ use super::*;
 #[tokio::test]
 async fn nobody_listens() {
     for (kind, asked) in every_type() {
-        let result = probe(&closed_port().await, &asked, LONG).await;
+        let result = probe_for(&closed_port().await, &asked, LONG).await;
         let expected = ProbeResult::Failure {
             reason: "connection refused".to_owned(),
             weight: no_reply(kind),
@@ -21,7 +21,7 @@ async fn nobody_listens() {
 async fn the_endpoint_is_silent() {
     let (endpoint, _) = raw("never", "", true).await;
     for (kind, asked) in every_type() {
-        let result = probe(&endpoint.destination, &asked, SHORT).await;
+        let result = probe_for(&endpoint.destination, &asked, SHORT).await;
         let doing = match kind {
             "SSL" | "HTTPS" | "HTTP2" | "GRPC_WITH_TLS" => "in the TLS handshake",
             _ => "waiting for the reply",
@@ -41,7 +41,7 @@ async fn the_endpoint_is_silent_inside_tls() {
     })
     .await;
     for (kind, asked) in tls_types() {
-        let result = probe(&endpoint.destination, &asked, SHORT).await;
+        let result = probe_for(&endpoint.destination, &asked, SHORT).await;
         let reason = why(result);
         assert_eq!(reason, "timed out after 0.3 s waiting for the reply", "{kind}");
     }

@@ -128,10 +128,34 @@ async fn a_connection_that_ends_in_the_body_is_told() {
 async fn the_weight_of_a_head_counts_when_the_body_never_comes() {
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nX-Load-Balancing-Endpoint-Weight: 3\r\n\r\n";
     let (endpoint, _) = raw("\r\n\r\n", head, true).await;
-    let result = probe(&endpoint.destination, &http(HTTP, "fine"), SHORT).await;
+    let result = probe_for(&endpoint.destination, &http(HTTP, "fine"), SHORT).await;
     let expected = ProbeResult::Failure {
         reason: "timed out after 0.3 s waiting for the reply".to_owned(),
         weight: reported("3"),
     };
     assert_eq!(result, expected);
+}
+
+/// Other clients take such heads, so they are no reason to call an endpoint unhealthy.
+#[tokio::test]
+async fn heads_that_are_not_as_they_should_be_are_taken() {
+    let folded = "HTTP/1.1 200 OK\r\nServer: old\r\n and\r\n\tfolded\r\nContent-Length: 4\r\n\r\nfine";
+    let spaced = "HTTP/1.1 200 OK\r\nContent-Length : 4\r\nX-Load-Balancing-Endpoint-Weight : 5\r\n\r\nfine";
+    let bare = "HTTP/1.1 200\nContent-Length: 4\n\nfine";
+    for (reply, weight) in [
+        (folded, WeightReport::Missing),
+        (spaced, reported("5")),
+        (bare, WeightReport::Missing),
+    ] {
+        assert_eq!(
+            of_reply(reply, "fine").await,
+            ProbeResult::Success { weight },
+            "{reply:?}"
+        );
+    }
+    for (count, is_well) in [(250, true), (256, true), (257, false)] {
+        let reply = format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: y\r\n".repeat(count));
+        let result = of_reply(reply, "").await;
+        assert_eq!(result == SUCCESS_WITHOUT_WEIGHT, is_well, "{count} {result:?}");
+    }
 }

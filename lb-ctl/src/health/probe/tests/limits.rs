@@ -56,7 +56,7 @@ async fn an_endpoint_that_drips_holds_no_probe() {
             }
         })
         .await;
-        let text = why(probe(&endpoint.destination, &asked, SHORT).await);
+        let text = why(probe_for(&endpoint.destination, &asked, SHORT).await);
         assert!(text.starts_with("timed out after 0.3 s "), "{asked:?}: {text}");
         let end = tokio::time::timeout(LONG, ends.recv()).await;
         assert!(end.is_ok(), "the connection outlived its probe: {asked:?}");
@@ -89,7 +89,7 @@ async fn an_endpoint_that_drips_inside_tls_holds_no_probe() {
             }
         })
         .await;
-        let text = why(probe(&endpoint.destination, &asked, SHORT).await);
+        let text = why(probe_for(&endpoint.destination, &asked, SHORT).await);
         let expected = "timed out after 0.3 s waiting for the reply";
         assert_eq!(text, expected, "{asked:?}");
         let end = tokio::time::timeout(LONG, ends.recv()).await;

@@ -1,5 +1,6 @@
 //! Every kind of probe against real servers on loopback.
 
+mod endings;
 mod faults;
 mod grpc;
 mod http;
@@ -93,7 +94,15 @@ fn no_reply(kind: &str) -> WeightReport {
 }
 
 async fn ask(endpoint: &Endpoint, asked: &Probe) -> ProbeResult {
-    probe(&endpoint.destination, asked, LONG).await
+    probe_for(&endpoint.destination, asked, LONG).await
+}
+
+/// A whole probe, which ends with its connection.
+async fn probe_for(destination: &Destination, asked: &Probe, timeout: Duration) -> ProbeResult {
+    let endings = Arc::new(Endings::new(1));
+    let Probed { result, farewell } = probe(destination, asked, timeout, &endings).await;
+    farewell.say().await;
+    result
 }
 
 async fn reason(endpoint: &Endpoint, asked: &Probe) -> String {

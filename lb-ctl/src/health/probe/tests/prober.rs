@@ -47,14 +47,14 @@ async fn port_and_timeout_are_the_checks() {
         address: address.ip(),
         via: None,
     };
-    let result = SocketProber.probe(&target, &check).await;
+    let result = SocketProber::default().probe(&target, &check).await.result;
     assert_eq!(result, SUCCESS_WITHOUT_WEIGHT);
 }
 
 #[test]
 fn there_is_room_for_probes_and_for_the_rest() {
     let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    let concurrency = u64::try_from(SocketProber.concurrency()).unwrap();
+    let concurrency = u64::try_from(SocketProber::default().concurrency()).unwrap();
     assert!(
         concurrency >= 64 && concurrency < soft.max(65),
         "{concurrency} of {soft}"

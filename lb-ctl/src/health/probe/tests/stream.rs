@@ -1,5 +1,3 @@
-use tokio::io::AsyncReadExt;
-
 use super::servers::{Endpoint, closed_port, converse, raw, tls};
 use super::*;
 
@@ -15,7 +13,7 @@ async fn raw_tls(until: &'static str, reply: &'static str, hold: bool) -> Endpoi
 async fn tcp_needs_only_a_connection_unless_told_otherwise() {
     let (endpoint, _) = raw("never", "", true).await;
     assert_eq!(ask(&endpoint, &stream(false, "", "")).await, SUCCESS);
-    let refused = probe(&closed_port().await, &stream(false, "", ""), LONG).await;
+    let refused = probe_for(&closed_port().await, &stream(false, "", ""), LONG).await;
     let expected = ProbeResult::Failure {
         reason: "connection refused".to_owned(),
         weight: WeightReport::NotCarried,
@@ -64,7 +62,7 @@ async fn an_end_before_the_response_is_told() {
 #[tokio::test]
 async fn a_response_that_never_comes_is_told() {
     let (endpoint, _) = raw("", "po", true).await;
-    let result = probe(&endpoint.destination, &stream(false, "", "pong"), SHORT).await;
+    let result = probe_for(&endpoint.destination, &stream(false, "", "pong"), SHORT).await;
     assert_eq!(why(result), "timed out after 0.3 s waiting for the reply");
 }
 
@@ -74,25 +72,6 @@ async fn a_request_arrives_whole_when_no_response_is_expected() {
     let (endpoint, mut heard) = raw("never", "", true).await;
     assert_eq!(ask(&endpoint, &stream(false, &request, "")).await, SUCCESS);
     assert_eq!(heard.recv().await.unwrap(), request.as_bytes());
-}
-
-/// Orderly ends would leave this host with a socket in TIME_WAIT for each probe.
-#[tokio::test]
-async fn a_probe_ends_by_a_reset() {
-    let (told, mut hearing) = tokio::sync::mpsc::unbounded_channel();
-    let endpoint = Endpoint::start(move |mut stream| {
-        let told = told.clone();
-        async move {
-            let end = stream.read(&mut [0]).await.map_err(|error| error.kind());
-            let _ = told.send(end);
-        }
-    })
-    .await;
-    assert_eq!(ask(&endpoint, &stream(false, "", "")).await, SUCCESS);
-    assert_eq!(
-        hearing.recv().await.unwrap(),
-        Err(std::io::ErrorKind::ConnectionReset)
-    );
 }
 
 #[tokio::test]
