@@ -3,18 +3,22 @@
 //! The reference says that probes don't verify certificates: a probe proves that the endpoint serves, not who it is.
 //! Every probe is a whole handshake, as a new client's would be.
 
-use std::io;
+mod p521;
+mod reason;
+
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientConfig, Resumption};
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, DnsName, ServerName, UnixTime};
-use rustls::{AlertDescription, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use self::p521::SECP521R1;
+use self::reason::from_handshake;
 use super::connect::Destination;
 use super::error::ProbeError;
 use super::line::Line;
@@ -41,8 +45,15 @@ static WITHOUT_ALPN: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| config(&[]))
 static WITH_HTTP1: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| config(&[b"http/1.1"]));
 static WITH_HTTP2: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| config(&[b"h2"]));
 
+/// The library's best, and P-521 in the end.
+pub(super) fn provider() -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.kx_groups.push(SECP521R1);
+    provider
+}
+
 fn config(alpn: &[&[u8]]) -> Arc<ClientConfig> {
-    let provider = Arc::new(ring::default_provider());
+    let provider = Arc::new(provider());
     let verifier = Arc::new(Anyone(Arc::clone(&provider)));
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -90,35 +101,6 @@ fn server_name(host: &str, destination: IpAddr) -> ServerName<'static> {
     ServerName::from(destination)
 }
 
-fn from_handshake(error: &io::Error) -> ProbeError {
-    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
-    let text = match (tls, error.kind()) {
-        (Some(tls), _) => sentence(tls),
-        (None, io::ErrorKind::UnexpectedEof) => "connection closed in the TLS handshake".to_owned(),
-        (None, io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
-            "connection reset by the endpoint in the TLS handshake".to_owned()
-        }
-        _ => return ProbeError::from_io("shake hands", error),
-    };
-    ProbeError::Endpoint(text)
-}
-
-fn sentence(error: &Error) -> String {
-    match error {
-        Error::InvalidMessage(_) => "the endpoint's answer is not TLS".to_owned(),
-        Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
-            "the endpoint refused the protocol that was offered in the TLS handshake (ALPN)".to_owned()
-        }
-        Error::AlertReceived(AlertDescription::ProtocolVersion) => {
-            "the endpoint has neither TLS 1.2 nor TLS 1.3".to_owned()
-        }
-        Error::AlertReceived(alert) => {
-            format!("the endpoint ended the TLS handshake with the alert {alert:?}")
-        }
-        _ => format!("TLS handshake failed: {error}"),
-    }
-}
-
 /// Takes every certificate and every signature.
 #[derive(Debug)]
 struct Anyone(Arc<CryptoProvider>);
@@ -154,6 +136,8 @@ impl ServerCertVerifier for Anyone {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        let known = self.0.signature_verification_algorithms.supported_schemes();
+        // Nobody here verifies it, so nobody has to know how.
+        [known, vec![SignatureScheme::ED448]].concat()
     }
 }

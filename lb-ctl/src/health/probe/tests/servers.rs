@@ -12,7 +12,7 @@ use hyper::service::{Service, service_fn};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{CertificateParams, KeyPair};
-use rustls::crypto::ring;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -137,12 +137,21 @@ pub(super) fn tls_config(versions: &[&'static SupportedProtocolVersion], alpn: &
 }
 
 pub(super) fn tls_config_with(
+    identity: (rcgen::Certificate, KeyPair),
+    versions: &[&'static SupportedProtocolVersion],
+    alpn: &[&str],
+) -> ServerConfig {
+    tls_config_of(aws_lc_rs::default_provider(), identity, versions, alpn)
+}
+
+pub(super) fn tls_config_of(
+    provider: CryptoProvider,
     (certificate, key): (rcgen::Certificate, KeyPair),
     versions: &[&'static SupportedProtocolVersion],
     alpn: &[&str],
 ) -> ServerConfig {
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(versions)
         .unwrap()
         .with_no_client_auth()

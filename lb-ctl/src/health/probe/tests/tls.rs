@@ -4,7 +4,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
-use super::servers::{Endpoint, converse, raw, self_signed, serve_http1, tls, tls_config, tls_config_with};
+use super::servers::{
+    Endpoint, converse, raw, self_signed, serve_http1, tls, tls_config, tls_config_of, tls_config_with,
+};
 use super::*;
 
 #[tokio::test]
@@ -112,13 +114,79 @@ async fn the_proxy_header_comes_before_the_handshake() {
 async fn what_the_endpoint_objects_to_is_told() {
     // TLS alerts, fatal: protocol version (70), handshake failure (40).
     for (alert, expected) in [
-        (70, "the endpoint has neither TLS 1.2 nor TLS 1.3"),
+        (
+            70,
+            "the endpoint has neither TLS 1.2 nor TLS 1.3, and health checks speak nothing older: use a TCP check",
+        ),
         (
             40,
-            "the endpoint ended the TLS handshake with the alert HandshakeFailure",
+            "the endpoint refused all that was offered in the TLS handshake (alert HandshakeFailure): if all that it has \
+             is RSA key exchange, CBC ciphers or DHE, which health checks can't speak, use a TCP check",
+        ),
+        (
+            80,
+            "the endpoint ended the TLS handshake with the alert InternalError",
         ),
     ] {
         let (endpoint, _) = raw("", [21, 3, 3, 0, 2, 2, alert], true).await;
         assert_eq!(reason(&endpoint, &stream(true, "", "")).await, expected);
+    }
+}
+
+/// An endpoint that answers in TLS 1.0 or 1.1, whatever was asked for, and one that chooses RSA key exchange with CBC.
+#[tokio::test]
+async fn what_cannot_be_spoken_is_told_with_the_way_out() {
+    let hello = |version: u8, suite: [u8; 2]| {
+        let mut hello = vec![22, 3, version, 0, 42, 2, 0, 0, 38, 3, version];
+        hello.extend([7; 32]);
+        hello.extend([0, suite[0], suite[1], 0]);
+        hello
+    };
+    // TLS_RSA_WITH_AES_128_CBC_SHA.
+    for (version, suite) in [(1, [0, 0x2f]), (2, [0, 0x2f]), (3, [0, 0x2f])] {
+        let (endpoint, _) = raw("", hello(version, suite), true).await;
+        let text = reason(&endpoint, &stream(true, "", "")).await;
+        assert!(text.ends_with("use a TCP check"), "{version}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn certificates_on_p521_will_do() {
+    for version in [&TLS12, &TLS13] {
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P521_SHA512).unwrap();
+        let certificate = rcgen::CertificateParams::new(["somebody.test".to_owned()]).unwrap();
+        let config = tls_config_with((certificate.self_signed(&key).unwrap(), key), &[version], &[]);
+        let endpoint = Endpoint::start_tls(config, |stream| async {
+            converse(stream, b"ping", b"pong", true).await;
+        })
+        .await;
+        let result = ask(&endpoint, &stream(true, "ping", "pong")).await;
+        assert_eq!(result, SUCCESS, "{version:?}");
+    }
+}
+
+/// An endpoint in TLS 1.2 shows its certificate on P-521 only to clients that offer the curve for the exchange.
+#[tokio::test]
+async fn p521_is_offered_and_can_be_chosen() {
+    for version in [&TLS12, &TLS13] {
+        let (certificate, key) = self_signed(|_| {});
+        let mut provider = super::super::tls::provider();
+        provider
+            .kx_groups
+            .retain(|group| group.name() == rustls::NamedGroup::secp521r1);
+        let config = tls_config_of(provider, (certificate, key), &[version], &[]);
+        let (heard, mut hearing) = mpsc::unbounded_channel();
+        let endpoint = Endpoint::start_tls(config, move |stream| {
+            let group = stream.get_ref().1.negotiated_key_exchange_group();
+            let _ = heard.send(group.map(|group| group.name()));
+            async { drop(converse(stream, b"ping", b"pong", true).await) }
+        })
+        .await;
+        assert_eq!(
+            ask(&endpoint, &stream(true, "ping", "pong")).await,
+            SUCCESS,
+            "{version:?}"
+        );
+        assert_eq!(hearing.recv().await.unwrap(), Some(rustls::NamedGroup::secp521r1));
     }
 }
