@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::topology::{Lab, VIP4, VIP6};
 use crate::traffic::{HEALTH_PORT, TCP_PORT, UDP_PORT};
 
-const REGION: &str = "projects/lab/regions/lab-1";
+pub const REGION: &str = "projects/lab/regions/lab-1";
 const ZONE: &str = "projects/lab/zones/lab-1-a";
 const HEALTH_CHECK: &str = "lab-hc";
 const PRIMARY_GROUP: &str = "primary";

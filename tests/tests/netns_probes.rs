@@ -8,11 +8,12 @@ use lb_tests::balanced::Balanced;
 use lb_tests::capture::Capture;
 use lb_tests::condition::{eventually, throughout};
 use lb_tests::daemon::Daemon;
-use lb_tests::documents::{Documents, Families, Service};
+use lb_tests::documents::{Documents, Families, REGION, Service};
 use lb_tests::packet::Received;
 use lb_tests::topology::{BACKENDS, LB, Lab, PRIMARIES, ROUTER, VIP4, VIP6};
 use lb_tests::traffic::echo::Ping;
-use lb_tests::traffic::{GUE_PORT, HEALTH_PORT, health_of};
+use lb_tests::traffic::{GUE_PORT, HEALTH_PORT, TCP_PORT, health_of};
+use serde_json::json;
 
 const SOON: Duration = Duration::from_secs(10);
 /// Some rounds of probes.
@@ -332,6 +333,58 @@ fn endpoints_are_probed_at_their_own_addresses_where_the_settings_say_so() {
             false => Err("its own address answers".to_owned()),
         }
     });
+}
+
+/// What a host's kernel counts: connections that were accepted, and those that an RST has ended.
+fn accepted_and_reset(lab: &Lab, name: &str) -> [u64; 2] {
+    // The process has another namespace than this thread.
+    let read = || std::fs::read_to_string("/proc/thread-self/net/snmp").expect("the kernel's counters");
+    let text = lab.host(name).namespace.run(read);
+    let lines: Vec<Vec<&str>> = text
+        .lines()
+        .filter(|line| line.starts_with("Tcp:"))
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    ["PassiveOpens", "EstabResets"].map(|name| {
+        let place = lines[0].iter().position(|word| *word == name).expect(name);
+        lines[1][place].parse().expect("a number")
+    })
+}
+
+/// The servers on the port greet, so whoever leaves without having heard that sends an RST.
+#[test]
+fn probes_at_the_vip_leave_no_error_with_the_endpoints() {
+    let lab = Lab::flat("probe-ends");
+    let check = json!({
+        "kind": "compute#healthCheck",
+        "name": "connects",
+        "region": REGION,
+        "type": "TCP",
+        "checkIntervalSec": 1,
+        "timeoutSec": 1,
+        "healthyThreshold": 1,
+        "unhealthyThreshold": 1,
+        "tcpHealthCheck": {"port": TCP_PORT},
+    });
+    let checks = json!([format!("{REGION}/healthChecks/connects")]);
+    let documents = Documents::new(&lab, &PRIMARIES)
+        .resource(check)
+        .service(Service::tcp().set("healthChecks", checks));
+    let balanced = Balanced::start(&lab, &documents);
+    let before = PRIMARIES.map(|name| accepted_and_reset(&lab, name));
+    eventually(SOON, || {
+        for (name, [accepted, _]) in PRIMARIES.iter().zip(before) {
+            let [now, _] = accepted_and_reset(&lab, name);
+            if now < accepted + 5 {
+                return Err(format!("{name}: {} probes", now - accepted));
+            }
+        }
+        Ok(())
+    });
+    for (name, [_, reset]) in PRIMARIES.iter().zip(before) {
+        assert_eq!(accepted_and_reset(&lab, name)[1] - reset, 0, "{name}");
+    }
+    balanced.daemon.assert_quiet(&[]);
 }
 
 /// Whatever of the probes' way out can be seen in the balancer's namespace.
