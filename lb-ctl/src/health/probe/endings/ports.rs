@@ -20,8 +20,8 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// Less than half of what the kernel has: the rest is for whoever else is on this host, and the kernel looks among
-    /// every second port first, which gets slow when all of those are in use.
+    /// Less than half of the ports, because the kernel looks among every second one first, which gets slow when all of
+    /// those are in use. Of the room, what leaves enough for whoever else is on this host.
     pub(super) fn of_this_host() -> Self {
         let numbers = |name: &str| {
             let text = fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).unwrap_or_default();
@@ -35,14 +35,10 @@ impl Limits {
         };
         let room = numbers("tcp_max_tw_buckets").first().copied().unwrap_or(4_096);
         Self {
-            one: share(ports),
-            all: share(room),
+            one: ports / 5 * 2,
+            all: room / 10 * 9,
         }
     }
-}
-
-fn share(of: u32) -> u32 {
-    of / 5 * 2
 }
 
 /// What is used up, and its limit.
