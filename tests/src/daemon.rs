@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 mod mounts;
 mod refusal;
+mod waits;
 
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
@@ -402,38 +402,6 @@ impl<'lab> Daemon<'lab> {
     /// The same, by VIPs.
     pub fn held(&self) -> Held {
         Held(self.contents())
-    }
-
-    /// So many members are healthy by the maps, and have all of the VIP's new connections.
-    #[track_caller]
-    pub fn wait_for_rotation(&self, bound: Duration, vip: IpAddr, count: usize) {
-        eventually(bound, || {
-            let held = self.held();
-            let (rotation, healthy) = (held.in_rotation(vip), held.healthy(vip));
-            match rotation == healthy && rotation.len() == count {
-                true => Ok(()),
-                false => Err(format!(
-                    "{} in rotation, {} healthy in the maps, {count} expected; the daemon says {}",
-                    rotation.len(),
-                    healthy.len(),
-                    self.status().healthy_endpoints
-                )),
-            }
-        });
-    }
-
-    /// It answers, says why nothing may be changed, and `status` ends with 1.
-    #[track_caller]
-    pub fn wait_until_frozen(&mut self, bound: Duration) {
-        eventually(bound, || {
-            self.assert_alive();
-            let output = self.run_ctl(&["status"]);
-            let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-            match output.status.code() == Some(1) && shown.contains("--discard-pinned") {
-                true => Ok(()),
-                false => Err(format!("{output:?}")),
-            }
-        });
     }
 
     /// What the daemon finds when it compares the maps with a fresh compilation.
