@@ -2,13 +2,14 @@
 
 mod back;
 mod claim;
+mod interfaces;
 mod ownership;
 mod preflight;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
@@ -26,7 +27,7 @@ use crate::dataplane::migrate::{self, Step};
 use crate::dataplane::{self, LoadOptions, PinDirectory, Pinned, Program, Sizes, XdpMode};
 use crate::flowlog::FlowLog;
 use crate::health::{EndpointProber, HealthChecker};
-use crate::net::{Link, Links, ProbeDevice};
+use crate::net::ProbeDevice;
 use crate::plan::{Limits, Plan, ProbeDestination};
 use crate::resources::{DatabaseStore, Fault, ResourceStore as _, Scope, TableRoom};
 use crate::server::{Server, ServerConfig, TokenFile};
@@ -81,9 +82,8 @@ async fn serve_with(
         &room,
     );
     judged.map(drop).or_else(refuse_documents)?;
-    let links = interfaces(&args.interfaces).await?;
     let pins = PinDirectory::new(&args.pin_dir);
-    refuse_foreign_programs(&links, &pins)?;
+    let links = interfaces::named(&args.interfaces, &pins).await?;
     let mut taken = pins.take()?;
     let claim = claim_probe_device(&file)?;
     let tokens = args.token_file.as_deref().map(TokenFile::open).transpose()?;
@@ -310,15 +310,6 @@ fn reread_on_hangup(files: Arc<Notify>) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn interfaces(names: &[String]) -> anyhow::Result<Vec<Link>> {
-    let links = Links::new()?;
-    let mut found = Vec::new();
-    for name in names {
-        found.push(links.by_name(name).await?);
-    }
-    Ok(found)
-}
-
 /// A start ends for what its files say, and never for what is stored.
 fn refuse_documents(faults: Vec<Fault>) -> Result<(), ControlError> {
     let of_documents: Vec<Fault> = faults.into_iter().filter(|fault| !fault.is_stored()).collect();
@@ -326,22 +317,6 @@ fn refuse_documents(faults: Vec<Fault>) -> Result<(), ControlError> {
         true => Ok(()),
         false => Err(of_documents.into()),
     }
-}
-
-/// Before anything is made or changed.
-fn refuse_foreign_programs(links: &[Link], pins: &PinDirectory) -> anyhow::Result<()> {
-    for link in links {
-        let foreign = link.xdp.first().filter(|_| !migrate::has_link(pins, link.index));
-        if let Some(xdp) = foreign {
-            let name = dataplane::program_name(xdp.program_id).unwrap_or_else(|| "without a name".to_owned());
-            bail!(
-                "interface {} already carries an XDP program that is not ours ({name}, id {}); detach that one first",
-                link.name,
-                xdp.program_id
-            );
-        }
-    }
-    Ok(())
 }
 
 fn mode(asked: AskedMode) -> XdpMode {

@@ -12,6 +12,8 @@ use lb_tests::topology::{Lab, PRIMARIES, VIP4};
 const ETH0: [&str; 2] = ["--interface", "eth0"];
 /// Longer than a round of probes.
 const A_ROUND: Duration = Duration::from_secs(2);
+/// An interface that takes no program natively: a start in native mode fails there, late.
+const BRIDGE: &str = "br0";
 const OWN_ADDRESS: &str = "probe-destination = \"own-address\"\n";
 
 fn documents(lab: &Lab) -> Documents {
@@ -46,6 +48,10 @@ impl Untouched {
         });
         balanced.connect(VIP4).expect("a connection");
     }
+}
+
+fn add_bridge(lab: &Lab) {
+    lab.lb().ip(&[format!("link add {BRIDGE} type bridge")]);
 }
 
 /// The kernel's number of the program on eth0.
@@ -85,6 +91,7 @@ fn a_second_daemon_on_the_same_pins_is_refused_before_anything_is_touched() {
 #[test]
 fn a_start_that_fails_leaves_another_daemons_probe_device_alone() {
     let lab = Lab::flat("failing");
+    add_bridge(&lab);
     let balanced = Balanced::start(&lab, &documents(&lab));
     let untouched = Untouched::of(&lab);
     let elsewhere = ["--pin-dir", "/sys/fs/bpf/elsewhere"];
@@ -92,7 +99,7 @@ fn a_start_that_fails_leaves_another_daemons_probe_device_alone() {
     refusal.assert(1, &["eth0 already carries an XDP program that is not ours"]);
     untouched.assert(&balanced, &lab);
 
-    let others = ["--interface", "lo", "--xdp-mode", "generic"];
+    let others = ["--interface", BRIDGE, "--xdp-mode", "generic"];
     let refusal = balanced
         .daemon
         .refused_as_another(&[&others[..], &elsewhere].concat());
@@ -103,11 +110,11 @@ fn a_start_that_fails_leaves_another_daemons_probe_device_alone() {
 
     let settings = balanced.daemon.write("own-address.toml", OWN_ADDRESS);
     let settings = ["--settings", settings.to_str().expect("ASCII")];
-    let native = ["--interface", "lo", "--xdp-mode", "native"];
+    let native = ["--interface", BRIDGE, "--xdp-mode", "native"];
     let refusal = balanced
         .daemon
         .refused_as_another(&[&native[..], &elsewhere, &settings].concat());
-    refusal.assert(1, &["the driver of lo can't run this XDP program natively"]);
+    refusal.assert(1, &["the driver of br0 can't run this XDP program natively"]);
     untouched.assert(&balanced, &lab);
     let pins = balanced.daemon.bpf_directory().join("elsewhere");
     assert!(!pins.exists(), "pins of a start that failed stay");
@@ -116,14 +123,22 @@ fn a_start_that_fails_leaves_another_daemons_probe_device_alone() {
 #[test]
 fn a_start_that_fails_leaves_the_pins_of_an_earlier_run() {
     let lab = Lab::flat("failing-again");
+    add_bridge(&lab);
     let mut balanced = Balanced::start(&lab, &documents(&lab));
     let mut connection = balanced.connect(VIP4).expect("a connection");
     balanced.daemon.kill();
     let table_slots = Sizes::default().table_slots.to_string();
     let size = ["--table-slots", table_slots.as_str()];
-    let native = ["--interface", "eth0", "--interface", "lo", "--xdp-mode", "native"];
+    let native = [
+        "--interface",
+        "eth0",
+        "--interface",
+        BRIDGE,
+        "--xdp-mode",
+        "native",
+    ];
     let refusal = balanced.daemon.refused(&[&native[..], &size].concat());
-    refusal.assert(1, &["the driver of lo can't run this XDP program natively"]);
+    refusal.assert(1, &["the driver of br0 can't run this XDP program natively"]);
     assert_eq!(connection.ask().as_deref(), Ok(connection.backend.as_str()));
     balanced.daemon.start_again();
     assert_eq!(connection.ask().as_deref(), Ok(connection.backend.as_str()));
@@ -133,9 +148,10 @@ fn a_start_that_fails_leaves_the_pins_of_an_earlier_run() {
 #[test]
 fn a_start_that_fails_the_first_time_leaves_no_pins() {
     let lab = Lab::flat("failing-first");
+    add_bridge(&lab);
     let daemon = Daemon::new(&lab);
-    let refusal = daemon.refused(&["--interface", "lo", "--xdp-mode", "native"]);
-    refusal.assert(1, &["the driver of lo can't run this XDP program natively"]);
+    let refusal = daemon.refused(&["--interface", BRIDGE, "--xdp-mode", "native"]);
+    refusal.assert(1, &["the driver of br0 can't run this XDP program natively"]);
     assert!(!daemon.bpf_directory().join("lb").exists());
     let link = lab.lb().ip_output(&["-o", "link"]);
     assert!(!link.contains("lb-probe"), "{link}");

@@ -27,6 +27,8 @@ pub(super) struct Interfaces {
     failed: BTreeMap<String, (u32, Instant)>,
     /// Where this run has attached the program, and so in the mode that it was told: what netlink says of that comes later.
     attached: BTreeSet<u32>,
+    /// By name: why it is attached in generic mode although native was to be tried.
+    reduced: BTreeMap<String, String>,
     /// `detach` was asked for: nothing is attached any more.
     pub(super) detached: bool,
 }
@@ -36,13 +38,12 @@ impl Controller {
     pub async fn attach(&mut self) -> anyhow::Result<()> {
         self.follow_interfaces();
         self.wait_until_seen().await;
-        let first = self.settings.interfaces.iter().find_map(|name| {
-            let subject = Subject::Interface(name.clone());
-            self.troubles.text_of(&subject)
-        });
-        match first {
-            Some(text) => anyhow::bail!("{text}"),
-            None => Ok(()),
+        let names = self.settings.interfaces.iter();
+        let troubles = names.filter_map(|name| self.troubles.text_of(&Subject::Interface(name.clone())));
+        let troubles: Vec<String> = troubles.collect();
+        match troubles.is_empty() {
+            true => Ok(()),
+            false => anyhow::bail!("{}", troubles.join("; ")),
         }
     }
 
@@ -103,11 +104,14 @@ impl Controller {
                 "there is no interface {name} now: no packet is balanced on it until it is back"
             ));
         };
+        if let Some(reason) = link.unbalanceable() {
+            return Err(reason);
+        }
         let state = held.get(&link.index);
         if state == Some(&PinnedLinkState::Ours) && !self.has_other_mode(link) {
             self.interfaces.failed.remove(name);
             if self.interfaces.attached.insert(link.index) {
-                tell_attached(name, Attached::Adopted, state, true);
+                tell_attached(name, &Attached::Adopted, state, true);
             }
             return Ok(());
         }
@@ -130,7 +134,13 @@ impl Controller {
                 self.interfaces.failed.remove(name);
                 self.network.look_again();
                 let is_new = self.interfaces.attached.insert(link.index);
-                tell_attached(name, attached, state, is_new);
+                tell_attached(name, &attached, state, is_new);
+                match attached {
+                    Attached::Reduced(reason) => {
+                        drop(self.interfaces.reduced.insert(name.to_owned(), reason))
+                    }
+                    _ => drop(self.interfaces.reduced.remove(name)),
+                }
                 Ok(())
             }
             Err(error) => {
@@ -250,6 +260,14 @@ impl Controller {
         });
     }
 
+    /// Where generic mode was not asked for.
+    pub(super) fn mode_warnings(&self) -> impl Iterator<Item = String> {
+        let reduced = self.interfaces.reduced.iter();
+        reduced.filter(|_| !self.interfaces.detached).map(|(name, reason)| {
+            format!("{name} is balanced in generic mode, which is slower: its driver takes no program natively: {reason}")
+        })
+    }
+
     pub(super) fn interface_views(&self) -> Vec<views::InterfaceStatus> {
         let links = &self.network_state.links;
         let view = |name: &String| {
@@ -269,7 +287,7 @@ impl Controller {
     }
 }
 
-fn tell_attached(name: &str, attached: Attached, before: Option<&PinnedLinkState>, is_new: bool) {
+fn tell_attached(name: &str, attached: &Attached, before: Option<&PinnedLinkState>, is_new: bool) {
     match before {
         Some(PinnedLinkState::Dead) => {
             tracing::warn!("{name}: {attached}; somebody had detached the program");
@@ -277,6 +295,7 @@ fn tell_attached(name: &str, attached: Attached, before: Option<&PinnedLinkState
         None if !is_new => {
             tracing::warn!("{name}: {attached}; somebody had removed the pin of its attachment");
         }
+        _ if matches!(attached, Attached::Reduced(_)) => tracing::warn!("{name}: {attached}"),
         _ => tracing::info!("{name}: {attached}"),
     }
 }

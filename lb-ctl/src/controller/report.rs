@@ -120,6 +120,7 @@ impl Controller {
         });
         let mut warnings: Vec<String> = unresolved.collect();
         warnings.extend(self.vip_warnings());
+        warnings.extend(self.mode_warnings());
         warnings.extend(self.checks.warnings());
         warnings.extend(self.coarse_shares());
         warnings.sort();

@@ -53,12 +53,14 @@ pub enum AttachError {
 }
 
 /// How an interface came to run the program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attached {
     /// A former daemon's link, its program replaced.
     Adopted,
     Native,
     Generic,
+    /// Because native mode was refused: a clause says why.
+    Reduced(String),
 }
 
 /// What a pinned link is attached to.
@@ -74,11 +76,15 @@ pub enum PinnedLinkState {
 
 impl std::fmt::Display for Attached {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Adopted => "adopted the attachment of an earlier run",
-            Self::Native => "attached in native mode",
-            Self::Generic => "attached in generic mode",
-        })
+        match self {
+            Self::Adopted => f.write_str("adopted the attachment of an earlier run"),
+            Self::Native => f.write_str("attached in native mode"),
+            Self::Generic => f.write_str("attached in generic mode"),
+            Self::Reduced(reason) => write!(
+                f,
+                "attached in generic mode, which is slower, because the driver takes no program natively: {reason}"
+            ),
+        }
     }
 }
 
@@ -127,8 +133,8 @@ impl Program {
             XdpMode::Auto => match self.native(interface, index) {
                 Ok(link) => (link, Attached::Native),
                 Err(AttachError::NoNative { interface, reason }) => {
-                    tracing::warn!("{interface}: no native XDP ({reason}); falling back to generic mode");
-                    (self.create(&interface, index, AyaMode::Skb)?, Attached::Generic)
+                    let link = self.create(&interface, index, AyaMode::Skb)?;
+                    (link, Attached::Reduced(reason))
                 }
                 Err(error) => return Err(error),
             },
@@ -184,16 +190,18 @@ impl Program {
     }
 
     fn native(&mut self, interface: &str, index: u32) -> Result<FdLink, AttachError> {
-        self.create(interface, index, AyaMode::Driver)
-            .map_err(|error| match error {
-                AttachError::Program { interface, source } if is_driver_refusal(&source) => {
-                    AttachError::NoNative {
-                        interface,
-                        reason: root_cause(&source),
-                    }
-                }
-                other => other,
-            })
+        let refused = match self.create(interface, index, AyaMode::Driver) {
+            Err(AttachError::Program { source, .. }) if is_driver_refusal(&source) => source,
+            other => return other,
+        };
+        let reason = match errno(&refused) {
+            Some(errno) => self.refusal(interface, index, &std::io::Error::from_raw_os_error(errno)),
+            None => root_cause(&refused),
+        };
+        Err(AttachError::NoNative {
+            interface: interface.into(),
+            reason,
+        })
     }
 
     fn create(&mut self, interface: &str, index: u32, mode: AyaMode) -> Result<FdLink, AttachError> {

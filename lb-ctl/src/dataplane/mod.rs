@@ -11,6 +11,7 @@ pub mod migrate;
 mod pin;
 mod pinned;
 mod readers;
+mod refusal;
 mod tuple;
 
 pub use attach::{AttachError, Attached, PinnedLinkState, XdpMode};

@@ -5,7 +5,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp};
 
 use super::netlink::Netlink;
 use super::{Following, MacAddr, NetError, NetworkState, addresses};
@@ -25,6 +25,8 @@ pub struct Link {
     /// How often the carrier came or went: tells that it did, however soon it was back.
     pub carrier_changes: u32,
     pub loopback: bool,
+    /// Its frames have no Ethernet header, such as those of a `tun` device or a tunnel.
+    pub no_ethernet: bool,
     /// Frames can be sent to everybody on it.
     pub broadcast: bool,
     /// The kernel resolves no neighbours on it.
@@ -60,6 +62,22 @@ impl Link {
     /// Frames can be sent and received.
     pub fn is_running(&self) -> bool {
         self.up && self.carrier
+    }
+
+    /// Why no packets can be balanced that arrive by it, a sentence.
+    pub fn unbalanceable(&self) -> Option<String> {
+        let Self { name, kind, .. } = self;
+        let why = if self.loopback {
+            "is the loopback device, by which this host sends to itself".to_owned()
+        } else if self.no_ethernet {
+            let what = kind.as_deref().unwrap_or("point-to-point");
+            format!("carries no Ethernet frames (it is a {what} device)")
+        } else {
+            return None;
+        };
+        Some(format!(
+            "{name} {why}: nothing can be balanced there; name the interface that clients' packets arrive by"
+        ))
     }
 }
 
@@ -124,20 +142,14 @@ fn from_message(message: &LinkMessage) -> Link {
     let flags = message.header.flags;
     let mut link = Link {
         index: message.header.index,
-        name: String::new(),
-        mac: None,
-        mtu: 0,
         up: flags.contains(LinkFlags::Up),
         carrier: flags.contains(LinkFlags::LowerUp),
-        carrier_changes: 0,
         loopback: flags.contains(LinkFlags::Loopback),
+        no_ethernet: message.header.link_layer_type != LinkLayerType::Ether,
         broadcast: flags.contains(LinkFlags::Broadcast),
         no_arp: flags.contains(LinkFlags::Noarp),
         promiscuous: flags.contains(LinkFlags::Promisc),
-        kind: None,
-        master: None,
-        lower: None,
-        xdp: Vec::new(),
+        ..Link::default()
     };
     let mut is_elsewhere = false;
     for attribute in &message.attributes {

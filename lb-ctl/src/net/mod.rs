@@ -12,6 +12,7 @@ mod neighbours;
 mod netlink;
 mod next_hop;
 mod probe_device;
+mod refusal;
 mod route;
 mod state;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use links::{Link, Links, XdpAttachment, XdpMode};
 pub use mark::Mark;
 pub use next_hop::{MacAddr, NextHop, NextHops};
 pub use probe_device::{ProbeDevice, ProbeWay, WayState};
+pub use refusal::native_refusal;
 pub use state::{Following, NetworkState, Trouble};
 pub use watcher::NetWatcher;
 

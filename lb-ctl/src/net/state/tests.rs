@@ -11,15 +11,8 @@ fn link(index: u32) -> Link {
         mtu: 1500,
         up: true,
         carrier: true,
-        carrier_changes: 0,
-        loopback: false,
         broadcast: true,
-        no_arp: false,
-        promiscuous: false,
-        kind: None,
-        master: None,
-        lower: None,
-        xdp: Vec::new(),
+        ..Link::default()
     }
 }
 

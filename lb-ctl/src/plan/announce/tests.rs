@@ -16,12 +16,7 @@ fn link(index: u32, name: &str) -> Link {
         carrier_changes: 1,
         loopback: name == "lo",
         broadcast: true,
-        no_arp: false,
-        promiscuous: false,
-        kind: None,
-        master: None,
-        lower: None,
-        xdp: Vec::new(),
+        ..Link::default()
     }
 }
 
