@@ -5,8 +5,12 @@ mod tests;
 
 use std::sync::Arc;
 
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp};
+use netlink_packet_route::link::{
+    InfoData, InfoMacVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp,
+    MacVlanMode,
+};
 
+use super::features::{self, XdpFeatures};
 use super::netlink::Netlink;
 use super::{Following, MacAddr, NetError, NetworkState, addresses};
 
@@ -39,8 +43,22 @@ pub struct Link {
     pub master: Option<u32>,
     /// The interface of this namespace that a VLAN or MACVLAN device lies on.
     pub lower: Option<u32>,
+    /// A MACVLAN device that hands over itself what it sends to others on the same interface: not all of it leaves by that.
+    pub switches: bool,
+    /// Of a veth.
+    pub peer: Option<Peer>,
+    /// What XDP can do with it; absent where nobody knows.
+    pub features: Option<XdpFeatures>,
     /// More than one only when programs of several modes are attached.
     pub xdp: Vec<XdpAttachment>,
+}
+
+/// The other end of a veth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub index: u32,
+    /// Another namespace's number in this one; absent: it is in this one.
+    pub namespace: Option<i32>,
 }
 
 /// An XDP program on an interface, whoever attached it.
@@ -134,6 +152,15 @@ impl Links {
 
 pub(super) async fn list(netlink: &Netlink) -> Result<Vec<Link>, NetError> {
     let mut links: Vec<Link> = netlink.links().await?.iter().map(from_message).collect();
+    let indices: Vec<u32> = links.iter().map(|link| link.index).collect();
+    match netlink.features(&indices).await? {
+        Some(features) => links
+            .iter_mut()
+            .for_each(|link| link.features = features.get(&link.index).copied()),
+        None => links
+            .iter_mut()
+            .for_each(|link| link.features = features::known(link)),
+    }
     links.sort_by_key(|link| link.index);
     Ok(links)
 }
@@ -151,24 +178,30 @@ fn from_message(message: &LinkMessage) -> Link {
         promiscuous: flags.contains(LinkFlags::Promisc),
         ..Link::default()
     };
-    let mut is_elsewhere = false;
+    let (mut namespace, mut other) = (None, None);
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Address(bytes) => link.mac = bytes.as_slice().try_into().ok(),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
             LinkAttribute::Controller(index) => link.master = Some(*index).filter(|index| *index != 0),
-            LinkAttribute::Link(index) => link.lower = Some(*index).filter(|index| *index != 0),
-            LinkAttribute::LinkNetNsId(_) => is_elsewhere = true,
-            LinkAttribute::LinkInfo(infos) => link.kind = infos.iter().find_map(kind),
+            LinkAttribute::Link(index) => other = Some(*index).filter(|index| *index != 0),
+            LinkAttribute::LinkNetNsId(id) => namespace = Some(*id),
+            LinkAttribute::LinkInfo(infos) => {
+                link.kind = infos.iter().find_map(kind);
+                link.switches = infos.iter().any(switches);
+            }
             LinkAttribute::CarrierChanges(count) => link.carrier_changes = *count,
             LinkAttribute::Promiscuity(count) => link.promiscuous |= *count > 0,
             LinkAttribute::Xdp(attributes) => link.xdp = attributes.iter().filter_map(attachment).collect(),
             _ => {}
         }
     }
-    let lies_on_another = link.kind.as_deref().is_some_and(|kind| STACKED.contains(&kind));
-    link.lower = link.lower.filter(|_| lies_on_another && !is_elsewhere);
+    match link.kind.as_deref() {
+        Some(kind) if STACKED.contains(&kind) => link.lower = other.filter(|_| namespace.is_none()),
+        Some("veth") => link.peer = other.map(|index| Peer { index, namespace }),
+        _ => {}
+    }
     link
 }
 
@@ -179,6 +212,14 @@ fn kind(info: &LinkInfo) -> Option<String> {
     match info {
         LinkInfo::Kind(kind) => Some(kind.to_string()),
         _ => None,
+    }
+}
+
+fn switches(info: &LinkInfo) -> bool {
+    let is_bridge = |mode: &InfoMacVlan| matches!(mode, InfoMacVlan::Mode(MacVlanMode::Bridge));
+    match info {
+        LinkInfo::Data(InfoData::MacVlan(infos)) => infos.iter().any(is_bridge),
+        _ => false,
     }
 }
 

@@ -6,6 +6,8 @@
 
 mod addresses;
 pub mod announce;
+mod bridges;
+mod features;
 pub mod links;
 mod mark;
 mod neighbours;
@@ -25,7 +27,9 @@ pub use addresses::{Address, Addresses};
 pub use announce::{
     Announcer, Claim, Conflict, ConflictKey, Conflicts, Desired, LinkState, Serving, VipRange,
 };
-pub use links::{Link, Links, XdpAttachment, XdpMode};
+pub use bridges::{BridgePort, BridgePorts};
+pub use features::XdpFeatures;
+pub use links::{Link, Links, Peer, XdpAttachment, XdpMode};
 pub use mark::Mark;
 pub use next_hop::{MacAddr, NextHop, NextHops};
 pub use probe_device::{ProbeDevice, ProbeWay, WayState};

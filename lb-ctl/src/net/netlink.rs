@@ -18,9 +18,11 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use rtnetlink::sys::AsyncSocket;
 use rtnetlink::{Handle, LinkHandle, MulticastGroup, RouteHandle, RuleHandle};
+use tokio::sync::OnceCell;
 use tokio::task::AbortHandle;
 
 use super::NetError;
+use super::features::{Devices, FeatureMap};
 
 /// Longer than the kernel ever takes: a reply that can't be decoded would otherwise be awaited for ever.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,6 +45,8 @@ pub(super) fn requests_made() -> u64 {
 pub(super) struct Netlink {
     handle: Handle,
     task: AbortHandle,
+    /// Nothing where the kernel is older than what answers there.
+    devices: OnceCell<Option<Devices>>,
 }
 
 impl Drop for Netlink {
@@ -58,6 +62,7 @@ impl Netlink {
         Ok(Self {
             handle,
             task: tokio::spawn(connection).abort_handle(),
+            devices: OnceCell::new(),
         })
     }
 
@@ -82,6 +87,24 @@ impl Netlink {
 
     pub(super) async fn links(&self) -> Result<Vec<LinkMessage>, NetError> {
         collect("list the interfaces", self.handle().link().get().execute()).await
+    }
+
+    /// What XDP can do with each interface; nothing where the kernel can't be asked.
+    pub(super) async fn features(&self, interfaces: &[u32]) -> Result<Option<FeatureMap>, NetError> {
+        match self.devices.get_or_try_init(Devices::open).await? {
+            Some(devices) => devices.list(interfaces).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What bridges have learnt.
+    pub(super) async fn bridge_entries(&self) -> Result<Vec<NeighbourMessage>, NetError> {
+        let request = self
+            .handle()
+            .neighbours()
+            .get()
+            .set_address_family(AddressFamily::Bridge);
+        collect("list what bridges have learnt", request.execute()).await
     }
 
     pub(super) async fn addresses(&self) -> Result<Vec<AddressMessage>, NetError> {

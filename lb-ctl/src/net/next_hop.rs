@@ -33,6 +33,13 @@ pub enum NextHop {
         /// A sentence.
         reason: String,
     },
+    /// Frames of its device have no Ethernet header, whoever is at the other end.
+    Unusable {
+        /// The interface's name.
+        device: String,
+        /// A sentence.
+        reason: String,
+    },
 }
 
 /// The neighbour that `route` needs, if it needs one.
@@ -50,6 +57,14 @@ pub(super) fn resolve(
     neighbours: &Neighbours,
 ) -> NextHop {
     try_resolve(destination, route, links, neighbours).unwrap_or_else(|reason| NextHop::Unresolved { reason })
+}
+
+fn unusable(link: &Link) -> Option<NextHop> {
+    let has_no_ethernet = link.loopback || link.no_ethernet;
+    has_no_ethernet.then(|| NextHop::Unusable {
+        device: link.name.clone(),
+        reason: format!("interface {} carries no Ethernet frames", link.name),
+    })
 }
 
 fn try_resolve(
@@ -70,6 +85,9 @@ fn try_resolve(
     let link = links
         .get(&ifindex)
         .ok_or_else(|| format!("the interface to {destination} is gone"))?;
+    if let Some(unusable) = unusable(link) {
+        return Ok(unusable);
+    }
     let source_mac = usable(link)?;
     let hop = gateway.unwrap_or(destination);
     let destination_mac = mac_of(hop, link, neighbours)?;
@@ -93,8 +111,7 @@ fn usable(link: &Link) -> Result<MacAddr, String> {
         return Err(format!("interface {name} has no carrier"));
     }
     link.mac
-        .filter(|_| !link.loopback)
-        .ok_or_else(|| format!("interface {name} is not an Ethernet interface"))
+        .ok_or_else(|| format!("interface {name} has no Ethernet address"))
 }
 
 fn mac_of(hop: IpAddr, link: &Link, neighbours: &Neighbours) -> Result<MacAddr, String> {

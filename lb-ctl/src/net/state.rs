@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Addresses, Link, MacAddr, NextHops};
+use super::{Addresses, BridgePorts, Link, MacAddr, NextHops};
 
 /// A copy costs nothing; parts that did not change are shared with the state before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct NetworkState {
     pub addresses: Arc<Addresses>,
     /// Of every watched address; one that is missing was not looked up yet.
     pub next_hops: Arc<NextHops>,
+    /// Where bridges send what goes to next hops.
+    pub ports: Arc<BridgePorts>,
     pub following: Following,
 }
 

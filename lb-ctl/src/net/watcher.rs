@@ -242,6 +242,7 @@ impl Worker {
             links: self.look.links.clone(),
             addresses: self.look.addresses.clone(),
             next_hops: self.look.next_hops(),
+            ports: self.look.ports.clone(),
             following: self.following.clone(),
         };
         self.next_hops.send_if_modified(|current| {

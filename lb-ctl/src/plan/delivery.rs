@@ -31,7 +31,7 @@ pub(super) fn record(
             *mtu,
             *source_address,
         ),
-        Some(NextHop::Unresolved { reason }) => return Err(reason.clone()),
+        Some(NextHop::Unresolved { reason } | NextHop::Unusable { reason, .. }) => return Err(reason.clone()),
         None => return Err(format!("the route to {address} was not looked up yet")),
     };
     let mode = mode(address, wish, on_link)?;

@@ -153,3 +153,36 @@ mod bpf {
         unsafe { OwnedFd::from_raw_fd(fd as i32) }
     }
 }
+
+#[test]
+fn features_are_those_that_the_kernel_tells() {
+    let Some(pair) = Pair::new("features") else { return };
+    pair.here.ip("link add br0 type bridge");
+    pair.here.ip("link add inner type veth peer name outer");
+    for mode in ["bridge", "private"] {
+        pair.here
+            .ip(&format!("link add {mode} link cable type macvlan mode {mode}"));
+    }
+    pair.here.run(async || {
+        let links = Links::new().unwrap();
+        let [br0, inner, outer, cable, bridge, private] =
+            ["br0", "inner", "outer", "cable", "bridge", "private"].map(|name| links.by_name(name));
+        let [br0, inner, outer] = [br0.await.unwrap(), inner.await.unwrap(), outer.await.unwrap()];
+        let transmits = |link: &Link| link.features.map(XdpFeatures::transmits);
+        let runs = |link: &Link| link.features.map(XdpFeatures::runs_programs);
+        assert_eq!((transmits(&br0), runs(&br0)), (Some(false), Some(false)));
+        assert_eq!(
+            (transmits(&inner), runs(&inner)),
+            (Some(false), Some(true)),
+            "nothing takes frames at the other end"
+        );
+        let peer = |link: &Link| Peer {
+            index: link.index,
+            namespace: None,
+        };
+        assert_eq!((inner.peer, outer.peer), (Some(peer(&outer)), Some(peer(&inner))));
+        let cable = cable.await.unwrap();
+        assert!(cable.peer.is_some_and(|peer| peer.namespace.is_some()));
+        assert!(bridge.await.unwrap().switches && !private.await.unwrap().switches);
+    });
+}

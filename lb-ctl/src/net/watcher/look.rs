@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::neighbours::Asked;
+use crate::net::bridges::{self, BridgePorts};
 use crate::net::links::{self, Link};
 use crate::net::neighbours::Neighbours;
 use crate::net::netlink::Netlink;
@@ -21,6 +22,7 @@ pub(super) struct Look {
     pub(super) addresses: Arc<Addresses>,
     pub(super) routes: BTreeMap<IpAddr, Route>,
     pub(super) neighbours: Neighbours,
+    pub(super) ports: Arc<BridgePorts>,
     pub(super) asked: Asked,
     pub(super) stale: Stale,
     next_hops: Arc<NextHops>,
@@ -33,6 +35,8 @@ pub(super) struct Stale {
     pub(super) addresses: bool,
     pub(super) routes: bool,
     pub(super) neighbours: bool,
+    /// What bridges have learnt of next hops.
+    pub(super) ports: bool,
 }
 
 impl Default for Stale {
@@ -42,6 +46,7 @@ impl Default for Stale {
             addresses: true,
             routes: true,
             neighbours: true,
+            ports: true,
         }
     }
 }
@@ -55,6 +60,7 @@ impl Stale {
     pub(super) fn refresh(&mut self, also_routes: bool) {
         self.links = true;
         self.addresses |= also_routes;
+        self.ports |= also_routes;
         self.routes |= also_routes;
     }
 }
@@ -64,8 +70,15 @@ impl Look {
     pub(super) fn note(&mut self, message: &RouteNetlinkMessage, watched: &BTreeSet<IpAddr>) -> bool {
         use RouteNetlinkMessage::*;
         match message {
-            NewNeighbour(message) => return self.neighbours.update(message),
-            DelNeighbour(message) => return self.neighbours.remove(message),
+            NewNeighbour(message) | DelNeighbour(message)
+                if message.header.family == AddressFamily::Bridge =>
+            {
+                let concerns = bridges::concerns(message, &self.links, &self.neighbours);
+                self.stale.ports |= concerns;
+                return concerns;
+            }
+            NewNeighbour(message) => return self.note_neighbour(|neighbours| neighbours.update(message)),
+            DelNeighbour(message) => return self.note_neighbour(|neighbours| neighbours.remove(message)),
             NewRoute(message) | DelRoute(message) => {
                 let concerns = route::concerns(message, watched);
                 self.stale.routes |= concerns;
@@ -77,6 +90,12 @@ impl Look {
             _ => return false,
         }
         true
+    }
+
+    fn note_neighbour(&mut self, take: impl FnOnce(&mut Neighbours) -> bool) -> bool {
+        let has_changed = take(&mut self.neighbours);
+        self.stale.ports |= has_changed;
+        has_changed
     }
 
     /// Asks for what is stale. What fails stays stale.
@@ -104,6 +123,12 @@ impl Look {
         if self.stale.neighbours {
             self.neighbours.replace(&netlink.neighbours().await?);
             self.stale.neighbours = false;
+            self.stale.ports = true;
+        }
+        if self.stale.ports {
+            let ports = bridges::ports(netlink, &self.links, &self.neighbours).await?;
+            replace(&mut self.ports, ports);
+            self.stale.ports = false;
         }
         Ok(())
     }

@@ -330,6 +330,7 @@ fn lost_notifications_cost_nothing_but_a_second_look() {
         match hop {
             NextHop::Resolved { .. } => {}
             NextHop::Unresolved { reason } => assert!(reason.contains("waiting for neighbour"), "{reason}"),
+            unusable @ NextHop::Unusable { .. } => panic!("{unusable:?}"),
         }
         let following = state.borrow().following.clone();
         assert!(

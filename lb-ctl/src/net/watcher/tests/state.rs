@@ -230,3 +230,49 @@ fn parts_that_did_not_change_are_shared() {
         assert!(Arc::ptr_eq(&before.next_hops, &after.next_hops));
     });
 }
+
+#[test]
+fn the_port_towards_a_bridges_neighbour_is_known_and_followed() {
+    let Some(pair) = Pair::new("ports") else { return };
+    pair.here.ip_batch(
+        "link add br0 address 02:00:00:00:00:01 type bridge\n\
+         address flush dev cable\n\
+         link set cable address 02:00:00:00:00:33 master br0\n\
+         address add 192.0.2.1/24 dev br0\n\
+         link set br0 up\n",
+    );
+    pair.here.run(async || {
+        let following = Following::new();
+        following._watcher.watch(BTreeSet::from([THERE]));
+        let port = |state: &NetworkState| {
+            let bridge = state.link_named("br0")?.index;
+            let port = state.ports.get(&(bridge, THERE_MAC))?;
+            Some(state.links.get(&port.index)?.name.clone())
+        };
+        following
+            .until("behind the cable", |state| {
+                port(state).as_deref() == Some("cable")
+            })
+            .await;
+        pair.here.ip("link set cable nomaster");
+        following
+            .until("forgotten with its port", |state| port(state).is_none())
+            .await;
+    });
+}
+
+#[test]
+fn a_way_without_ethernet_is_told_from_one_that_is_not_resolved() {
+    let Some(pair) = Pair::new("tun") else { return };
+    pair.here
+        .ip_batch("tuntap add tun0 mode tun\nlink set tun0 up\nroute add 198.51.100.0/24 dev tun0\n");
+    pair.here.run(async || {
+        let watching = Watching::new(&[REMOTE]);
+        watching
+            .until(
+                REMOTE,
+                |hop| matches!(hop, NextHop::Unusable { device, .. } if device == "tun0"),
+            )
+            .await;
+    });
+}
