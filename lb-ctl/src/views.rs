@@ -201,7 +201,7 @@ pub struct BackendStats {
     pub draining: bool,
     /// The weight in force, when the service is weighted.
     pub weight: Option<EndpointWeight>,
-    /// `l2`, `ipip`, `gue`, or `unresolved`.
+    /// `l2`, `ipip`, `gue`, `unresolved` or `undeliverable`.
     pub delivery: String,
     pub packets: u64,
     pub bytes: u64,

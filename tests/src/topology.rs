@@ -142,6 +142,42 @@ impl Lab {
         Self::new(label, Shape::TwoArmed, INTERNET_MTU)
     }
 
+    /// The same, and the far end of the balancer's way to the backends takes no frames from XDP.
+    pub fn two_armed_and_deaf(label: &str) -> Self {
+        let lab = Self::around(label, Shape::TwoArmed, INTERNET_MTU, Programs::load());
+        lab.programs().pass(&lab.switch, &port_of(LB, 0));
+        lab
+    }
+
+    /// One segment, and the far end of the balancer's cable takes no frames from XDP.
+    pub fn flat_and_deaf(label: &str) -> Self {
+        Self::around(label, Shape::Flat, INTERNET_MTU, Programs::load())
+    }
+
+    /// The far end takes them from now on.
+    pub fn hear(&self) {
+        self.switch.enable_gro(&port_of(LB, 1));
+    }
+
+    /// The balancer has its second address on a device that lies on its second interface: `device` is what `ip link add`
+    /// makes it by. `more` comes before it is up.
+    pub fn put_upon_the_second(&self, name: &str, device: &str, more: &[String]) {
+        let number = number(LB);
+        let address = shown(mac(number, 9));
+        let mut lines = vec![
+            "address flush dev eth1".to_owned(),
+            format!("link add {device}"),
+            format!("link set {name} address {address}"),
+        ];
+        lines.extend_from_slice(more);
+        lines.extend([
+            format!("address add {}/24 dev {name}", Segment::Back.ipv4(number)),
+            format!("address add {}/64 dev {name} nodad", Segment::Back.ipv6(number)),
+            format!("link set {name} up"),
+        ]);
+        self.lb().ip(&lines);
+    }
+
     /// The same, and the balancer's way to the backends is narrower than the clients'.
     pub fn two_armed_and_narrow(label: &str, mtu: u32) -> Self {
         let lab = Self::two_armed(label);

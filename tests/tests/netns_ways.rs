@@ -1,10 +1,15 @@
 //! Ways in and out that XDP can't take: named where they are, with the reason and with what helps.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
+use lb_tests::balanced::{Balanced, backends_of};
 use lb_tests::condition::eventually;
 use lb_tests::daemon::Daemon;
-use lb_tests::topology::Lab;
+use lb_tests::documents::Documents;
+use lb_tests::topology::{BACKENDS, Lab, PRIMARIES, VIP4, VIP6};
+use lb_tests::traffic::backend::Backend;
 
 const FOLLOWED: Duration = Duration::from_secs(20);
 
@@ -64,4 +69,160 @@ fn falling_to_generic_mode_is_told_with_the_reason() {
     let log = daemon.log();
     let is_warned = |line: &str| line.contains("WARN") && line.contains("Peer MTU is too large");
     assert!(log.lines().any(is_warned), "{log}");
+}
+
+fn documents(lab: &Lab) -> Documents {
+    Documents::new(lab, &PRIMARIES).both_protocols(|service| service)
+}
+
+/// Every endpoint is unhealthy for this reason, which `status` has as a trouble and `get-health` as a detail.
+#[track_caller]
+fn assert_undeliverable(daemon: &Daemon<'_>, device: &str, helps: &str) {
+    daemon.wait_for_trouble(
+        FOLLOWED,
+        &format!("undeliverable, so they count as unhealthy: {device} "),
+    );
+    daemon.wait_for_trouble(FOLLOWED, helps);
+    for name in PRIMARIES {
+        daemon.wait_for_health(name, false);
+    }
+    let rows = daemon.stats().services;
+    let mut backends = rows.iter().flat_map(|service| &service.backends);
+    assert!(
+        backends.all(|backend| backend.delivery == "undeliverable"),
+        "{rows:?}"
+    );
+    let told = daemon.ctl(&["backend-services", "get-health", "web"]);
+    let told = told.matches(&format!("undeliverable by {device}: ")).count();
+    assert!(told >= PRIMARIES.len(), "{told}");
+}
+
+/// Clients are served by all backends.
+#[track_caller]
+fn assert_served(balanced: &Balanced<'_>) {
+    balanced.daemon.wait_until_well(FOLLOWED);
+    for name in PRIMARIES {
+        balanced.daemon.wait_for_health(name, true);
+    }
+    for vip in [IpAddr::V4(VIP4), IpAddr::V6(VIP6)] {
+        let connections = balanced.connect_many(vip, 30);
+        assert_eq!(backends_of(&connections), BTreeSet::from(PRIMARIES), "{vip}");
+    }
+}
+
+fn bridge(lab: &Lab) {
+    let lines = [
+        "link set eth1 master br0",
+        // Another port, so that the bridge has a choice.
+        "link add spare type veth peer name spare-end",
+        "link set spare master br0",
+        "link set spare up",
+        "link set spare-end up",
+    ];
+    let device = "br0 type bridge stp_state 0 mcast_snooping 0";
+    lab.put_upon_the_second("br0", device, &lines.map(str::to_owned));
+}
+
+#[test]
+fn backends_behind_a_bridge_are_reached_by_its_port() {
+    let lab = Lab::two_armed("bridged");
+    bridge(&lab);
+    let balanced = Balanced::start(&lab, &documents(&lab));
+    assert_served(&balanced);
+    balanced.daemon.assert_quiet(&["undeliverable"]);
+}
+
+#[test]
+fn backends_behind_a_switching_macvlan_are_undeliverable_until_the_hint_is_taken() {
+    let lab = Lab::two_armed("macvlan");
+    lab.put_upon_the_second("mac0", "mac0 link eth1 type macvlan mode bridge", &[]);
+    let backends = Backend::all(&lab, &BACKENDS);
+    let daemon = Daemon::start(&lab, &documents(&lab));
+    let hint = "ip link set dev mac0 type macvlan mode private";
+    assert_undeliverable(&daemon, "mac0", hint);
+    lab.lb().ip(&[hint["ip ".len()..].to_owned()]);
+    let backends = backends
+        .into_iter()
+        .map(|backend| (backend.name.clone(), backend));
+    assert_served(&Balanced {
+        lab: &lab,
+        daemon,
+        backends: backends.collect(),
+    });
+}
+
+#[test]
+fn a_second_arm_that_takes_no_frames_from_xdp_is_named_until_it_does() {
+    let lab = Lab::two_armed_and_deaf("deaf");
+    let backends = Backend::all(&lab, &BACKENDS);
+    let daemon = Daemon::start(&lab, &documents(&lab));
+    assert_undeliverable(&daemon, "eth1", "ethtool -K PEER gro on");
+    lab.hear();
+    let backends = backends
+        .into_iter()
+        .map(|backend| (backend.name.clone(), backend));
+    assert_served(&Balanced {
+        lab: &lab,
+        daemon,
+        backends: backends.collect(),
+    });
+}
+
+#[test]
+fn a_route_without_ethernet_is_undeliverable() {
+    let lab = Lab::two_armed("by-tun");
+    let _backends = Backend::all(&lab, &BACKENDS);
+    let daemon = Daemon::start(&lab, &documents(&lab));
+    for name in PRIMARIES {
+        daemon.wait_for_health(name, true);
+    }
+    let routes = PRIMARIES.map(|name| {
+        let host = lab.host(name);
+        [
+            format!("route add {}/32 dev tun0", host.ipv4),
+            format!("route add {}/128 dev tun0", host.ipv6),
+        ]
+    });
+    lab.lb().ip(&[
+        "tuntap add tun0 mode tun".to_owned(),
+        "link set tun0 up".to_owned(),
+    ]);
+    lab.lb().ip(&routes.concat());
+    assert_undeliverable(&daemon, "tun0", "over an Ethernet interface");
+}
+
+#[test]
+fn auto_is_generic_on_a_veth_whose_peer_takes_nothing_and_serves() {
+    let lab = Lab::flat_and_deaf("deaf-peer");
+    let backends = Backend::all(&lab, &BACKENDS);
+    let mut daemon = Daemon::new(&lab);
+    daemon.mode = "auto";
+    daemon.start_again();
+    daemon.apply(&documents(&lab));
+    let backends = backends
+        .into_iter()
+        .map(|backend| (backend.name.clone(), backend));
+    let balanced = Balanced {
+        lab: &lab,
+        daemon,
+        backends: backends.collect(),
+    };
+    assert_served(&balanced);
+    let status = balanced.daemon.status();
+    assert_eq!(status.interfaces[0].xdp_mode, "generic");
+    let sentence =
+        "eth0 is balanced in generic mode, which is slower: it is a veth whose peer runs no XDP program";
+    assert!(
+        status.warnings.iter().any(|warning| warning.contains(sentence)),
+        "{:?}",
+        status.warnings
+    );
+}
+
+#[test]
+fn native_on_a_veth_whose_peer_takes_nothing_is_undeliverable() {
+    let lab = Lab::flat_and_deaf("deaf-native");
+    let _backends = Backend::all(&lab, &BACKENDS);
+    let daemon = Daemon::start(&lab, &documents(&lab));
+    assert_undeliverable(&daemon, "eth0", "an XDP program at the peer");
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::{Config, ResourcePath};
 use crate::net::NextHops;
-use crate::plan::HealthMap;
+use crate::plan::{HealthMap, Ways};
 
 #[derive(Default)]
 pub(super) struct Builds(BTreeMap<ResourcePath, Begun>);
@@ -13,6 +13,7 @@ pub(super) struct Builds(BTreeMap<ResourcePath, Begun>);
 pub(super) struct Begun {
     pub(super) health: HealthMap,
     pub(super) next_hops: Arc<NextHops>,
+    pub(super) ways: Arc<Ways>,
     pub(super) config: Arc<Config>,
 }
 
@@ -30,11 +31,13 @@ impl Builds {
         service: ResourcePath,
         health: &HealthMap,
         next_hops: &Arc<NextHops>,
+        ways: &Arc<Ways>,
         config: &Arc<Config>,
     ) {
         let begun = Begun {
             health: health.clone(),
             next_hops: next_hops.clone(),
+            ways: ways.clone(),
             config: config.clone(),
         };
         self.0.insert(service, begun);

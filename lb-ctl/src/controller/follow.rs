@@ -52,6 +52,7 @@ impl Controller {
         let targets = index::health_targets(&self.in_force.config, &self.index);
         self.checks.set_targets(targets);
         self.watch_endpoints();
+        self.tell_undeliverable();
     }
 
     pub(super) fn watch_endpoints(&self) {
@@ -82,6 +83,7 @@ impl Controller {
             .cloned()
             .collect();
         self.dirty.services(touched);
+        self.follow_ways();
         match after.following.warning() {
             Some(text) => self.troubles.set(Subject::Network, text),
             None => self.troubles.clear(&Subject::Network),

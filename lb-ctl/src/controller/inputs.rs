@@ -9,7 +9,8 @@ use crate::health::{self, HealthState, TargetId};
 use crate::model::Config;
 use crate::net::{NetworkState, NextHops};
 use crate::plan::{
-    BuiltTable, BuiltTables, HealthMap, Inputs, Plan, PlanError, Scope as PlanScope, TableBuild, compile,
+    BuiltTable, BuiltTables, HealthMap, Inputs, Plan, PlanError, Scope as PlanScope, TableBuild, Ways,
+    compile,
 };
 
 #[derive(Clone)]
@@ -18,6 +19,7 @@ pub(super) struct Snapshot {
     pub(super) config: Arc<Config>,
     health: HealthMap,
     pub(super) network: Arc<NetworkState>,
+    ways: Arc<Ways>,
     pub(super) plan: Plan,
     built: BuiltTables,
     now: u32,
@@ -30,6 +32,7 @@ impl Controller {
             config: self.in_force.config.clone(),
             health: self.health.clone(),
             network: self.network_state.clone(),
+            ways: self.ways.clone(),
             plan: self.plan.clone(),
             built: self.built.clone(),
             now: self.clock.now(),
@@ -43,12 +46,14 @@ pub(super) fn inputs<'a>(
     config: &'a Config,
     health: &'a HealthMap,
     next_hops: &'a NextHops,
+    ways: &'a Ways,
     built: &'a BuiltTables,
 ) -> Inputs<'a> {
     Inputs {
         config,
         health,
         next_hops,
+        ways,
         zones: &settings.zones,
         gue_port: settings.gue_port,
         probe_destination: settings.probe_destination,
@@ -66,6 +71,7 @@ impl Snapshot {
             &self.config,
             &self.health,
             &self.network.next_hops,
+            &self.ways,
             &self.built,
         )
     }
@@ -77,7 +83,8 @@ impl Snapshot {
         health.extend(heirs(&self.health, config, &self.plan, &self.settings));
         let (mut built, mut made) = (self.built.clone(), Vec::new());
         loop {
-            let inputs = inputs(&self.settings, config, &health, &self.network.next_hops, &built);
+            let next_hops = &self.network.next_hops;
+            let inputs = inputs(&self.settings, config, &health, next_hops, &self.ways, &built);
             let plan = compile(&inputs, &self.plan, PlanScope::All, self.now)?;
             let builds: Vec<TableBuild> = plan.builds().map(|(_, build)| build.clone()).collect();
             if builds.is_empty() {

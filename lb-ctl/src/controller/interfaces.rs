@@ -11,7 +11,7 @@ use super::Controller;
 use super::handle::Reply;
 use super::troubles::Subject;
 use crate::control::ControlError;
-use crate::dataplane::{Attached, PinnedLinkState, XdpMode};
+use crate::dataplane::{AttachError, Attached, PinnedLinkState, XdpMode};
 use crate::net::{Link, NetworkState, XdpMode as HeldMode};
 use crate::views;
 
@@ -20,6 +20,10 @@ const TRY_AGAIN: Duration = Duration::from_secs(2);
 
 /// How long a start waits to see its own attachments.
 const LONGEST_LOOK: Duration = Duration::from_secs(2);
+
+/// Why a veth is not balanced natively.
+const DEAF: &str = "it is a veth whose peer runs no XDP program, so what is sent natively would be lost; with one at the \
+    peer, which may pass everything, a restart after `lb-ctl detach` is native";
 
 #[derive(Debug, Default)]
 pub(super) struct Interfaces {
@@ -129,7 +133,7 @@ impl Controller {
                 .release(link.index)
                 .map_err(|error| format!("{name}: {error:#}"))?;
         }
-        match self.attachments.attach(name, link.index, self.settings.xdp_mode) {
+        match self.attach_as_wished(name, link) {
             Ok(attached) => {
                 self.interfaces.failed.remove(name);
                 self.network.look_again();
@@ -150,6 +154,21 @@ impl Controller {
                 Err(format!("no packet is balanced on {name}: {error}"))
             }
         }
+    }
+
+    /// `auto` is native only where what a program sends can arrive.
+    fn attach_as_wished(&mut self, name: &str, link: &Link) -> Result<Attached, AttachError> {
+        let is_lost = self.settings.xdp_mode == XdpMode::Auto && link.is_deaf();
+        let mode = if is_lost {
+            XdpMode::Generic
+        } else {
+            self.settings.xdp_mode
+        };
+        let attached = self.attachments.attach(name, link.index, mode)?;
+        Ok(match attached {
+            Attached::Generic if is_lost => Attached::Reduced(DEAF.to_owned()),
+            attached => attached,
+        })
     }
 
     fn told_before(&self, name: &str) -> Result<(), String> {
@@ -263,9 +282,9 @@ impl Controller {
     /// Where generic mode was not asked for.
     pub(super) fn mode_warnings(&self) -> impl Iterator<Item = String> {
         let reduced = self.interfaces.reduced.iter();
-        reduced.filter(|_| !self.interfaces.detached).map(|(name, reason)| {
-            format!("{name} is balanced in generic mode, which is slower: its driver takes no program natively: {reason}")
-        })
+        reduced
+            .filter(|_| !self.interfaces.detached)
+            .map(|(name, reason)| format!("{name} is balanced in generic mode, which is slower: {reason}"))
     }
 
     pub(super) fn interface_views(&self) -> Vec<views::InterfaceStatus> {

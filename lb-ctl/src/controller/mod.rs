@@ -31,6 +31,7 @@ mod tables;
 mod tests;
 mod troubles;
 mod verify;
+mod ways;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,7 +68,7 @@ use crate::health::{HealthEvent, ProbePaths, TargetId};
 use crate::model::ResourcePath;
 use crate::net::{Mark, NetworkState, ProbeDevice};
 use crate::plan::contents::Contents;
-use crate::plan::{BuiltTables, HealthMap, Limits, Plan, ProbeDestination, ServiceKey, ZonePrefixes};
+use crate::plan::{BuiltTables, HealthMap, Limits, Plan, ProbeDestination, ServiceKey, Ways, ZonePrefixes};
 use crate::resources::{DefaultSlots, ResourceStore, Scope, Stored, TableRoom};
 
 /// What the daemon was told at its start.
@@ -129,6 +130,7 @@ pub struct Controller {
     files: Files,
     health: HealthMap,
     network_state: Arc<NetworkState>,
+    ways: Arc<Ways>,
     built: BuiltTables,
     // What is made of them.
     index: Index,
@@ -251,6 +253,7 @@ impl Controller {
             files: Files::new(parts.files),
             health: parts.health,
             network_state: Arc::default(),
+            ways: Arc::default(),
             built: BuiltTables::default(),
             index: Index::default(),
             // What was kept and taken up is what the history holds.
@@ -306,6 +309,7 @@ impl Controller {
         self.index = Index::new(&self.in_force.config, &self.plan, self.settings.probe_destination);
         self.watch_endpoints();
         self.wait_for_network().await;
+        self.follow_ways();
         self.pass_health_on(&self.in_force.config.clone());
         self.dirty.everything();
         self.keep_table_sizes();

@@ -12,7 +12,10 @@ use super::{Controller, index};
 use crate::control::ControlError;
 use crate::dataplane::{self, FlowEntry, TrackedTuple};
 use crate::model::{BackendService, Endpoint, Group, ResourcePath};
-use crate::plan::{EndpointId, MemberPlan, MemberStatus, Pending, ServiceKey, ServicePlan, address_of};
+use crate::plan::{
+    EndpointId, IpFamily, MemberPlan, MemberStatus, Obstacle, Pending, ServiceKey, ServicePlan, Way,
+    address_of,
+};
 use crate::resources::Kind;
 use crate::views;
 
@@ -111,7 +114,11 @@ impl Controller {
 
     fn warnings(&self) -> Vec<String> {
         let unresolved = self.members().filter_map(|(key, id, member, _)| {
-            let reason = member.unresolved.as_ref()?;
+            let reason = match member.obstacle.as_ref()? {
+                // That is a trouble.
+                Obstacle::Undeliverable(_) => return None,
+                obstacle => obstacle,
+            };
             Some(format!(
                 "{}: endpoint {} can't be delivered to: {reason}",
                 key.service.name(),
@@ -308,21 +315,49 @@ impl Controller {
             let state = target.as_ref().and_then(|target| self.checks.state(target));
             let state = state.as_ref();
             let weighted = state.filter(|_| service.locality.is_weighted());
+            let verdict = self.verdict(service, family, group, endpoint);
+            let is_well = probing.is_none() || state.is_some_and(|state| state.healthy);
             let row = views::EndpointHealth {
                 group: group.path.clone(),
                 instance: endpoint.instance.clone(),
                 ip_address: address,
                 port: self.probe_port(service),
-                healthy: probing.is_none() || state.is_some_and(|state| state.healthy),
+                healthy: is_well && verdict.is_none(),
                 weight: weighted.map(|state| state.weight.value),
                 weight_error: weighted.and_then(|state| Some(state.weight.error?.as_str().to_owned())),
-                detail: state.and_then(|state| state.detail.clone()),
+                detail: verdict.or_else(|| state.and_then(|state| state.detail.clone())),
             };
             if rows.get(&address).is_none_or(|other| other.healthy) {
                 rows.insert(address, row);
             }
         }
         rows
+    }
+
+    /// Why packets can't be delivered to an endpoint, where that makes it unhealthy whatever probes say.
+    fn verdict(
+        &self,
+        service: &BackendService,
+        family: IpFamily,
+        group: &Group,
+        endpoint: &Endpoint,
+    ) -> Option<String> {
+        let address = address_of(endpoint, family);
+        if let Some(Way::Closed(closed)) = self.ways.get(&address) {
+            return Some(Obstacle::Undeliverable(closed.clone()).to_string());
+        }
+        let key = ServiceKey {
+            service: service.path.clone(),
+            family,
+        };
+        let id = EndpointId {
+            group: group.path.clone(),
+            address,
+            instance: endpoint.instance.clone(),
+        };
+        let member = self.plan.services.get(&key)?.members.get(&id)?;
+        let obstacle = member.obstacle.as_ref().filter(|_| !member.healthy)?;
+        Some(format!("can't be delivered to: {obstacle}"))
     }
 
     fn probe_port(&self, service: &BackendService) -> Option<u16> {

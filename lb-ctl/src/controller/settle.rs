@@ -52,6 +52,7 @@ impl Controller {
             &self.in_force.config,
             &self.health,
             &self.network_state.next_hops,
+            &self.ways,
             &self.built,
         )
     }
@@ -142,6 +143,7 @@ impl Controller {
                 service.clone(),
                 &self.health,
                 &self.network_state.next_hops,
+                &self.ways,
                 &self.in_force.config,
             );
             self.work.wait(async { Done::Built(service, tables.await) });
@@ -161,6 +163,7 @@ impl Controller {
                 &self.in_force.config,
                 &begun.health,
                 &begun.next_hops,
+                &begun.ways,
                 &self.built,
             );
             // Those that wait for room are compiled with it, by what was known then.

@@ -25,6 +25,8 @@ pub(super) enum Subject {
     Ownership,
     /// One interface's attachment.
     Interface(String),
+    /// Endpoints that no frame can leave towards, by the device that is in the way.
+    Way(String),
     /// What is known of links, addresses and routes.
     Network,
     /// VIPs that can't be answered for.
@@ -44,6 +46,7 @@ impl Subject {
             Self::Detached => "packets are forwarded again".to_owned(),
             Self::Ownership => "the pinned state is this store's".to_owned(),
             Self::Interface(name) => format!("{name} is balanced again"),
+            Self::Way(device) => format!("no endpoint is undeliverable by {device} any more"),
             Self::Network => "links, addresses and routes are followed again".to_owned(),
             Self::Vips => "all VIPs are answered for again".to_owned(),
             Self::Probes => "health probes to VIPs can leave again".to_owned(),

@@ -59,7 +59,7 @@ pub enum Attached {
     Adopted,
     Native,
     Generic,
-    /// Because native mode was refused: a clause says why.
+    /// Although native mode was to be tried: a clause says why it is not native.
     Reduced(String),
 }
 
@@ -80,10 +80,7 @@ impl std::fmt::Display for Attached {
             Self::Adopted => f.write_str("adopted the attachment of an earlier run"),
             Self::Native => f.write_str("attached in native mode"),
             Self::Generic => f.write_str("attached in generic mode"),
-            Self::Reduced(reason) => write!(
-                f,
-                "attached in generic mode, which is slower, because the driver takes no program natively: {reason}"
-            ),
+            Self::Reduced(reason) => write!(f, "attached in generic mode, which is slower: {reason}"),
         }
     }
 }
@@ -134,7 +131,10 @@ impl Program {
                 Ok(link) => (link, Attached::Native),
                 Err(AttachError::NoNative { interface, reason }) => {
                     let link = self.create(&interface, index, AyaMode::Skb)?;
-                    (link, Attached::Reduced(reason))
+                    (
+                        link,
+                        Attached::Reduced(format!("its driver takes no program natively: {reason}")),
+                    )
                 }
                 Err(error) => return Err(error),
             },

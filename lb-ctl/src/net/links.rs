@@ -82,6 +82,12 @@ impl Link {
         self.up && self.carrier
     }
 
+    /// A veth by which nothing that XDP sends arrives, because nobody takes it at the other end.
+    pub fn is_deaf(&self) -> bool {
+        let is_veth = self.kind.as_deref() == Some("veth");
+        is_veth && self.features.is_some_and(|features| !features.transmits())
+    }
+
     /// Why no packets can be balanced that arrive by it, a sentence.
     pub fn unbalanceable(&self) -> Option<String> {
         let Self { name, kind, .. } = self;

@@ -63,7 +63,7 @@ fn unusable(link: &Link) -> Option<NextHop> {
     let has_no_ethernet = link.loopback || link.no_ethernet;
     has_no_ethernet.then(|| NextHop::Unusable {
         device: link.name.clone(),
-        reason: format!("interface {} carries no Ethernet frames", link.name),
+        reason: format!("{} carries no Ethernet frames", link.name),
     })
 }
 

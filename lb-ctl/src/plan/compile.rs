@@ -18,6 +18,7 @@ use super::removed::RemovedService;
 use super::retired::{RetiredTables, TableMark};
 use super::service::{self, Compiled, GRACE_SEC, IpFamily, ServiceKey, ServicePlan, Task};
 use super::unclaimed::Unclaimed;
+use super::ways::Ways;
 use super::zones::ZonePrefixes;
 use crate::health::{HealthState, ProbePaths, TargetId};
 use crate::model::{BackendService, Config, Delivery, ResourcePath};
@@ -29,6 +30,8 @@ pub struct Inputs<'a> {
     pub config: &'a Config,
     pub health: &'a HealthMap,
     pub next_hops: &'a NextHops,
+    /// Where they differ from what the next hops say.
+    pub ways: &'a Ways,
     /// Where clients are, for zonal affinity.
     pub zones: &'a ZonePrefixes,
     /// UDP port of `gue` delivery.

@@ -12,18 +12,18 @@ use crate::net::NextHop;
 pub(super) fn record(
     address: IpAddr,
     wish: Delivery,
-    next_hop: Option<&NextHop>,
+    next_hop: &NextHop,
     gue_port: u16,
 ) -> Result<Backend, String> {
     let (ifindex, source_mac, destination_mac, on_link, mtu, source_address) = match next_hop {
-        Some(NextHop::Resolved {
+        NextHop::Resolved {
             ifindex,
             source_mac,
             destination_mac,
             on_link,
             mtu,
             source_address,
-        }) => (
+        } => (
             *ifindex,
             source_mac,
             destination_mac,
@@ -31,8 +31,7 @@ pub(super) fn record(
             *mtu,
             *source_address,
         ),
-        Some(NextHop::Unresolved { reason } | NextHop::Unusable { reason, .. }) => return Err(reason.clone()),
-        None => return Err(format!("the route to {address} was not looked up yet")),
+        NextHop::Unresolved { reason } | NextHop::Unusable { reason, .. } => return Err(reason.clone()),
     };
     let mode = mode(address, wish, on_link)?;
     let mut ethernet = [0; 12];
@@ -89,9 +88,9 @@ fn words(address: IpAddr) -> [u32; 4] {
     }
 }
 
-/// `l2`, `ipip`, `gue` or `unresolved`, as tools print it.
-pub(super) fn name(record: Option<&Backend>) -> &'static str {
-    match record.and_then(|record| DeliveryMode::from_u32(record.mode)) {
+/// `l2`, `ipip` or `gue`, as tools print it.
+pub(super) fn name(record: &Backend) -> &'static str {
+    match DeliveryMode::from_u32(record.mode) {
         Some(DeliveryMode::L2) => "l2",
         Some(DeliveryMode::Ipv4 | DeliveryMode::Ipv6) => "ipip",
         Some(DeliveryMode::GueIpv4 | DeliveryMode::GueIpv6) => "gue",
@@ -128,17 +127,17 @@ mod tests {
         ] {
             for (address, mode) in [("10.0.0.1", v4), ("fd00::1", v6)] {
                 let address = address.parse().expect("an address");
-                let record = record(address, wish, Some(&next_hop(on_link)), 6080).expect("a record");
+                let record = record(address, wish, &next_hop(on_link), 6080).expect("a record");
                 assert_eq!(record.mode, mode as u32, "{wish:?} {on_link} {address}");
                 let is_gue = wish == Delivery::Gue;
                 assert_eq!(record.port, if is_gue { 6080 } else { 0 });
-                assert_eq!(name(Some(&record)) == "gue", is_gue);
+                assert_eq!(name(&record) == "gue", is_gue);
             }
         }
         let routed = record(
             "10.0.0.1".parse().expect("an address"),
             Delivery::L2,
-            Some(&next_hop(false)),
+            &next_hop(false),
             6080,
         );
         assert!(routed.is_err_and(|reason| reason.contains("behind a router")));
@@ -149,7 +148,7 @@ mod tests {
         let record = record(
             "10.0.0.1".parse().expect("an address"),
             Delivery::Gue,
-            Some(&next_hop(false)),
+            &next_hop(false),
             7000,
         )
         .expect("a record");

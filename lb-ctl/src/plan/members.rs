@@ -1,6 +1,7 @@
 //! The endpoints of one service over time (semantics §7): attached, draining, ended, forgotten.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 
 use lb_common::clock::{self, TICK_SECONDS};
@@ -8,6 +9,7 @@ use lb_common::flow;
 use lb_common::layout::{FRAGMENT_LIFETIME_SEC, Member, Pool};
 use serde::{Deserialize, Serialize};
 
+use super::ways::Undeliverable;
 use crate::model::{EndpointWeight, ResourcePath};
 
 /// An endpoint is (group, address, instance).
@@ -29,7 +31,53 @@ pub struct MemberPlan {
     pub weight: Option<EndpointWeight>,
     pub delivery: &'static str,
     /// Why packets can't be delivered, when they can't.
-    pub unresolved: Option<String>,
+    pub obstacle: Option<Obstacle>,
+}
+
+/// What stands between packets and an endpoint (semantics §9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Nobody has looked how it is reached: that is no verdict.
+    Unknown,
+    /// The next hop is not resolved, since this second; a sentence says why.
+    Unresolved { reason: String, since: u32 },
+    /// No frame can leave towards it.
+    Undeliverable(Undeliverable),
+}
+
+/// How long a next hop may be unresolved before it counts, where no probe takes the same way.
+const PATIENCE_SEC: u32 = 5;
+
+impl Obstacle {
+    /// The second from which on it makes the endpoint unhealthy, whatever probes say; nothing if it does not. Those that
+    /// are delivered as packets are fail by themselves where the next hop is not resolved.
+    pub(super) fn counts_from(&self, is_probed_there: bool) -> Option<u32> {
+        match self {
+            Self::Undeliverable(_) => Some(0),
+            Self::Unresolved { since, .. } if !is_probed_there => Some(since + PATIENCE_SEC),
+            Self::Unresolved { .. } | Self::Unknown => None,
+        }
+    }
+
+    /// As tools print the way of delivery.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Undeliverable(_) => "undeliverable",
+            Self::Unresolved { .. } | Self::Unknown => "unresolved",
+        }
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("the route to it was not looked up yet"),
+            Self::Unresolved { reason, .. } => f.write_str(reason),
+            Self::Undeliverable(Undeliverable { device, reason }) => {
+                write!(f, "undeliverable by {device}: {reason}")
+            }
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -30,12 +30,13 @@ mod service;
 #[cfg(test)]
 pub(crate) mod tests;
 mod unclaimed;
+pub mod ways;
 mod zonal;
 mod zones;
 
 pub use compile::{HealthMap, Inputs, Plan, Scope, compile, compile_what_fits};
 pub use limits::{LeftOut, Limits, PlanError};
-pub use members::{EndpointId, MemberPlan, MemberStatus};
+pub use members::{EndpointId, MemberPlan, MemberStatus, Obstacle};
 pub use pending::{BuiltTables, Pending};
 pub use probes::{ProbeDestination, ProbedVips, Probing};
 pub use recipe::{BuiltTable, TableBuild};
@@ -44,4 +45,5 @@ pub use room::TableSpace;
 pub use rules::vip_key;
 pub use saved::{SavedCommon, SavedMembers, SavedPlan, SavedService};
 pub use service::{IpFamily, ServiceKey, ServicePlan, address_of, families_in_use};
+pub use ways::{Undeliverable, Way, WayInputs, Ways, ways};
 pub use zones::ZonePrefixes;

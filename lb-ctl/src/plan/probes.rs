@@ -72,6 +72,11 @@ impl<'a> Probing<'a> {
         })
     }
 
+    /// Whether probes take the way of packets.
+    pub(super) fn is_at_vip(&self) -> bool {
+        self.vip.is_some()
+    }
+
     pub fn target(&self, address: IpAddr, delivery: Delivery) -> TargetId {
         TargetId {
             check: self.check.clone(),
@@ -155,8 +160,8 @@ impl Probes {
         if !inputs.next_hops.contains_key(&id.address) {
             return self.unknown(path_id, number);
         }
-        let path = match (&member.unresolved, inputs.next_hops.get(&id.address), number) {
-            (Some(reason), ..) => Err(reason.clone()),
+        let path = match (&member.obstacle, inputs.next_hops.get(&id.address), number) {
+            (Some(obstacle), ..) => Err(obstacle.to_string()),
             (
                 None,
                 Some(NextHop::Resolved {

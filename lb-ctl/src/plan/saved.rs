@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::backends::Backends;
 use super::compile::{Plan, Space};
 use super::contents::{Contents, ServiceContents};
-use super::members::{EndedMember, EndpointId, MemberPlan, MemberStatus};
+use super::members::{EndedMember, EndpointId, MemberPlan, MemberStatus, Obstacle};
 use super::numbers::Numbers;
 use super::regions::Region;
 use super::removed::RemovedService;
@@ -67,6 +67,8 @@ struct SavedMember {
     id: EndpointId,
     number: u32,
     status: MemberStatus,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unresolved_since: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -260,6 +262,10 @@ impl SavedMember {
             id: id.clone(),
             number: member.number,
             status: member.status,
+            unresolved_since: match member.obstacle {
+                Some(Obstacle::Unresolved { since, .. }) => Some(since),
+                _ => None,
+            },
         }
     }
 }
@@ -289,7 +295,10 @@ impl SavedService {
                 healthy: false,
                 weight: None,
                 delivery: "unresolved",
-                unresolved: None,
+                obstacle: member.unresolved_since.map(|since| Obstacle::Unresolved {
+                    reason: String::new(),
+                    since,
+                }),
             };
             (member.id, plan)
         };
@@ -308,6 +317,7 @@ impl SavedService {
             contents,
             idle_seconds: self.idle_seconds,
             longer_idle_until: self.longer_idle_until,
+            next_verdict: None,
             deadline: None,
         };
         plan.deadline = plan.next_deadline();

@@ -107,6 +107,8 @@ pub struct ServicePlan {
     pub(super) idle_seconds: u32,
     /// The first second at which no entry is left that was made under a longer idle timeout.
     pub(super) longer_idle_until: u32,
+    /// The second at which a next hop that is still not resolved makes its endpoint unhealthy.
+    pub(super) next_verdict: Option<u32>,
     /// The first second at which time alone changes the plan.
     pub(super) deadline: Option<u32>,
 }
@@ -128,6 +130,7 @@ impl ServicePlan {
             contents: Arc::default(),
             idle_seconds: 0,
             longer_idle_until: 0,
+            next_verdict: None,
             deadline: None,
         }
     }
@@ -152,7 +155,8 @@ impl ServicePlan {
             MemberStatus::Draining(deadline) => Some(deadline),
             MemberStatus::Attached => None,
         });
-        draining.chain(self.ended.iter().map(|ended| ended.free_at)).min()
+        let ended = self.ended.iter().map(|ended| ended.free_at);
+        draining.chain(ended).chain(self.next_verdict).min()
     }
 }
 
@@ -202,11 +206,11 @@ pub(super) fn compile(mut task: Task<'_, '_>) -> Compiled {
     attach(&mut task, &mut next, &mut left_out);
     // Now that all have theirs: until the maps follow, a number that becomes free here is still named by them.
     release_ended(&mut next, task.space, now);
-    judge(inputs, service, task.probing, &mut next);
-    let records = deliver(inputs, &mut next, task.space);
+    let records = deliver(inputs, previous, &mut next, task.space, now);
+    judge(inputs, service, task.probing, &mut next, now);
     let eligible = eligible(&judged(&next), service.failover.as_ref());
     flip(service, previous, &eligible, &mut next, now);
-    let (wanted, highest_zone) = wanted(&task, &eligible, &next, &records);
+    let (wanted, highest_zone) = wanted(&task, &eligible, &next);
     let waiting = match select(&mut task, wanted, &mut next) {
         Selected::Waits(pending, wanted) => {
             let members = new_members(&next, previous);
@@ -368,7 +372,7 @@ fn attach(task: &mut Task<'_, '_>, next: &mut ServicePlan, left_out: &mut Vec<Le
             healthy: false,
             weight: None,
             delivery: "unresolved",
-            unresolved: None,
+            obstacle: None,
         };
         next.members.insert(endpoint.id, member);
     }
@@ -382,17 +386,27 @@ fn attach(task: &mut Task<'_, '_>, next: &mut ServicePlan, left_out: &mut Vec<Le
     }));
 }
 
-/// Health and weight of every member, draining ones included.
+/// Health and weight of every member, draining ones included. What can't be delivered to is unhealthy, whatever probes say.
 fn judge(
     inputs: &Inputs<'_>,
     service: &BackendService,
     probing: Option<Probing<'_>>,
     next: &mut ServicePlan,
+    now: u32,
 ) {
+    let is_probed_there = probing.is_some_and(|probing| probing.is_at_vip());
     let equal_weight = !service.locality.is_weighted() || any_weight_is_unusable(inputs, probing, next);
+    next.next_verdict = None;
     for (id, member) in &mut next.members {
         let state = health(inputs, probing, id);
         member.healthy = service.health_check.is_none() || state.is_some_and(|state| state.healthy);
+        let obstacle = member.obstacle.as_ref();
+        if let Some(from) = obstacle.and_then(|obstacle| obstacle.counts_from(is_probed_there)) {
+            member.healthy &= now < from;
+            if now < from {
+                next.next_verdict = Some(next.next_verdict.map_or(from, |earlier| from.min(earlier)));
+            }
+        }
         let weight = state.map_or(EndpointWeight::ONE, |state| state.weight.value);
         member.weight = if equal_weight { None } else { Some(weight) };
     }

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod changes;
+mod deliverable;
 mod end_to_end;
 mod events;
 mod lifecycle;

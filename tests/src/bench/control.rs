@@ -16,7 +16,8 @@ use lb_ctl::net::{NextHop, NextHops};
 use lb_ctl::plan::contents::Contents;
 use lb_ctl::plan::diff::diff;
 use lb_ctl::plan::{
-    BuiltTables, HealthMap, Inputs, Limits, Plan, ProbeDestination, Scope as PlanScope, ZonePrefixes, compile,
+    BuiltTables, HealthMap, Inputs, Limits, Plan, ProbeDestination, Scope as PlanScope, Ways, ZonePrefixes,
+    compile,
 };
 use lb_ctl::resources::{
     DatabaseStore, Document, Mode, OwnedChanges, Owners, ResourceStore as _, Resources, Scope, StoreId,
@@ -375,6 +376,7 @@ impl Installed {
             config: &self.config,
             health: &self.health,
             next_hops: &self.next_hops,
+            ways: &Ways::new(),
             zones: &self.zones,
             gue_port: 6080,
             seed: SEED,

@@ -7,7 +7,7 @@ use lb_ctl::dataplane::Sizes;
 use lb_ctl::net::NextHop;
 use lb_ctl::plan::contents::Contents;
 use lb_ctl::plan::{
-    BuiltTables, HealthMap, Inputs, Limits, Plan, ProbeDestination, Scope, ZonePrefixes, compile,
+    BuiltTables, HealthMap, Inputs, Limits, Plan, ProbeDestination, Scope, Ways, ZonePrefixes, compile,
 };
 use serde_json::{Value, json};
 
@@ -234,6 +234,7 @@ fn contents(documents: Vec<Value>, interface: u32, endpoints: u32, sizes: &Sizes
         config: &config,
         health: &HealthMap::new(),
         next_hops: &next_hops,
+        ways: &Ways::new(),
         zones: &ZonePrefixes::new(),
         gue_port: lb_ctl::settings::GUE_PORT,
         seed: SEED,

@@ -14,7 +14,7 @@ use lb_ctl::health::{HealthState, TargetId, Weight};
 use lb_ctl::model::{Config, EndpointWeight, ResourcePath, TableSlots};
 use lb_ctl::net::{NextHop, NextHops};
 use lb_ctl::plan::{
-    BuiltTables, HealthMap, Inputs, Limits, Plan, ProbeDestination, Scope, ZonePrefixes, compile,
+    BuiltTables, HealthMap, Inputs, Limits, Plan, ProbeDestination, Scope, Ways, ZonePrefixes, compile,
 };
 use lb_ctl::resources;
 use serde_json::Value;
@@ -141,6 +141,7 @@ impl<'a> World<'a> {
             config: &self.config,
             health: &self.health,
             next_hops: &self.next_hops,
+            ways: &Ways::new(),
             zones: &self.zones,
             gue_port: lb_ctl::settings::GUE_PORT,
             probe_destination: ProbeDestination::OwnAddress,

@@ -5,6 +5,7 @@ mod faults;
 mod interfaces;
 mod random;
 mod waiting;
+mod ways;
 
 use serde_json::{Value, json};
 

@@ -22,6 +22,8 @@ const RUNS: u64 = 8;
 const STEPS: u32 = 40;
 const NAMES: [&str; 3] = ["a", "b", "c"];
 const HOSTS: u8 = 8;
+/// Longer than a next hop may be unresolved.
+const A_WHILE_SEC: u32 = 6;
 
 /// xorshift64*.
 struct Random(u64);
@@ -203,6 +205,9 @@ impl Run {
             self.stage
                 .tell_health(&address(host).to_string(), self.healthy.contains(&host));
         }
+        // By now whoever is not resolved counts as unhealthy.
+        self.stage.until_maps_are_right().await;
+        self.stage.clock.pass(A_WHILE_SEC);
         self.stage.until_well().await;
         let held = self.stage.maps.contents();
         for (at, name) in NAMES.iter().enumerate() {
@@ -214,18 +219,14 @@ impl Run {
         }
     }
 
-    /// By the rules of semantics §6, and where there is a choice those that can be reached.
+    /// By the rules of semantics §6 and §9.
     fn eligible(&self, hosts: &BTreeSet<u8>) -> BTreeSet<u8> {
-        let healthy: BTreeSet<u8> = hosts.intersection(&self.healthy).copied().collect();
-        let eligible = if healthy.is_empty() {
-            hosts.clone()
-        } else {
-            healthy
-        };
-        let reached: BTreeSet<u8> = eligible.difference(&self.unresolved).copied().collect();
+        let healthy = hosts.intersection(&self.healthy).copied();
+        let healthy: BTreeSet<u8> = healthy.filter(|host| !self.unresolved.contains(host)).collect();
+        let eligible = if healthy.is_empty() { hosts } else { &healthy };
         // Those that can't be reached have no delivery record.
-        let nobody = || eligible.iter().map(|_| 0).collect();
-        if reached.is_empty() { nobody() } else { reached }
+        let record = |host: &u8| if self.unresolved.contains(host) { 0 } else { *host };
+        eligible.iter().map(record).collect()
     }
 }
 

@@ -10,18 +10,12 @@ use super::super::pending::{Pending, Wanted};
 use super::super::recipe::Recipe;
 use super::super::selection::{Shelf, identity};
 use super::super::zonal::refine;
-use super::record::Records;
 use super::{ServicePlan, Task, attached_members, judged};
 use crate::model::EndpointWeight;
 
 /// What the eligible set makes of the service's own table, and of those of the zones in use; and the highest number of
 /// these.
-pub(super) fn wanted(
-    task: &Task<'_, '_>,
-    eligible: &Eligible,
-    next: &ServicePlan,
-    records: &Records,
-) -> (Wanted, u32) {
+pub(super) fn wanted(task: &Task<'_, '_>, eligible: &Eligible, next: &ServicePlan) -> (Wanted, u32) {
     let (inputs, service) = (task.inputs, task.service);
     let judged = judged(next);
     let attached: Vec<_> = attached_members(next).collect();
@@ -33,15 +27,8 @@ pub(super) fn wanted(
             member: member.number,
         }
     };
-    // An endpoint whose next hop is not known yet gets no new connections, as long as another one can have them.
-    let reached =
-        |(position, _): &&(usize, EndpointWeight)| records.contains_key(&attached[*position].1.number);
     let recipe = |endpoints: &[(usize, EndpointWeight)], slots: u32| {
-        let candidates: Vec<_> = endpoints.iter().filter(reached).map(candidate).collect();
-        let candidates = match candidates.is_empty() {
-            true => endpoints.iter().map(candidate).collect(),
-            false => candidates,
-        };
+        let candidates = endpoints.iter().map(candidate).collect();
         let recipe = Recipe::new(service.locality, slots, candidates);
         (!recipe.is_empty()).then(|| Arc::new(recipe))
     };

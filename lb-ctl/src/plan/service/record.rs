@@ -10,7 +10,9 @@ use super::super::compile::{Inputs, Space};
 use super::super::contents::ServiceContents;
 use super::super::delivery;
 use super::super::eligible::Eligible;
-use super::super::members::{EndedMember, MemberStatus};
+use super::super::limits::Limits;
+use super::super::members::{EndedMember, EndpointId, MemberStatus, Obstacle};
+use super::super::ways::Way;
 use super::{ServicePlan, attached_members};
 use crate::model::BackendService;
 
@@ -103,25 +105,64 @@ fn leader(service: &BackendService, next: &ServicePlan) -> Option<Leader> {
 /// Numbers of delivery records by those of the members that they lead to.
 pub(super) type Records = BTreeMap<u32, u32>;
 
-/// Delivery of every member, and for the tools its mode, or why there is none.
-pub(super) fn deliver(inputs: &Inputs<'_>, next: &mut ServicePlan, space: &mut Space) -> Records {
+/// Delivery of every member, and for the tools its mode, or what stands in its way.
+pub(super) fn deliver(
+    inputs: &Inputs<'_>,
+    previous: &ServicePlan,
+    next: &mut ServicePlan,
+    space: &mut Space,
+    now: u32,
+) -> Records {
     let mut records = Records::new();
     for (id, member) in &mut next.members {
-        let next_hop = inputs.next_hops.get(&id.address);
-        let record = delivery::record(id.address, inputs.delivery_of(id), next_hop, inputs.gue_port);
-        let numbered = record.and_then(|record| {
-            let number = space
-                .backends
-                .number(record, inputs.limits.backends, inputs.limits.devices)?;
-            Ok((number, delivery::name(Some(&record))))
-        });
-        match numbered {
+        match record(inputs, id, space) {
             Ok((number, name)) => {
                 records.insert(member.number, number);
-                (member.delivery, member.unresolved) = (name, None);
+                (member.delivery, member.obstacle) = (name, None);
             }
-            Err(reason) => (member.delivery, member.unresolved) = (delivery::name(None), Some(reason)),
+            Err(obstacle) => {
+                let before = previous
+                    .members
+                    .get(id)
+                    .and_then(|member| member.obstacle.as_ref());
+                let obstacle = begun(obstacle, before, now);
+                (member.delivery, member.obstacle) = (obstacle.name(), Some(obstacle));
+            }
         }
     }
     records
+}
+
+/// The number of an endpoint's record, and the name of its mode.
+fn record(inputs: &Inputs<'_>, id: &EndpointId, space: &mut Space) -> Result<(u32, &'static str), Obstacle> {
+    let unresolved = |reason| Obstacle::Unresolved { reason, since: 0 };
+    let way = inputs.ways.get(&id.address);
+    if let Some(Way::Closed(undeliverable)) = way {
+        return Err(Obstacle::Undeliverable(undeliverable.clone()));
+    }
+    let next_hop = inputs.next_hops.get(&id.address).ok_or(Obstacle::Unknown)?;
+    let record = delivery::record(id.address, inputs.delivery_of(id), next_hop, inputs.gue_port);
+    let mut record = record.map_err(unresolved)?;
+    if let Some(Way::Through { ifindex, mtu }) = way {
+        (record.ifindex, record.mtu) = (*ifindex, record.mtu.min(*mtu));
+    }
+    let Limits {
+        backends, devices, ..
+    } = inputs.limits;
+    let number = space.backends.number(record, backends, devices);
+    Ok((number.map_err(unresolved)?, delivery::name(&record)))
+}
+
+/// What lasts has begun when it was seen first.
+fn begun(obstacle: Obstacle, before: Option<&Obstacle>, now: u32) -> Obstacle {
+    match (obstacle, before) {
+        (Obstacle::Unresolved { reason, .. }, Some(Obstacle::Unresolved { since, .. })) => {
+            Obstacle::Unresolved {
+                reason,
+                since: *since,
+            }
+        }
+        (Obstacle::Unresolved { reason, .. }, _) => Obstacle::Unresolved { reason, since: now },
+        (other, _) => other,
+    }
 }

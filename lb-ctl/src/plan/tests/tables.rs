@@ -7,9 +7,8 @@ use std::sync::Arc;
 use lb_common::{maglev, rendezvous};
 use proptest::prelude::*;
 
-use super::world::{World, ip, number, path, resolved, v4};
+use super::world::{World, ip, number, path, v4};
 use crate::model::{EndpointWeight, LocalityPolicy, TableSlots};
-use crate::net::NextHop;
 use crate::plan::retired::TABLE_GRACE_SEC;
 use crate::plan::service::GRACE_SEC;
 use crate::plan::{EndpointId, Pending, Plan, PlanError, Scope, compile, compile_what_fits};
@@ -370,32 +369,4 @@ fn without_room_for_its_record_an_endpoint_is_unresolved() {
     let attached = v4(&plan, "web").members.values().map(|member| member.number);
     let records = &v4(&plan, "web").contents.members;
     assert!(attached.into_iter().all(|number| records[&number].backend() != 0));
-}
-
-#[test]
-fn an_endpoint_without_a_next_hop_gets_no_new_connection_while_another_has_one() {
-    let mut world = World::web(&["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
-    let lost = |reason: &str| NextHop::Unresolved {
-        reason: reason.to_owned(),
-    };
-    let selected = |world: &World, previous: &Plan| {
-        let plan = world.compile(previous);
-        let all: BTreeSet<IpAddr> = endpoints(&plan, "web").iter().map(|id| id.address).collect();
-        (plan, all)
-    };
-    world.next_hops.insert(ip("10.0.0.2"), lost("no neighbour"));
-    let (plan, all) = selected(&world, &Plan::default());
-    assert_eq!(all, BTreeSet::from([ip("10.0.0.1"), ip("10.0.0.3")]));
-
-    world
-        .next_hops
-        .insert(ip("10.0.0.2"), resolved(ip("10.0.0.2"), 2));
-    let (plan, all) = selected(&world, &plan);
-    assert_eq!(all.len(), 3);
-
-    for address in ["10.0.0.1", "10.0.0.2", "10.0.0.3"] {
-        world.next_hops.insert(ip(address), lost("no route"));
-    }
-    let (_, all) = selected(&world, &plan);
-    assert_eq!(all.len(), 3, "none is better than another");
 }

@@ -11,7 +11,7 @@ use crate::model::{
 use crate::net::{NextHop, NextHops};
 use crate::plan::{
     BuiltTables, HealthMap, Inputs, IpFamily, Limits, Plan, PlanError, ProbeDestination, Scope, ServiceKey,
-    ServicePlan, ZonePrefixes, compile,
+    ServicePlan, Ways, ZonePrefixes, compile,
 };
 
 pub(crate) const SEED: u128 = 0x0123_4567_89ab_cdef_1122_3344_5566_7788;
@@ -36,6 +36,7 @@ pub(crate) struct World {
     pub(crate) config: Config,
     pub(crate) health: HealthMap,
     pub(crate) next_hops: NextHops,
+    pub(crate) ways: Ways,
     pub(crate) zones: ZonePrefixes,
     pub(crate) gue_port: u16,
     pub(crate) probe_destination: ProbeDestination,
@@ -74,6 +75,7 @@ impl World {
             config: Config::default(),
             health: HealthMap::new(),
             next_hops: NextHops::new(),
+            ways: Ways::new(),
             zones: ZonePrefixes::new(),
             gue_port: 6080,
             probe_destination: ProbeDestination::OwnAddress,
@@ -251,6 +253,7 @@ impl World {
             config: &self.config,
             health: &self.health,
             next_hops: &self.next_hops,
+            ways: &self.ways,
             zones: &self.zones,
             gue_port: self.gue_port,
             probe_destination: self.probe_destination,
