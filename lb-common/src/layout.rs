@@ -4,8 +4,10 @@
 //! written by one store: a packet sees the old value or the new one. A change of any type here, or of what a bit
 //! means, raises [`LAYOUT_VERSION`], which is part of the path that the maps are pinned under.
 
+mod failure;
 mod tuple;
 
+pub use failure::{FailurePlace, XdpEvent, XdpFailure};
 pub use tuple::{TupleHead, TupleRecord, TupleRest};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -98,6 +100,8 @@ pub mod size {
     pub const DEVICES: u32 = 64;
     /// Words of the VIP filter.
     pub const VIP_FILTER: u32 = 1 << 13;
+    /// Ways in which XDP failed to send, by device.
+    pub const FAILURES: u32 = 256;
 }
 
 /// An address as map keys hold it: IPv6 in four words in network order; IPv4 as the IPv4-mapped IPv6 address.

@@ -126,6 +126,11 @@ async fn serve_with(
         Some(_) => Program::load_beside(&options, &in_force)?,
     };
     program.forward_logs()?;
+    let unwatched = program.watch_failures().err().map(|error| {
+        let text = format!("what XDP can't send is not counted, because this kernel refuses it: {error:#}");
+        tracing::warn!("{text}");
+        text
+    });
     *probe_device = make_probe_device(&file, claim).await?;
     let device = probe_device.as_ref().map(|made| made.device.clone());
     if let Some(device) = &device {
@@ -155,6 +160,7 @@ async fn serve_with(
         pin_dir: args.pin_dir.clone(),
         inline_work: INLINE_WORK,
         compare_interval: file.compare_interval,
+        unwatched,
     };
     let mut history = History::open(&place, program.maps.incarnation())?;
     let (log, connections) = FlowLog::new(file.log_connections, program.maps.flows.clone(), seed)?;

@@ -166,6 +166,21 @@ pub struct Stats {
     /// One row for each verdict that has a name, in the order of `lb_common::verdict`, zeros included.
     pub verdicts: Vec<VerdictStats>,
     pub services: Vec<ServiceStats>,
+    /// What XDP could not send since the daemon's start, by interface and error.
+    #[serde(default)]
+    pub xdp_failures: Vec<XdpFailureStats>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct XdpFailureStats {
+    /// Its name, or its number where it is gone.
+    pub interface: String,
+    /// `redirect`, `exception` or `transmit`.
+    pub event: String,
+    /// A clause, such as `Operation not supported (os error 95)`, where the kernel says why.
+    pub error: Option<String>,
+    pub frames: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -10,6 +10,7 @@
 
 mod deliver;
 mod emit;
+mod failures;
 mod frame;
 mod kernel;
 #[cfg(feature = "lru")]

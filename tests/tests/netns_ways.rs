@@ -1,7 +1,7 @@
 //! Ways in and out that XDP can't take: named where they are, with the reason and with what helps.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use lb_tests::balanced::{Balanced, backends_of};
@@ -9,6 +9,7 @@ use lb_tests::condition::eventually;
 use lb_tests::daemon::Daemon;
 use lb_tests::documents::Documents;
 use lb_tests::topology::{BACKENDS, Lab, PRIMARIES, VIP4, VIP6};
+use lb_tests::traffic::UDP_PORT;
 use lb_tests::traffic::backend::Backend;
 
 const FOLLOWED: Duration = Duration::from_secs(20);
@@ -225,4 +226,42 @@ fn native_on_a_veth_whose_peer_takes_nothing_is_undeliverable() {
     let _backends = Backend::all(&lab, &BACKENDS);
     let daemon = Daemon::start(&lab, &documents(&lab));
     assert_undeliverable(&daemon, "eth0", "an XDP program at the peer");
+}
+
+#[test]
+fn what_xdp_can_not_send_is_counted_and_told() {
+    let lab = Lab::two_armed("lost");
+    let balanced = Balanced::start(&lab, &documents(&lab));
+    assert!(balanced.daemon.stats().xdp_failures.is_empty());
+    // The far end of the cable takes no frame longer than its own MTU allows, which nobody here can know.
+    lab.switch().ip(&["link set p-lb-1 mtu 1000".to_owned()]);
+    let to = SocketAddr::new(VIP4.into(), UDP_PORT);
+    eventually(FOLLOWED, || {
+        lab.client().run(|| {
+            let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+            socket.send_to(&[7; 1400], to).expect("the stack takes it");
+        });
+        let failures = balanced.daemon.stats().xdp_failures;
+        match failures
+            .iter()
+            .any(|row| row.interface == "eth1" && row.event == "transmit" && row.frames > 0)
+        {
+            true => Ok(()),
+            false => Err(format!("{failures:?}")),
+        }
+    });
+    let (is_well, status) = balanced.daemon.judged_status();
+    assert!(
+        is_well,
+        "one that was too long says nothing of others: {:?}",
+        status.troubles
+    );
+    let sentence = "XDP could not send";
+    assert!(status.warnings.iter().any(|warning| warning.contains(sentence)));
+    let log = balanced.daemon.log();
+    let told = log
+        .lines()
+        .filter(|line| line.contains("WARN") && line.contains("eth1: XDP could not send"));
+    assert_eq!(told.count(), 1, "{log}");
+    assert!(balanced.daemon.ctl(&["stats"]).contains("NOT_SENT_BY"));
 }

@@ -17,7 +17,7 @@ use super::seams::{Attachments, Checks, Clock, Maps, Network, Workshop};
 use super::{Controller, Handle, Parts, Settings};
 use crate::config_files::ConfigFiles;
 use crate::control::{ApplyOptions, ApplyReport, Control as _, ControlError};
-use crate::dataplane::{ApplyError, AttachError, Attached, FlowTable, PinnedLinkState, XdpMode};
+use crate::dataplane::{ApplyError, AttachError, Attached, FlowTable, PinnedLinkState, XdpFailures, XdpMode};
 use crate::flowlog::Publisher;
 use crate::health::{HealthEvent, HealthState, TargetId};
 use crate::model::HealthCheck;
@@ -225,6 +225,8 @@ impl Checks for ToldChecks {
 pub(crate) struct Hooks {
     pub(crate) links: Arc<Mutex<BTreeMap<u32, PinnedLinkState>>>,
     network: StillNetwork,
+    /// What XDP could not send.
+    pub(crate) failures: Arc<Mutex<XdpFailures>>,
 }
 
 impl Attachments for Hooks {
@@ -252,6 +254,10 @@ impl Attachments for Hooks {
 
     fn attach_probe(&mut self) -> anyhow::Result<()> {
         Ok(())
+    }
+
+    fn failures(&self) -> anyhow::Result<XdpFailures> {
+        Ok(locked(&self.failures).clone())
     }
 
     fn detach(&mut self) -> anyhow::Result<()> {
@@ -416,6 +422,7 @@ impl Stage {
         let hooks = Hooks {
             links: Arc::default(),
             network: network.clone(),
+            failures: Arc::default(),
         };
         let clock = SetClock::at(BEGIN);
         let (builds, notes) = (Bench::default(), Notes::default());
@@ -544,6 +551,7 @@ pub(crate) fn settings() -> Settings {
         // So that every table goes through the workshop.
         inline_work: 0,
         compare_interval: Duration::from_secs(60),
+        unwatched: None,
     }
 }
 

@@ -83,14 +83,15 @@ impl Controller {
             .cloned()
             .collect();
         self.dirty.services(touched);
-        self.follow_ways();
         match after.following.warning() {
             Some(text) => self.troubles.set(Subject::Network, text),
             None => self.troubles.clear(&Subject::Network),
         }
         if !Arc::ptr_eq(&before.links, &after.links) {
+            self.failures.forget_changed(&before.links, &after.links);
             self.follow_interfaces();
         }
+        self.follow_ways();
         self.announce();
     }
 }

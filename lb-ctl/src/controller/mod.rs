@@ -11,6 +11,7 @@ mod change;
 mod claims;
 mod compare;
 mod dirty;
+mod failures;
 #[cfg(test)]
 pub(crate) mod fake;
 mod files;
@@ -51,6 +52,7 @@ use self::builds::Builds;
 use self::change::{Changes, InForce};
 use self::compare::Comparison;
 use self::dirty::Dirty;
+use self::failures::Failures;
 use self::files::Files;
 use self::handle::Request;
 use self::index::Index;
@@ -98,6 +100,8 @@ pub struct Settings {
     pub inline_work: u64,
     /// How often everything that the maps hold is compared with what they should hold.
     pub compare_interval: Duration,
+    /// Why nobody tells what XDP can't send, if so: a sentence.
+    pub unwatched: Option<String>,
 }
 
 /// Expired flow-table slots are swept this often; at the latest after 15 h their ticks would wrap.
@@ -170,6 +174,7 @@ pub struct Controller {
     keep_retry: Backoff,
     comparison: Comparison,
     interfaces: Interfaces,
+    failures: Failures,
     announcements: Announcements,
     troubles: Troubles,
     /// Warnings about claimed addresses that the log has.
@@ -281,6 +286,7 @@ impl Controller {
             maps_retry: Backoff::default(),
             keep_retry: Backoff::default(),
             interfaces: Interfaces::default(),
+            failures: Failures::default(),
             troubles: Troubles::default(),
             told: BTreeSet::new(),
             work,
@@ -393,6 +399,7 @@ impl Controller {
 
     fn every_second(&mut self) {
         self.follow_interfaces();
+        self.follow_failures();
         self.announce();
         self.open_probe_way();
         self.compare_now_and_then();

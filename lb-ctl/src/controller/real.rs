@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use super::seams::{Attachments, Checks, Clock, Maps, Network, Workshop};
 use crate::dataplane::{
     self, ApplyError, AttachError, Attached, FlowTable, MapSet, PinDirectory, PinnedLinkState, Program,
-    XdpMode,
+    XdpFailures, XdpMode,
 };
 use crate::health::{EndpointProber, HealthChecker, HealthState, TargetId};
 use crate::model::HealthCheck;
@@ -96,6 +96,10 @@ impl Attachments for KernelAttachments {
 
     fn attach_probe(&mut self) -> anyhow::Result<()> {
         self.program.attach_probe(ProbeDevice::NAME)
+    }
+
+    fn failures(&self) -> anyhow::Result<XdpFailures> {
+        self.program.failures()
     }
 
     fn detach(&mut self) -> anyhow::Result<()> {

@@ -128,6 +128,8 @@ impl Controller {
         let mut warnings: Vec<String> = unresolved.collect();
         warnings.extend(self.vip_warnings());
         warnings.extend(self.mode_warnings());
+        warnings.extend(self.settings.unwatched.clone());
+        warnings.extend(self.failure_warning());
         warnings.extend(self.checks.warnings());
         warnings.extend(self.coarse_shares());
         warnings.sort();
@@ -152,6 +154,7 @@ impl Controller {
         Ok(views::Stats {
             verdicts: verdicts.collect(),
             services: services.collect::<Result<_, _>>()?,
+            xdp_failures: self.failure_views(),
         })
     }
 

@@ -11,7 +11,7 @@ use lb_common::layout::{MemberCounter, VerdictCounter};
 use lb_common::verdict::Reason;
 use tokio::sync::watch;
 
-use crate::dataplane::{ApplyError, AttachError, Attached, FlowTable, PinnedLinkState, XdpMode};
+use crate::dataplane::{ApplyError, AttachError, Attached, FlowTable, PinnedLinkState, XdpFailures, XdpMode};
 use crate::health::{HealthState, TargetId};
 use crate::model::HealthCheck;
 use crate::net::{Conflicts, Desired, NetworkState};
@@ -85,6 +85,9 @@ pub trait Attachments: Send {
 
     /// The program that delivers probes, to the device that they leave by.
     fn attach_probe(&mut self) -> anyhow::Result<()>;
+
+    /// What XDP could not send since the start.
+    fn failures(&self) -> anyhow::Result<XdpFailures>;
 
     /// All attachments, maps and programs: nothing is forwarded any more.
     fn detach(&mut self) -> anyhow::Result<()>;

@@ -19,6 +19,7 @@ impl Controller {
         let next = ways(&WayInputs {
             network: &self.network_state,
             arms: &self.arms(),
+            broken: &self.failures.broken(),
         });
         if *self.ways == next {
             return;

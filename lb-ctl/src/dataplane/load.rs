@@ -14,6 +14,7 @@ use lb_common::layout::{BUCKET_SLOTS, map, size};
 use thiserror::Error;
 use tokio::io::unix::AsyncFd;
 
+use super::failures::Watched;
 use super::kernel::{MapSet, Source};
 use super::pin::PinDirectory;
 
@@ -124,7 +125,7 @@ pub enum LoadError {
 
 /// The loaded program and its maps.
 pub struct Program {
-    ebpf: Ebpf,
+    pub(super) ebpf: Ebpf,
     /// What an earlier run left, if it is this one's to the last bit: it need not be verified again.
     pinned: Option<Box<Xdp>>,
     pub(super) identity: u64,
@@ -132,6 +133,7 @@ pub struct Program {
     no_probes: Option<anyhow::Error>,
     /// Where that program is attached.
     probing: Option<SchedClassifierLinkId>,
+    pub(super) watched: Option<Watched>,
     pub maps: MapSet,
 }
 
@@ -186,6 +188,7 @@ impl Program {
             identity,
             no_probes,
             probing: None,
+            watched: None,
             maps,
         })
     }

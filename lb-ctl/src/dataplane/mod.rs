@@ -1,6 +1,8 @@
 //! The kernel side: the program, its maps, its attachment. The only user of aya.
 
 mod attach;
+mod btf;
+mod failures;
 mod flows;
 mod fragments;
 mod kernel;
@@ -15,6 +17,7 @@ mod refusal;
 mod tuple;
 
 pub use attach::{AttachError, Attached, PinnedLinkState, XdpMode};
+pub use failures::XdpFailures;
 pub use flows::{FlowEntry, FlowTable};
 pub use fragments::FragmentMemory;
 pub use kernel::{ApplyError, MapSet};

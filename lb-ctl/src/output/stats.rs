@@ -23,6 +23,18 @@ pub fn render_stats(out: &mut dyn Write, stats: &Stats) -> io::Result<()> {
         writeln!(out, "No packet was seen yet.")?;
     }
     table(out, &["VERDICT", "ACTION", "PACKETS", "BYTES"], rows)?;
+    if !stats.xdp_failures.is_empty() {
+        writeln!(out)?;
+        let rows = stats.xdp_failures.iter().map(|failure| {
+            vec![
+                failure.interface.clone(),
+                failure.event.clone(),
+                or_dash(failure.error.as_deref()),
+                human_count(failure.frames),
+            ]
+        });
+        table(out, &["NOT_SENT_BY", "EVENT", "ERROR", "FRAMES"], rows)?;
+    }
     for service in &stats.services {
         writeln!(out)?;
         render_service(out, service)?;

@@ -192,12 +192,21 @@ fn stats_show_what_happened() {
             active_pool: "primary".to_owned(),
             backends: vec![backend("n1", true, false), backend("n2", false, true)],
         }],
+        xdp_failures: vec![XdpFailureStats {
+            interface: "eth1".to_owned(),
+            event: "redirect".to_owned(),
+            error: Some("Operation not supported (os error 95)".to_owned()),
+            frames: 7,
+        }],
     };
     assert_eq!(
         rendered(|out| render_stats(out, &stats)),
         "VERDICT  ACTION   PACKETS  BYTES\n\
          hit      forward  123k     11.7 MiB\n\
          x        drop     1        100 B\n\
+         \n\
+         NOT_SENT_BY  EVENT     ERROR                                  FRAMES\n\
+         eth1         redirect  Operation not supported (os error 95)  7\n\
          \n\
          web (IPV4, active pool: primary)\n\
          \u{20} BACKEND  IP_ADDRESS  POOL     STATE               WEIGHT  DELIVERY  PACKETS  BYTES     NEW_FLOWS  PERSISTED  FLOWS\n\

@@ -38,6 +38,8 @@ pub struct WayInputs<'a> {
     pub network: &'a NetworkState,
     /// The interfaces that packets are taken from now, and how.
     pub arms: &'a BTreeMap<u32, XdpMode>,
+    /// Interfaces that have just failed to send, with the error: a clause.
+    pub broken: &'a BTreeMap<u32, String>,
 }
 
 pub fn ways(inputs: &WayInputs<'_>) -> Ways {

@@ -3,9 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use lb_common::layout::{XdpEvent, XdpFailure};
+
 use super::service;
 use crate::control::Control as _;
-use crate::controller::fake::{Stage, reached};
+use crate::controller::fake::{Stage, locked, reached};
 use crate::model::ResourcePath;
 use crate::net::{BridgePort, Link, NextHop, XdpAttachment, XdpFeatures, XdpMode};
 
@@ -117,4 +119,45 @@ async fn a_closed_way_is_a_verdict_beside_the_probes_and_a_trouble_until_it_open
     stage.until_well().await;
     let held = stage.maps.contents();
     assert!(held.backends.values().any(|record| record.ifindex == PORT));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interface_that_fails_to_send_is_a_verdict_until_a_minute_has_passed() {
+    let stage = Stage::start().await;
+    stage.apply(service("a", 1, &[1, 2])).await.expect("it is valid");
+    stage.tell_health("10.0.0.1", true);
+    stage.tell_health("10.0.0.2", true);
+    until_health(&stage, true).await;
+    let failure = |frames| {
+        let failure = XdpFailure {
+            ifindex: 2,
+            event: XdpEvent::Redirect as u64,
+            errno: libc::EOPNOTSUPP as u64,
+        };
+        *locked(&stage.hooks.failures) = [(failure, frames)].into();
+    };
+    failure(3);
+    let detail = until_health(&stage, false).await.expect("a reason");
+    assert!(
+        detail.starts_with("undeliverable by eth0") && detail.contains("Operation not supported"),
+        "{detail}"
+    );
+    let stats = stage.handle.stats().await.expect("counters");
+    let counted: Vec<_> = stats
+        .xdp_failures
+        .iter()
+        .map(|row| (row.interface.as_str(), row.frames))
+        .collect();
+    assert_eq!(counted, [("eth0", 3)]);
+    stage.clock.pass(61);
+    until_health(&stage, true).await;
+    stage.until_well().await;
+
+    // The interface changes: nobody waits for the minute.
+    failure(4);
+    until_health(&stage, false).await;
+    stage
+        .network
+        .change(|state| Arc::make_mut(&mut state.links).get_mut(&2).expect("eth0").mtu = 1400);
+    until_health(&stage, true).await;
 }

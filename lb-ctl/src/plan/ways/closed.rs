@@ -7,7 +7,7 @@ use crate::net::Link;
 pub(super) fn closed(inputs: &WayInputs<'_>, link: &Link) -> Option<Undeliverable> {
     let reason = match link.kind.as_deref() {
         Some("vlan") => vlan(inputs, link),
-        _ => without_transmission(inputs, link),
+        _ => without_transmission(inputs, link).or_else(|| broken(inputs, link)),
     }?;
     Some(Undeliverable {
         device: link.name.clone(),
@@ -24,6 +24,15 @@ fn vlan(inputs: &WayInputs<'_>, link: &Link) -> Option<String> {
     Some(format!(
         "{name} is a VLAN device, by which XDP can't send: reach the endpoint by an interface without a tag, or balance in \
          that VLAN only (`--interface {name} --xdp-mode generic`)"
+    ))
+}
+
+/// It should have sent, and did not.
+fn broken(inputs: &WayInputs<'_>, link: &Link) -> Option<String> {
+    let error = inputs.broken.get(&link.index)?;
+    Some(format!(
+        "{} did not send what XDP gave it ({error}); it is tried again after a minute, or when the interface changes",
+        link.name
     ))
 }
 

@@ -23,6 +23,7 @@ fn link(index: u32, name: &str, kind: &str, features: XdpFeatures) -> Link {
 struct World {
     network: NetworkState,
     arms: BTreeMap<u32, XdpMode>,
+    broken: BTreeMap<u32, String>,
 }
 
 impl World {
@@ -43,6 +44,7 @@ impl World {
                 ..NetworkState::default()
             },
             arms: arms.iter().copied().collect(),
+            broken: BTreeMap::new(),
         }
     }
 
@@ -59,6 +61,7 @@ impl World {
         let ways = ways(&WayInputs {
             network: &self.network,
             arms: &self.arms,
+            broken: &self.broken,
         });
         ways.get(&endpoint()).cloned()
     }
@@ -205,6 +208,15 @@ fn a_bond_passes_on_what_its_ports_bring() {
     let bond = |features| [link(8, "bond0", "bond", features), link(2, "eth0", "", BOTH)];
     assert_eq!(World::new(&bond(BOTH), &[(8, Native)]).way(), None);
     World::new(&bond(PROGRAMS), &[(8, Native)]).assert_closed("bond0", "bond0");
+}
+
+#[test]
+fn an_interface_that_failed_to_send_is_closed_for_a_while() {
+    let mut world = World::new(&bridge(), &[(2, Native)]).learn(5, 3, false);
+    world.broken.insert(3, "No such device (error 19)".to_owned());
+    world.assert_closed("eth1", "No such device");
+    world.broken.clear();
+    assert_eq!(world.way(), through(3));
 }
 
 #[test]
