@@ -9,9 +9,9 @@ use crate::layout::{
 use crate::parse::{self, Family, Network, Quoted, Transport};
 use crate::policy::{PolicyRow, Tuple};
 use crate::rules::{self, Match};
-use crate::tables::Tables;
+use crate::tables::{Owner, Tables};
 use crate::verdict::{Reason, Verdict};
-use crate::wire::Packet;
+use crate::wire::{self, Packet};
 
 mod plain;
 
@@ -35,6 +35,11 @@ pub fn decide_with<P: Packet, T: Tables>(
     network: &mut Network,
     room: &mut Network,
 ) -> Verdict {
+    let epoch = tables.epoch();
+    let passes = pass_on(tables, packet, network, epoch);
+    if passes != OURS {
+        return Verdict::without_member(Reason::of_word(passes), 0);
+    }
     let mut transport = Transport::NONE;
     let subject = understand(tables, packet, network, room, &mut transport);
     let is_error = match subject {
@@ -56,7 +61,7 @@ pub fn decide_with<P: Packet, T: Tables>(
             };
         }
     }
-    let number = match rules::find(tables, subject, &transport) {
+    let number = match rules::find(tables, subject, &transport, epoch) {
         Match::Service(number) => number,
         Match::NoRule => return Verdict::without_member(unmatched(tables, &transport, is_error), 0),
         Match::NoVip => return Verdict::without_member(Reason::PassNoVip, 0),
@@ -76,6 +81,36 @@ pub fn decide_with<P: Packet, T: Tables>(
         remember_first_fragment(tables, network, &transport, verdict.member);
     }
     verdict
+}
+
+/// [`pass_on`]: nothing says that the packet is not for us to judge.
+const OURS: u64 = 1 << 8;
+
+/// Semantics §1, step 1b, of a packet that may be for a VIP: the number of the reason why it passes, or [`OURS`].
+#[inline(never)]
+fn pass_on<P: Packet, T: Tables>(tables: &T, packet: &P, network: &Network, epoch: u32) -> u64 {
+    if !tables.may_be_vip(&rules::filter_key(network)) {
+        return OURS;
+    }
+    let recipient = wire::recipient(packet).unwrap_or_default();
+    let owner = match tables.owner(epoch, recipient) {
+        Owner::ThisHost => return OURS,
+        // Nobody's own address is a group's.
+        Owner::Unknown if wire::is_group(recipient) => Owner::AnotherHost,
+        owner => owner,
+    };
+    let is_vip = rules::vip(tables, network).is_some();
+    if owner == Owner::AnotherHost {
+        let reason = match is_vip {
+            true => Reason::PassOtherHost,
+            false => Reason::PassNoVip,
+        };
+        return reason as u64;
+    }
+    if is_vip {
+        tables.note_not_judged();
+    }
+    OURS
 }
 
 /// [`understand`]: the packet itself is to be judged.

@@ -9,6 +9,9 @@ pub(crate) const VIP: [u8; 4] = [203, 0, 113, 9];
 pub(crate) const CLIENT6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
 pub(crate) const VIP6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9];
 
+/// What [`frame`]s are sent to.
+pub(crate) const OWN_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+
 pub(crate) const SYN: u8 = 1;
 pub(crate) const ACK: u8 = 2;
 pub(crate) const FIN: u8 = 4;
@@ -79,7 +82,7 @@ pub(crate) fn frame(tags: usize, packet: &[u8]) -> Vec<u8> {
     chain.push(ethertype);
     let ethernet = Ethernet2Header {
         source: [2, 0, 0, 0, 0, 2],
-        destination: [2, 0, 0, 0, 0, 1],
+        destination: OWN_MAC,
         ether_type: chain[0],
     };
     let mut bytes = ethernet.to_bytes().to_vec();

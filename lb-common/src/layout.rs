@@ -4,9 +4,13 @@
 //! written by one store: a packet sees the old value or the new one. A change of any type here, or of what a bit
 //! means, raises [`LAYOUT_VERSION`], which is part of the path that the maps are pinned under.
 
+mod arrival;
+mod counters;
 mod failure;
 mod tuple;
 
+pub use arrival::{Interface, OwnMac, mac_of, mac_word};
+pub use counters::{CpuState, MemberCounter, VerdictCounter};
 pub use failure::{FailurePlace, XdpEvent, XdpFailure};
 pub use tuple::{TupleHead, TupleRecord, TupleRest};
 
@@ -15,7 +19,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::policy::PolicyWord;
 use crate::verdict::REASON_SLOTS;
 
-pub const LAYOUT_VERSION: u32 = 5;
+pub const LAYOUT_VERSION: u32 = 6;
 
 /// Member numbers fit a flow-table slot; 0 is none.
 pub const MEMBER_BITS: u32 = 20;
@@ -43,6 +47,8 @@ pub mod map {
     pub const MEMBER_STATS: &str = "LB_MEMBER_STATS";
     pub const VIP_FILTER: &str = "LB_VIP_FILTER";
     pub const EPOCH: &str = "LB_EPOCH";
+    pub const INTERFACES: &str = "LB_INTERFACES";
+    pub const OWN_MACS: &str = "LB_OWN_MACS";
     /// Whose the maps are: see [`about`](super::about).
     pub const ABOUT: &str = "LB_ABOUT";
     /// Every map that outlives the daemon.
@@ -66,6 +72,8 @@ pub mod map {
         MEMBER_STATS,
         VIP_FILTER,
         EPOCH,
+        INTERFACES,
+        OWN_MACS,
         ABOUT,
     ];
 }
@@ -98,6 +106,10 @@ pub mod size {
     /// Datagrams in fragments at a time.
     pub const FRAGMENTS: u32 = 1 << 14;
     pub const DEVICES: u32 = 64;
+    /// Interfaces that packets arrive on, the slaves of bonds among them.
+    pub const INTERFACES: u32 = 1 << 8;
+    /// Ethernet addresses that frames may be sent to, over all of those.
+    pub const OWN_MACS: u32 = 1 << 13;
     /// Words of the VIP filter.
     pub const VIP_FILTER: u32 = 1 << 13;
     /// Ways in which XDP failed to send, by device.
@@ -478,7 +490,9 @@ pub struct Backend {
     pub outer_source: [u32; 4],
     pub outer_destination: [u32; 4],
     /// GUE: the UDP destination port, host order.
-    pub port: u32,
+    pub port: u16,
+    /// Kept free for the VLAN tag that frames get; 0 is none.
+    pub tag: u16,
     /// What the outer IPv4 header of every packet has in common, summed for its checksum
     /// ([`rewrite::ipv4_sum`](crate::rewrite::ipv4_sum)).
     pub outer_sum: u32,
@@ -553,35 +567,6 @@ pub const FRAGMENT_LIFETIME_SEC: u32 = 30;
 /// Subsetting: how many slots, and so at most how many endpoints, one client's packets choose among (semantics §6).
 pub const SUBSET_SIZE: u32 = 25;
 
-/// Per-CPU counters of one verdict.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct VerdictCounter {
-    pub packets: u64,
-    pub bytes: u64,
-}
-
-/// What each CPU keeps for itself, in one place because finding a map's value takes a dozen instructions.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct CpuState {
-    /// When this CPU last asked for the time, in jiffies, and the second that it was told.
-    pub asked: u64,
-    pub now: u64,
-    /// By the number of the [`Reason`](crate::verdict::Reason).
-    pub verdicts: [VerdictCounter; REASON_SLOTS as usize],
-}
-
-/// Per-CPU counters of one member.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct MemberCounter {
-    pub packets: u64,
-    pub bytes: u64,
-    pub new_flows: u64,
-    pub persisted: u64,
-}
-
 const _: () = {
     assert!(size_of::<RuleKey>() == 20);
     assert!(size_of::<Rule>() == 8);
@@ -594,6 +579,7 @@ const _: () = {
     assert!(size_of::<Backend>() == 64);
     assert!(size_of::<Bucket>() == 64 && align_of::<Bucket>() == 64);
     assert!(size_of::<VerdictCounter>() == 16);
-    assert!(size_of::<CpuState>() == 16 * (1 + REASON_SLOTS as usize));
+    assert!(size_of::<CpuState>() == 16 * (1 + REASON_SLOTS as usize) + 32);
+    assert!(size_of::<Interface>() == 16 && size_of::<OwnMac>() == 16);
     assert!(size_of::<MemberCounter>() == 32);
 };

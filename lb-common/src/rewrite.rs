@@ -160,7 +160,7 @@ pub fn gue_ipv6(inner: &Inner, backend: &Backend, entropy: u32) -> [u8; GUE_IPV6
 fn udp_header(inner: &Inner, backend: &Backend, entropy: u32) -> [u32; 2] {
     let source = 0xc000 | (entropy as u16 & 0x3fff);
     let length = (inner.length + UDP_HEADER) as u16;
-    [halves_of(source, backend.port as u16), halves_of(length, 0)]
+    [halves_of(source, backend.port), halves_of(length, 0)]
 }
 
 /// Two 16-bit fields, as they lie in memory.

@@ -57,8 +57,8 @@ pub fn source_key(network: &Network) -> AddressKey {
 
 /// The service that the packet's rule names, or that a steering rule names for its source.
 #[inline(always)]
-pub fn find<T: Tables>(tables: &T, network: &Network, transport: &Transport) -> Match {
-    let found = find_apart(tables, network, transport);
+pub fn find<T: Tables>(tables: &T, network: &Network, transport: &Transport, epoch: u32) -> Match {
+    let found = find_apart(tables, network, transport, epoch);
     match found >> 32 {
         FOUND => Match::Service(found as u32),
         NO_RULE => Match::NoRule,
@@ -72,8 +72,8 @@ const NO_VIP: u64 = 2;
 
 /// A function of its own in the kernel too, because its keys take much of the stack; one register carries the result.
 #[inline(never)]
-fn find_apart<T: Tables>(tables: &T, network: &Network, transport: &Transport) -> u64 {
-    match rule(tables, network, transport) {
+fn find_apart<T: Tables>(tables: &T, network: &Network, transport: &Transport, epoch: u32) -> u64 {
+    match rule(tables, network, transport, epoch) {
         Ok(rule) => (FOUND << 32) | u64::from(steer(tables, network, rule)),
         Err(Match::NoRule) => NO_RULE << 32,
         Err(_) => NO_VIP << 32,
@@ -82,13 +82,13 @@ fn find_apart<T: Tables>(tables: &T, network: &Network, transport: &Transport) -
 
 /// What was found for the same protocol and port last time saves the look-ups; later fragments have no port.
 #[inline(always)]
-fn rule<T: Tables>(tables: &T, network: &Network, transport: &Transport) -> Result<Rule, Match> {
+fn rule<T: Tables>(tables: &T, network: &Network, transport: &Transport, epoch: u32) -> Result<Rule, Match> {
     let address = destination_key(network);
     let exact = RuleKey::new(address, transport.protocol(), transport.destination_port(), 0);
     if transport.is_later_fragment() {
         look_up(tables, network, transport, &exact)
     } else {
-        tables.recall(&exact, || look_up(tables, network, transport, &exact))
+        tables.recall(epoch, &exact, || look_up(tables, network, transport, &exact))
     }
 }
 

@@ -10,6 +10,16 @@ use crate::layout::{
 
 use crate::rules::Match;
 
+/// Whose a frame is, by the interface that it came by and the address that it was sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Owner {
+    ThisHost,
+    AnotherHost,
+    /// Nothing is known of the interface.
+    Unknown,
+}
+
 pub trait Tables {
     type Bucket: FlowBucket;
 
@@ -29,17 +39,44 @@ pub trait Tables {
         true
     }
 
-    /// What `look_up` finds, or found for the protocol and port of this exact key while the rules were the same.
+    /// Counts the changes of all that is remembered below: read before a look-up, it says how old what was found is at most.
     #[inline(always)]
-    fn recall(&self, _exact: &RuleKey, look_up: impl FnOnce() -> Result<Rule, Match>) -> Result<Rule, Match> {
+    fn epoch(&self) -> u32 {
+        0
+    }
+
+    /// What `look_up` finds, or found in this epoch for the protocol and port of this exact key. [`Tables::owner`] was asked
+    /// before, with the same epoch.
+    #[inline(always)]
+    fn recall(
+        &self,
+        _epoch: u32,
+        _exact: &RuleKey,
+        look_up: impl FnOnce() -> Result<Rule, Match>,
+    ) -> Result<Rule, Match> {
         look_up()
     }
 
-    /// What [`Tables::recall`] would give without a look-up; a quick look, which may always find nothing.
+    /// What [`Tables::recall`] would give without a look-up, now; a quick look, which may always find nothing.
     #[inline(always)]
     fn recalled(&self, _exact: &RuleKey) -> Option<Rule> {
         None
     }
+
+    /// Whose the frame is that was sent to `recipient` (a [`mac_word`](crate::layout::mac_word)). What is found is
+    /// remembered in place of what was remembered before this epoch.
+    fn owner(&self, epoch: u32, recipient: u64) -> Owner;
+
+    /// Whether [`Tables::owner`] said last that such a frame is this host's. That is true where [`Tables::recalled`] finds
+    /// something, too: whoever made that find in this epoch had asked for the owner before. A quick look, which may always
+    /// say no.
+    #[inline(always)]
+    fn remembers_own(&self, _recipient: u64) -> bool {
+        false
+    }
+
+    /// A packet to a VIP came by an interface that nothing is known of.
+    fn note_not_judged(&self);
 
     /// The service of the longest source prefix in the steering set.
     fn steering(&self, key: &SteeringKey) -> Option<u32>;

@@ -1,16 +1,16 @@
 //! [`Tables`] in ordinary memory: for tests, plans and explanations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::flow::FlowBucket;
 use crate::hash::HashKeys;
 use crate::layout::{
-    AddressKey, BUCKET_SLOTS, Bucket, FragmentKey, FragmentRecord, Member, Rule, RuleKey, Service,
-    SteeringKey, TupleRecord, Vip, ipv6_prefix_key,
+    AddressKey, BUCKET_SLOTS, Bucket, FragmentKey, FragmentRecord, Interface, Member, OwnMac, Rule, RuleKey,
+    Service, SteeringKey, TupleRecord, Vip, filter_key, ipv6_prefix_key, mac_word,
 };
-use crate::tables::Tables;
+use crate::tables::{Owner, Tables};
 
 #[derive(Debug, Default)]
 pub struct MemoryBucket([AtomicU64; BUCKET_SLOTS as usize]);
@@ -60,6 +60,11 @@ pub struct MemoryTables {
     pub slots: Vec<u32>,
     pub buckets: Vec<MemoryBucket>,
     pub tuples: Mutex<BTreeMap<u32, TupleRecord>>,
+    /// The interface that packets come by.
+    pub ingress: u32,
+    pub interfaces: BTreeMap<u32, Interface>,
+    pub own_macs: BTreeSet<OwnMac>,
+    pub not_judged: AtomicU64,
 }
 
 impl MemoryTables {
@@ -81,7 +86,22 @@ impl MemoryTables {
                 .take(buckets)
                 .collect(),
             tuples: Mutex::default(),
+            ingress: 0,
+            interfaces: BTreeMap::new(),
+            own_macs: BTreeSet::new(),
+            not_judged: AtomicU64::new(0),
         }
+    }
+}
+
+impl MemoryTables {
+    /// Packets come by this interface, which has this address.
+    pub fn arrive_at(&mut self, ingress: u32, mac: [u8; 6], mtu: u64) {
+        let mac = mac_word(mac);
+        self.ingress = ingress;
+        self.interfaces.insert(ingress, Interface { mac, mtu });
+        let ifindex = ingress.into();
+        self.own_macs.insert(OwnMac { ifindex, mac });
     }
 }
 
@@ -104,6 +124,14 @@ impl Tables for MemoryTables {
         self.vips.get(key).copied()
     }
 
+    fn may_be_vip(&self, key: &AddressKey) -> bool {
+        let mut addresses = self
+            .vips
+            .keys()
+            .chain(self.rules.keys().map(|rule| &rule.address));
+        addresses.any(|address| filter_key(*address) == *key)
+    }
+
     /// A rule for just this port is what the whole look-up finds first.
     fn recalled(&self, exact: &RuleKey) -> Option<Rule> {
         let of_prefix = RuleKey {
@@ -115,6 +143,21 @@ impl Tables for MemoryTables {
         found
             .or_else(|| self.rules.get(&of_prefix).filter(|_| !is_vip))
             .copied()
+    }
+
+    fn owner(&self, _epoch: u32, mac: u64) -> Owner {
+        let ifindex = self.ingress.into();
+        if self.own_macs.contains(&OwnMac { ifindex, mac }) {
+            Owner::ThisHost
+        } else if self.interfaces.contains_key(&self.ingress) {
+            Owner::AnotherHost
+        } else {
+            Owner::Unknown
+        }
+    }
+
+    fn note_not_judged(&self) {
+        self.not_judged.fetch_add(1, Ordering::Relaxed);
     }
 
     fn steering(&self, key: &SteeringKey) -> Option<u32> {

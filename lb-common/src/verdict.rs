@@ -69,6 +69,9 @@ reasons! {
     /// More than two VLAN tags.
     PassVlanDepth = 4, Pass, "pass_vlan_depth";
 
+    /// For a VIP, in a frame for another host: its stack's, or the bridge's.
+    PassOtherHost = 5, Pass, "pass_other_host";
+
     /// A tracking entry decided.
     ForwardTracked = 8, Forward, "forward_tracked";
     /// A tracking entry decided although its backend is unhealthy.

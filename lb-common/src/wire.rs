@@ -43,6 +43,19 @@ pub fn word<const N: usize>(window: &[u8; N], at: usize) -> u32 {
     u32::from_ne_bytes([window[at], window[at + 1], window[at + 2], window[at + 3]])
 }
 
+/// Whom the frame was sent to, as a [`mac_word`](crate::layout::mac_word).
+#[inline(always)]
+pub fn recipient<P: Packet>(packet: &P) -> Option<u64> {
+    let bytes = packet.window::<ETHERNET_HEADER>(0)?.first_chunk()?;
+    Some(u64::from_le_bytes(*bytes) << 16)
+}
+
+/// Whether a [`recipient`] is a group of stations, or all of them.
+#[inline(always)]
+pub const fn is_group(recipient: u64) -> bool {
+    recipient & (1 << 16) != 0
+}
+
 pub mod ethertype {
     pub const IPV4: u16 = 0x0800;
     pub const IPV6: u16 = 0x86dd;

@@ -153,6 +153,7 @@ async fn serve_with(
         probe_destination: file.probe_destination,
         probe_mark: file.probe_mark,
         interfaces: links.iter().map(|link| link.name.clone()).collect(),
+        virtual_macs: file.virtual_macs,
         xdp_mode: mode(args.xdp_mode),
         announce: !args.no_announce,
         announce_repeat: file.announce_repeat,

@@ -165,6 +165,10 @@ pub struct Verification {
 pub struct Stats {
     /// One row for each verdict that has a name, in the order of `lb_common::verdict`, zeros included.
     pub verdicts: Vec<VerdictStats>,
+    /// Packets to VIPs by interfaces whose Ethernet addresses are not known: whom their frames were for was not judged. Each is
+    /// counted by its verdict, too.
+    #[serde(default)]
+    pub not_judged: u64,
     pub services: Vec<ServiceStats>,
     /// What XDP could not send since the daemon's start, by interface and error.
     #[serde(default)]

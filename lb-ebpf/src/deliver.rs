@@ -4,7 +4,7 @@ use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::helpers::generated::{bpf_csum_diff, bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
 use aya_ebpf::programs::XdpContext;
 use lb_common::checksum;
-use lb_common::layout::{Backend, DeliveryMode};
+use lb_common::layout::{Backend, DeliveryMode, mac_of, mac_word};
 use lb_common::opaque::hide;
 use lb_common::parse::{Family, Inner, Network};
 use lb_common::rewrite::{
@@ -230,7 +230,7 @@ fn decrement_hop_limit<const L3: usize>(ctx: &XdpContext, inner: &Inner) -> Resu
 }
 
 /// Makes `room` bytes before the IP header, moves the Ethernet header and tags to the front, and names the new
-/// payload. New addresses, or those of the packet exchanged.
+/// payload. New addresses, or back to the sender.
 #[inline(always)]
 fn push<const L3: usize>(
     ctx: &XdpContext,
@@ -245,16 +245,24 @@ fn push<const L3: usize>(
     let mut frame = Frame::of(ctx);
     let old: [u8; L3] = *frame.window::<L3>(room).ok_or(Reason::DropNoRoom)?;
     let new = frame.window_mut::<L3>(0).ok_or(Reason::DropNoRoom)?;
-    let addresses = match ethernet {
-        Some(addresses) => *addresses,
-        None => [
-            old[6], old[7], old[8], old[9], old[10], old[11], old[0], old[1], old[2], old[3], old[4], old[5],
-        ],
-    };
     *new = old;
-    new[..12].copy_from_slice(&addresses);
+    match ethernet {
+        Some(addresses) => new[..12].copy_from_slice(addresses),
+        None => send_back(ctx, new.first_chunk_mut().ok_or(Reason::DropNoRoom)?),
+    }
     [new[L3 - 2], new[L3 - 1]] = rewrite::ethertype_of(family).to_be_bytes();
     Ok(())
+}
+
+/// Addresses a frame that came from somebody to whoever that was, from the arriving interface's own address.
+#[inline(always)]
+fn send_back(ctx: &XdpContext, addresses: &mut [u8; 12]) {
+    let old = *addresses;
+    // Of an interface that nothing is known of, what the sender takes for ours.
+    let own = maps::interface(ctx.ingress_ifindex() as u32).map(|interface| interface.mac);
+    let own = hide(own.unwrap_or(mac_word([old[0], old[1], old[2], old[3], old[4], old[5]])));
+    addresses[..6].copy_from_slice(&old[6..]);
+    addresses[6..].copy_from_slice(&mac_of(own));
 }
 
 #[inline(always)]
@@ -422,7 +430,7 @@ fn answer_echo_apart(ctx: &XdpContext, network: &Network) -> u64 {
 #[inline(always)]
 fn answer_echo_v4(ctx: &XdpContext, network: &Network) -> Result<(), Reason> {
     let mut frame = Frame::of(ctx);
-    exchange_ethernet(&mut frame)?;
+    send_back(ctx, frame.window_mut(0).ok_or(Reason::DropNoRoom)?);
     let header = frame
         .window_mut::<IPV4_HEADER>(network.l3)
         .ok_or(Reason::DropNoRoom)?;
@@ -441,7 +449,7 @@ fn answer_echo_v4(ctx: &XdpContext, network: &Network) -> Result<(), Reason> {
 fn answer_echo_v6<const L3: usize>(ctx: &XdpContext, network: &Network) -> Result<(), Reason> {
     let extensions = network.l4 - L3 - IPV6_HEADER;
     let mut frame = Frame::of(ctx);
-    exchange_ethernet(&mut frame)?;
+    send_back(ctx, frame.window_mut(0).ok_or(Reason::DropNoRoom)?);
     let link = packed(frame.window::<L3>(0).ok_or(Reason::DropNoRoom)?);
     // SAFETY: the context is the one that the kernel handed us.
     if unsafe { bpf_xdp_adjust_head(ctx.ctx, extensions as i32) } != 0 {
@@ -480,15 +488,6 @@ fn unpack<const N: usize>(words: [u64; 3], bytes: &mut [u8; N]) {
         [bytes[at], bytes[at + 1]] = ((words[at / 8] >> (8 * (at % 8))) as u16).to_le_bytes();
         at += 2;
     }
-}
-
-#[inline(always)]
-fn exchange_ethernet(frame: &mut Frame) -> Result<(), Reason> {
-    let addresses = frame.window_mut::<12>(0).ok_or(Reason::DropNoRoom)?;
-    let old = *addresses;
-    addresses[..6].copy_from_slice(&old[6..]);
-    addresses[6..].copy_from_slice(&old[..6]);
-    Ok(())
 }
 
 #[inline(always)]

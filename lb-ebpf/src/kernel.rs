@@ -3,6 +3,7 @@
 use core::intrinsics::{AtomicOrdering, atomic_cxchg};
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
+use aya_ebpf::programs::XdpContext;
 use lb_common::clock;
 use lb_common::flow::FlowBucket;
 use lb_common::hash::HashKeys;
@@ -12,7 +13,7 @@ use lb_common::layout::{
 };
 use lb_common::opaque::hide;
 use lb_common::rules::Match;
-use lb_common::tables::Tables;
+use lb_common::tables::{Owner, Tables};
 
 #[cfg(feature = "lru")]
 use {
@@ -38,8 +39,17 @@ static LB_TEST_NOW: u32 = 0;
 #[unsafe(no_mangle)]
 static LB_ANSWER_ECHO: u32 = 0;
 
-pub(crate) struct KernelTables {
+pub(crate) struct KernelTables<'a> {
     pub(crate) cpu: &'static CpuCell,
+    /// Asked only by packets that may be for a VIP.
+    pub(crate) ctx: &'a XdpContext,
+}
+
+impl KernelTables<'_> {
+    #[inline(always)]
+    fn ingress(&self) -> u32 {
+        self.ctx.ingress_ifindex() as u32
+    }
 }
 
 /// A constant that the loader may have changed.
@@ -70,7 +80,7 @@ impl FlowBucket for KernelBucket {
     }
 }
 
-impl Tables for KernelTables {
+impl Tables for KernelTables<'_> {
     type Bucket = KernelBucket;
 
     #[inline(always)]
@@ -110,13 +120,42 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
-    fn recall(&self, exact: &RuleKey, look_up: impl FnOnce() -> Result<Rule, Match>) -> Result<Rule, Match> {
-        maps::recall(exact, look_up)
+    fn recall(
+        &self,
+        epoch: u32,
+        exact: &RuleKey,
+        look_up: impl FnOnce() -> Result<Rule, Match>,
+    ) -> Result<Rule, Match> {
+        maps::recall(epoch, exact, look_up)
+    }
+
+    #[inline(always)]
+    fn epoch(&self) -> u32 {
+        maps::epoch()
     }
 
     #[inline(always)]
     fn recalled(&self, exact: &RuleKey) -> Option<Rule> {
-        maps::recalled(exact)
+        maps::recalled(maps::epoch(), exact)
+    }
+
+    #[inline(always)]
+    fn owner(&self, epoch: u32, recipient: u64) -> Owner {
+        match maps::owner(epoch, self.ingress(), recipient) {
+            0 => Owner::ThisHost,
+            1 => Owner::AnotherHost,
+            _ => Owner::Unknown,
+        }
+    }
+
+    #[inline(always)]
+    fn remembers_own(&self, recipient: u64) -> bool {
+        self.cpu.remembers_own(self.ingress(), recipient)
+    }
+
+    #[inline(always)]
+    fn note_not_judged(&self) {
+        self.cpu.note_not_judged();
     }
 
     #[inline(always)]

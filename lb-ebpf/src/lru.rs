@@ -37,7 +37,11 @@ fn key(sought: &Sought<'_, KernelBucket>, tuple: TupleRecord) -> Key {
 }
 
 #[inline(always)]
-pub(crate) fn find(tables: &KernelTables, sought: &Sought<'_, KernelBucket>, tuple: TupleRecord) -> Found {
+pub(crate) fn find(
+    tables: &KernelTables<'_>,
+    sought: &Sought<'_, KernelBucket>,
+    tuple: TupleRecord,
+) -> Found {
     // SAFETY: an entry that is replaced meanwhile is read as it was or as it is: one 64-bit load.
     let Some(slot) = (unsafe { LB_LRU.get(key(sought, tuple)) }) else {
         return Found::NONE;

@@ -52,7 +52,7 @@ fn handle_short(ctx: &XdpContext) -> u32 {
     let Some(cpu) = maps::cpu() else {
         return GENERAL_ROAD;
     };
-    let Some(Plain { verdict, inner }) = decide::plain(&KernelTables { cpu }, &frame) else {
+    let Some(Plain { verdict, inner }) = decide::plain(&KernelTables { cpu, ctx }, &frame) else {
         return GENERAL_ROAD;
     };
     let Verdict {
@@ -156,7 +156,7 @@ fn handle(ctx: &XdpContext, frame: &Frame) -> (Verdict, u32) {
             xdp_action::XDP_DROP,
         );
     };
-    let verdict = decide_with(&KernelTables { cpu }, frame, network, quoted);
+    let verdict = decide_with(&KernelTables { cpu, ctx }, frame, network, quoted);
     let outcome = match verdict.reason.action() {
         Action::Pass => return (verdict, xdp_action::XDP_PASS),
         Action::Drop => return (verdict, xdp_action::XDP_DROP),

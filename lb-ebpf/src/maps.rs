@@ -10,11 +10,12 @@ use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::xdp::DevMapHash;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use lb_common::layout::{
-    AddressKey, BUCKET_SLOTS, Backend, CpuState, FilterBit, FragmentKey, FragmentRecord, Member,
-    MemberCounter, Rule, RuleKey, Service, SteeringKey, TupleHead, TupleRest, Vip, about, size,
+    AddressKey, BUCKET_SLOTS, Backend, CpuState, FilterBit, FragmentKey, FragmentRecord, Interface, Member,
+    MemberCounter, OwnMac, Rule, RuleKey, Service, SteeringKey, TupleHead, TupleRest, Vip, about, size,
 };
 use lb_common::opaque::hide;
 use lb_common::parse::Network;
+use lb_common::tables::Owner;
 use lb_common::verdict::{REASON_SLOTS, Reason};
 
 use crate::kernel::KernelBucket;
@@ -58,6 +59,10 @@ pub(crate) static LB_DEVICES: DevMapHash = DevMapHash::with_max_entries(size::DE
 static LB_VIP_FILTER: Array<u64> = Array::with_max_entries(size::VIP_FILTER, BPF_F_MMAPABLE);
 #[map]
 static LB_EPOCH: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+static LB_INTERFACES: HashMap<u64, Interface> = HashMap::with_max_entries(size::INTERFACES, 0);
+#[map]
+static LB_OWN_MACS: HashMap<OwnMac, u64> = HashMap::with_max_entries(size::OWN_MACS, BPF_F_NO_PREALLOC);
 /// No packet asks for it.
 #[map]
 static LB_ABOUT: Array<u64> = Array::with_max_entries(about::WORDS, BPF_F_MMAPABLE);
@@ -126,10 +131,10 @@ const RECENT_RULES: u32 = 1 << 13;
 #[map]
 static LB_RECENT_RULES: PerCpuArray<RecentRules> = PerCpuArray::with_max_entries(RECENT_RULES, 0);
 
-/// The epoch of the rules: user space counts it up after each change. Read before a look-up, it says how old that is at
-/// most.
+/// The epoch of rules and Ethernet addresses: user space counts it up after each change. Read before a look-up, it says how
+/// old that is at most.
 #[inline(always)]
-fn epoch() -> u32 {
+pub(crate) fn epoch() -> u32 {
     // SAFETY: a reference is valid to read; volatile, because user space writes it.
     LB_EPOCH
         .get(0)
@@ -165,9 +170,8 @@ impl RecentRule {
 
 /// What [`recall`] found for the same key in this epoch.
 #[inline(always)]
-pub(crate) fn recalled(exact: &RuleKey) -> Option<Rule> {
+pub(crate) fn recalled(epoch: u32, exact: &RuleKey) -> Option<Rule> {
     let [first, second] = recent_rules(exact)?;
-    let epoch = epoch();
     let sought = RecentRule::new(exact, epoch, Rule::NONE);
     if epoch == 0 {
         None
@@ -182,11 +186,14 @@ pub(crate) fn recalled(exact: &RuleKey) -> Option<Rule> {
 
 /// What is found is kept; that nothing is found is not, because strangers choose what is looked for.
 #[inline(always)]
-pub(crate) fn recall<E>(exact: &RuleKey, look_up: impl FnOnce() -> Result<Rule, E>) -> Result<Rule, E> {
-    if let Some(rule) = recalled(exact) {
+pub(crate) fn recall<E>(
+    epoch: u32,
+    exact: &RuleKey,
+    look_up: impl FnOnce() -> Result<Rule, E>,
+) -> Result<Rule, E> {
+    if let Some(rule) = recalled(epoch, exact) {
         return Ok(rule);
     }
-    let epoch = epoch();
     let rule = look_up()?;
     if let Some([first, second]) = recent_rules(exact) {
         // The older of the two goes.
@@ -223,6 +230,43 @@ impl CpuCell {
         state.now as u32
     }
 
+    /// Whether [`owner`] said last that such a frame is this host's.
+    #[inline(always)]
+    pub(crate) fn remembers_own(&self, ifindex: u32, recipient: u64) -> bool {
+        // SAFETY: as above.
+        let state = unsafe { &*self.0.get() };
+        state.own_mac == recipient && state.own_ifindex == ifindex
+    }
+
+    #[inline(always)]
+    fn own_epoch(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe { (*self.0.get()).own_epoch }
+    }
+
+    /// The longest packet that the interface takes from the wire which the last frame of this host's came by.
+    #[inline(always)]
+    pub(crate) fn own_mtu(&self) -> u64 {
+        // SAFETY: as above.
+        unsafe { (*self.0.get()).own_mtu }
+    }
+
+    #[inline(always)]
+    fn remember_own(&self, epoch: u32, ifindex: u32, recipient: u64, mtu: u64) {
+        // SAFETY: as above.
+        let state = unsafe { &mut *self.0.get() };
+        state.own_mac = recipient;
+        state.own_ifindex = ifindex;
+        state.own_epoch = epoch;
+        state.own_mtu = mtu;
+    }
+
+    #[inline(always)]
+    pub(crate) fn note_not_judged(&self) {
+        // SAFETY: as above.
+        unsafe { (*self.0.get()).not_judged += 1 };
+    }
+
     /// Counts an outcome, without atomics.
     #[inline(always)]
     pub(crate) fn count(&self, reason: Reason, bytes: u64) {
@@ -234,6 +278,45 @@ impl CpuCell {
         counter.packets += 1;
         counter.bytes += bytes;
     }
+}
+
+/// What is known of the interface that packets arrive on.
+#[inline(always)]
+pub(crate) fn interface(ifindex: u32) -> Option<&'static Interface> {
+    // SAFETY: an entry that is replaced meanwhile is read as it was or as it is, each word for itself: the address of one
+    // and the MTU of the other are both true of the interface at about this moment.
+    unsafe { LB_INTERFACES.get(u64::from(ifindex)) }
+}
+
+/// Whose the frame is. That it is this host's is remembered in place of what was before; that it is another's is not, because
+/// strangers choose what is looked for. A function of its own in the kernel too, so that it costs nothing where it is not
+/// needed; the number of an [`Owner`].
+#[inline(never)]
+pub(crate) fn owner(epoch: u32, ifindex: u32, recipient: u64) -> u32 {
+    let Some(cpu) = cpu() else {
+        return Owner::Unknown as u32;
+    };
+    if cpu.own_epoch() == epoch && cpu.remembers_own(ifindex, recipient) {
+        return Owner::ThisHost as u32;
+    }
+    let key = OwnMac {
+        ifindex: ifindex.into(),
+        mac: recipient,
+    };
+    // SAFETY: that there is an entry is all that is asked.
+    let is_own = unsafe { LB_OWN_MACS.get(key) }.is_some();
+    let owner = match (interface(ifindex), is_own) {
+        (Some(interface), true) => {
+            cpu.remember_own(epoch, ifindex, recipient, interface.mtu);
+            Owner::ThisHost
+        }
+        (Some(_), false) => Owner::AnotherHost,
+        (None, _) => {
+            cpu.remember_own(epoch, 0, 0, 0);
+            Owner::Unknown
+        }
+    };
+    owner as u32
 }
 
 #[inline(always)]

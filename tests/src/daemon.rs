@@ -31,7 +31,7 @@ use crate::condition::eventually;
 use crate::documents::Documents;
 use crate::held::Held;
 use crate::process::{Process, binary};
-use crate::topology::Lab;
+use crate::topology::{LB, Lab};
 
 const START: Duration = Duration::from_secs(60);
 /// Few, so that many laboratories fit into one machine.
@@ -41,6 +41,8 @@ const STOP: Duration = Duration::from_secs(10);
 
 pub struct Daemon<'lab> {
     lab: &'lab Lab,
+    /// The host of the laboratory that it runs on.
+    host: &'static str,
     directory: PathBuf,
     /// `--interface`, from the next start on.
     pub interfaces: Vec<&'static str>,
@@ -92,9 +94,19 @@ impl<'lab> Daemon<'lab> {
 
     /// Not started: its directory and pins alone.
     pub fn new(lab: &'lab Lab) -> Self {
-        let directory = cleanup::make_directory(&lab.label);
+        Self::on(lab, LB)
+    }
+
+    /// The same on another host.
+    pub fn on(lab: &'lab Lab, host: &'static str) -> Self {
+        let label = match host {
+            LB => lab.label.clone(),
+            other => format!("{}-{other}", lab.label),
+        };
+        let directory = cleanup::make_directory(&label);
         Self {
             lab,
+            host,
             directory,
             interfaces: vec!["eth0"],
             mode: "native",
@@ -520,7 +532,7 @@ impl<'lab> Daemon<'lab> {
 
     fn command(&self) -> Command {
         let program = self.former.clone().unwrap_or_else(program);
-        let mut command = self.lab.lb().command(program);
+        let mut command = self.lab.host(self.host).namespace.command(program);
         command
             .env_remove("LB_ENDPOINT")
             .env_remove("LB_HASH_SEED")
@@ -538,7 +550,7 @@ impl Drop for Daemon<'_> {
                 "the daemon's log:\n{}\nits counters:\n{}\nlook inside with {}",
                 self.log(),
                 String::from_utf8_lossy(&counters.stdout),
-                self.lab.lb().shell_hint()
+                self.lab.host(self.host).namespace.shell_hint()
             );
         }
         drop(self.process.take());

@@ -67,7 +67,7 @@ impl Traffic {
     }
 }
 
-/// As `lb-ctl migrate --layout 4` does it, up to a step.
+/// As `lb-ctl migrate --layout 5` does it, up to a step.
 #[track_caller]
 pub fn give_back_up_to(daemon: &Daemon<'_>, lab: &Lab, last: Step) {
     let places = GivenBack {

@@ -27,6 +27,9 @@ pub const PRIMARIES: [&str; 3] = ["backend-1", "backend-2", "backend-3"];
 pub const FAILOVER: &str = "backend-9";
 pub const BACKENDS: [&str; 4] = ["backend-1", "backend-2", "backend-3", FAILOVER];
 
+/// Balancers beside the first one, in [`Lab::flooding`].
+pub const MORE_BALANCERS: [&str; 4] = ["lb-2", "lb-3", "lb-4", "lb-5"];
+
 pub const VIP4: Ipv4Addr = Ipv4Addr::new(10, 66, 0, 100);
 pub const VIP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x66, 0, 0, 1, 0, 0x100);
 
@@ -73,6 +76,10 @@ fn number(host: &str) -> u8 {
         ROUTER => ROUTER_NUMBER,
         CLIENT => 2,
         LB => 3,
+        "lb-2" => 4,
+        "lb-3" => 5,
+        "lb-4" => 6,
+        "lb-5" => 7,
         "backend-1" => 11,
         "backend-2" => 12,
         "backend-3" => 13,
@@ -176,6 +183,23 @@ impl Lab {
             format!("link set {name} up"),
         ]);
         self.lb().ip(&lines);
+    }
+
+    /// All hosts on one segment that brings every frame to everybody, five balancers among them.
+    pub fn flooding(label: &str) -> Self {
+        let mut lab = Self::flat(label);
+        for name in MORE_BALANCERS {
+            let host = lab.host_of(label, name, lab.mtu);
+            lab.hosts.insert(name.to_owned(), host);
+            lab.programs().pass(&lab.switch, &port_of(name, 0));
+        }
+        // A bridge that learns nothing knows nobody's port.
+        let deaf = |name: &String| format!("link set {} type bridge_slave learning off", port_of(name, 0));
+        let ports: Vec<String> = lab.hosts.keys().map(deaf).collect();
+        lab.switch.ip(&ports);
+        lab.switch
+            .ip(&["link set front type bridge fdb_flush".to_owned()]);
+        lab
     }
 
     /// The same, and the balancer's way to the backends is narrower than the clients'.
@@ -337,7 +361,12 @@ impl Lab {
 
     /// Makes the client send to this address by the host's MAC address.
     pub fn point_at(&self, address: IpAddr, name: &str) {
-        let mac = shown(self.host(name).mac);
+        self.point_at_mac(address, self.host(name).mac);
+    }
+
+    /// Makes the client send to this address by that MAC address.
+    pub fn point_at_mac(&self, address: IpAddr, mac: [u8; 6]) {
+        let mac = shown(mac);
         let line = format!("neigh replace {address} lladdr {mac} dev eth0 nud permanent");
         self.client().ip(&[line]);
     }

@@ -39,7 +39,7 @@ fn two_thousand_flows_notice_neither_an_upgrade_nor_its_end() {
     let lab = Lab::flat("former");
     let documents = documents(&lab);
     let mut balanced = Balanced::start_as(&lab, &documents, Some(&former));
-    assert_eq!(layouts(&balanced.daemon), ["v4"]);
+    assert_eq!(layouts(&balanced.daemon), ["v5"]);
 
     // What would go to that backend if it were chosen anew stays elsewhere, by the flow table alone.
     balanced.set_health(AWAY, false);
@@ -57,17 +57,17 @@ fn two_thousand_flows_notice_neither_an_upgrade_nor_its_end() {
         }
         balanced.daemon.become_former(None);
         balanced.daemon.start_again();
-        assert_eq!(layouts(&balanced.daemon), ["v5"], "{round}");
+        assert_eq!(layouts(&balanced.daemon), ["v6"], "{round}");
         assert_eq!(broken(&mut connections), 0, "{round}: after the upgrade");
         assert_eq!(balanced.daemon.verify().differences, [""; 0], "{round}");
         balanced.daemon.apply(&documents);
 
         balanced.daemon.terminate();
-        let output = balanced.daemon.offline_ctl(&["migrate", "--layout", "4"]);
+        let output = balanced.daemon.offline_ctl(&["migrate", "--layout", "5"]);
         assert!(output.status.success(), "{output:?}");
         balanced.daemon.become_former(Some(&former));
         balanced.daemon.start_again();
-        assert_eq!(layouts(&balanced.daemon), ["v4"], "{round}");
+        assert_eq!(layouts(&balanced.daemon), ["v5"], "{round}");
         assert_eq!(broken(&mut connections), 0, "{round}: after the way back");
         assert_eq!(balanced.daemon.verify().differences, [""; 0], "{round}");
     }

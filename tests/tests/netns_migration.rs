@@ -20,14 +20,14 @@ fn documents(lab: &Lab) -> Documents {
 
 #[track_caller]
 fn give_back(daemon: &Daemon<'_>) {
-    let output = daemon.offline_ctl(&["migrate", "--layout", "4"]);
+    let output = daemon.offline_ctl(&["migrate", "--layout", "5"]);
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{complaint}");
     assert!(
         complaint.contains("Start the older version at once"),
         "{complaint}"
     );
-    assert_eq!(layouts(daemon), ["v4"]);
+    assert_eq!(layouts(daemon), ["v5"]);
 }
 
 fn live_flows(daemon: &Daemon<'_>) -> u64 {
@@ -40,7 +40,7 @@ fn live_flows(daemon: &Daemon<'_>) -> u64 {
 #[track_caller]
 fn start_and_look(balanced: &mut Balanced<'_>, traffic: &mut Traffic, when: &str) {
     balanced.daemon.start_again();
-    assert_eq!(layouts(&balanced.daemon), ["v5"], "{when}");
+    assert_eq!(layouts(&balanced.daemon), ["v6"], "{when}");
     assert_eq!(balanced.daemon.verify().differences, [""; 0], "{when}");
     traffic.assert_untouched(when);
     assert!(
@@ -54,7 +54,7 @@ fn a_layout_is_given_back_and_taken_over_under_traffic() {
     let lab = Lab::flat("migration");
     let mut balanced = Balanced::start(&lab, &documents(&lab));
     let mut traffic = Traffic::start(&mut balanced, FLOWS, CONNECTIONS);
-    let running = balanced.daemon.offline_ctl(&["migrate", "--layout", "4"]);
+    let running = balanced.daemon.offline_ctl(&["migrate", "--layout", "5"]);
     assert!(!running.status.success());
     assert!(String::from_utf8_lossy(&running.stderr).contains("in use by another lb-ctl run"));
     let before = live_flows(&balanced.daemon);
@@ -72,7 +72,7 @@ fn a_layout_is_given_back_and_taken_over_under_traffic() {
         balanced
             .daemon
             .log()
-            .contains("taking over what is pinned in /sys/fs/bpf/lb/v4")
+            .contains("taking over what is pinned in /sys/fs/bpf/lb/v5")
     );
     // The maps are its own: changes are taken.
     balanced.daemon.apply(&documents(&lab));
@@ -138,7 +138,7 @@ fn a_lost_store_leaves_an_older_layout_as_it_is() {
     std::fs::rename(&state, &kept).expect("moving the store away");
     balanced.daemon.launch();
     balanced.daemon.wait_until_frozen(START);
-    assert_eq!(layouts(&balanced.daemon), ["v4"]);
+    assert_eq!(layouts(&balanced.daemon), ["v5"]);
     traffic.assert_untouched("while the store is lost");
     balanced.daemon.kill();
     std::fs::rename(&state, &empty).expect("moving the empty one away");

@@ -7,21 +7,23 @@ mod differential;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::Command;
+use std::sync::atomic::Ordering;
 
 use aya::programs::{TestRun as _, TestRunOptions};
 use lb_common::hash::HashKeys;
-use lb_common::layout::{DeliveryMode, FragmentKey, FragmentRecord, MemberCounter, VerdictCounter};
+use lb_common::layout::{DeliveryMode, FragmentKey, FragmentRecord, MemberCounter, VerdictCounter, mac_of};
 use lb_common::parse::{self, Family, Network};
 use lb_common::testing::MemoryTables;
 use lb_common::verdict::Reason;
 use lb_ctl::dataplane::{LoadOptions, Program};
 use lb_ctl::plan::contents::Contents;
 use lb_ctl::plan::diff::diff;
+use lb_tests::conformance::bench::xdp_context;
 
 use differential::expect::{self, Outcome, Surroundings};
 use differential::packet::Generator;
 use differential::random::Random;
-use differential::world::{BUCKETS, SIZES, World};
+use differential::world::{BUCKETS, INGRESS, SIZES, World};
 
 const STEPS: u32 = 120_000;
 const STEPS_PER_PHASE: u32 = 400;
@@ -54,6 +56,7 @@ struct Loaded {
     /// What the counters must show.
     verdicts: BTreeMap<Reason, (u64, u64)>,
     members: BTreeMap<u32, MemberCounter>,
+    not_judged: u64,
 }
 
 impl Laboratory {
@@ -82,6 +85,7 @@ impl Loaded {
             contents: Contents::default(),
             verdicts: Reason::ALL.iter().map(|reason| (*reason, (0, 0))).collect(),
             members: BTreeMap::new(),
+            not_judged: 0,
         }
     }
 
@@ -124,8 +128,10 @@ impl Loaded {
 
     fn run(&mut self, packet: &[u8]) -> (u32, Vec<u8>) {
         let mut frame = vec![0; 4096];
+        let context = xdp_context(packet.len(), INGRESS);
         let mut options = TestRunOptions::new();
         options.data_in = Some(packet);
+        options.ctx_in = Some(&context);
         options.data_out = Some(&mut frame);
         let result = self.program.xdp().test_run(options).expect("a test run");
         frame.truncate(result.data_size_out as usize);
@@ -209,6 +215,20 @@ impl Loaded {
         }
     }
 
+    /// Takes over what it finds.
+    fn compare_not_judged(&mut self, tables: &MemoryTables, differences: &mut String) {
+        let expected = tables.not_judged.swap(0, Ordering::Relaxed);
+        let found = self.program.maps.not_judged().expect("reading a counter");
+        let before = std::mem::replace(&mut self.not_judged, found);
+        if found - before != expected {
+            let _ = writeln!(
+                differences,
+                "{expected} expected that were not judged, {} found",
+                found - before
+            );
+        }
+    }
+
     fn compare_fragments(&self, tables: &MemoryTables, differences: &mut String) {
         let found = self.program.maps.fragments.all();
         let found = found.expect("reading the fragment memory");
@@ -273,7 +293,9 @@ fn explore(laboratory: &mut Laboratory, seed: u64, report: &mut Report) {
             let mut differences = String::new();
             let before = tables_text(&tables, &packet);
             let fragments = fragments_of(&tables);
+            let interface = world.contents.arrivals.interfaces.get(&INGRESS);
             let around = Surroundings {
+                own_mac: interface.map(|interface| mac_of(interface.mac)),
                 backends: &world.contents.backends,
                 devices: &world.contents.devices,
             };
@@ -318,6 +340,7 @@ fn explore(laboratory: &mut Laboratory, seed: u64, report: &mut Report) {
         }
         loaded.compare_tuples(&tables, &mut differences);
         loaded.compare_fragments(&tables, &mut differences);
+        loaded.compare_not_judged(&tables, &mut differences);
         if !differences.is_empty() {
             let now = loaded.now;
             report

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::{build, machine, sh};
 
-/// The last version of layout 4.
-const FORMER: &str = "70a276b81c23c77bbe6c9b1d80ba2cc279afcd67";
+/// The last version of layout 5.
+const FORMER: &str = "b397d1cab1bd40e9c7281eef0f392db377ed4d86";
 
 pub(crate) fn run() -> Result<ExitCode> {
     machine::ensure_laboratory("migration-test")?;

@@ -8,9 +8,9 @@ use super::Flow;
 use crate::layout::RuleKey;
 use crate::parse::{self, Family, Network};
 use crate::rules;
-use crate::tables::Tables;
+use crate::tables::{Owner, Tables};
 use crate::verdict::{Reason, Verdict};
-use crate::wire::Packet;
+use crate::wire::{self, Packet};
 
 /// What delivery needs to know of a plain packet beside the verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,10 @@ fn of_network<P: Packet, T: Tables>(tables: &T, packet: &P, network: &Network) -
     if !tables.may_be_vip(&rules::filter_key(network)) {
         let verdict = Verdict::without_member(Reason::PassNoVip, 0);
         return Some(Plain { verdict, inner });
+    }
+    let recipient = wire::recipient(packet)?;
+    if !tables.remembers_own(recipient) && tables.owner(tables.epoch(), recipient) != Owner::ThisHost {
+        return None;
     }
     let transport = &parse::plain_transport(packet, network)?;
     let address = rules::destination_key(network);

@@ -1,5 +1,6 @@
 //! The way of a packet, step by step, on tables in memory.
 
+mod arrivals;
 mod entries;
 mod errors;
 mod fragments;

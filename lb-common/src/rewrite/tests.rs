@@ -19,6 +19,7 @@ fn backend(source: [u32; 4], destination: [u32; 4]) -> Backend {
         outer_source: source,
         outer_destination: destination,
         port: 6080,
+        tag: 0,
         outer_sum: ipv4_sum(source[0], destination[0]),
     }
 }
@@ -103,7 +104,7 @@ proptest! {
         entropy in any::<u32>(),
     ) {
         let network = inner(v6, traffic_class, payload);
-        let backend = Backend { port: u32::from(port), ..backend(source, destination) };
+        let backend = Backend { port, ..backend(source, destination) };
         let length = network.length + 8;
 
         let headers = gue_ipv4(&network.inner(), &backend, entropy);

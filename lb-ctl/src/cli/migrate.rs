@@ -7,13 +7,17 @@ use clap::Args;
 use super::run::{DEFAULT_PIN_DIR, DEFAULT_RUNTIME_DIR, DEFAULT_STATE_DIR};
 use super::{Failure, Streams};
 use crate::daemon::{GivenBack, give_back};
+use crate::dataplane::migrate::FORMER_LAYOUT;
 use crate::settings::FileSettings;
+
+/// The only layout that is given back.
+const FORMER: i64 = FORMER_LAYOUT as i64;
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct MigrateArgs {
     /// The layout of the older version, as its `status` shows it. What is pinned by an older version needs no such step:
     /// `run` takes it over.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(4..=4))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(FORMER..=FORMER))]
     layout: u32,
     /// The settings file of `run`, for the directories.
     #[arg(long, value_name = "FILE")]

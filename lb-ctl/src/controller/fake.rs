@@ -107,6 +107,10 @@ impl Maps for MemoryMaps {
         Ok(BTreeMap::new())
     }
 
+    fn not_judged(&self) -> anyhow::Result<u64> {
+        Ok(0)
+    }
+
     fn member_counter(&self, _number: u32) -> anyhow::Result<MemberCounter> {
         Ok(MemberCounter::default())
     }
@@ -543,6 +547,7 @@ pub(crate) fn settings() -> Settings {
         probe_destination: ProbeDestination::OwnAddress,
         probe_mark: Mark::DEFAULT,
         interfaces: vec!["eth0".to_owned()],
+        virtual_macs: Vec::new(),
         xdp_mode: XdpMode::Auto,
         announce: true,
         announce_repeat: None,

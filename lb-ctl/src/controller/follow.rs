@@ -12,6 +12,7 @@ use super::troubles::Subject;
 use crate::health::{HealthEvent, TargetId};
 use crate::model::{Config, ResourcePath};
 use crate::net::{NetworkState, NextHop, NextHops};
+use crate::plan::{Arriving, arriving};
 
 /// How long the first plan waits for links, addresses, and the way to its endpoints.
 const FIRST_LOOK: Duration = Duration::from_secs(3);
@@ -27,6 +28,24 @@ impl Controller {
         // What is known after that is followed as it comes.
         let _ = tokio::time::timeout(FIRST_LOOK, state.wait_for(is_known)).await;
         self.network_state = state.borrow().clone();
+        self.follow_arrivals();
+    }
+
+    /// Whom frames are for that arrive changes with links.
+    fn follow_arrivals(&mut self) {
+        let Arriving { arrivals, warnings } = arriving(
+            &self.network_state,
+            &self.settings.interfaces,
+            &self.settings.virtual_macs,
+        );
+        if *self.arrivals != arrivals {
+            self.arrivals = Arc::new(arrivals);
+            self.dirty.due(false);
+        }
+        match warnings.is_empty() {
+            true => self.troubles.clear(&Subject::Arrivals),
+            false => self.troubles.set(Subject::Arrivals, warnings.join("; ")),
+        }
     }
 
     /// Endpoints that `config` has probed in another way keep their health until such probes contradict it.
@@ -90,6 +109,7 @@ impl Controller {
         if !Arc::ptr_eq(&before.links, &after.links) {
             self.failures.forget_changed(&before.links, &after.links);
             self.follow_interfaces();
+            self.follow_arrivals();
         }
         self.follow_ways();
         self.announce();

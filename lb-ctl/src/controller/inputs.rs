@@ -9,8 +9,8 @@ use crate::health::{self, HealthState, TargetId};
 use crate::model::Config;
 use crate::net::{NetworkState, NextHops};
 use crate::plan::{
-    BuiltTable, BuiltTables, HealthMap, Inputs, Plan, PlanError, Scope as PlanScope, TableBuild, Ways,
-    compile,
+    Arrivals, BuiltTable, BuiltTables, HealthMap, Inputs, Plan, PlanError, Scope as PlanScope, TableBuild,
+    Ways, compile,
 };
 
 #[derive(Clone)]
@@ -21,6 +21,7 @@ pub(super) struct Snapshot {
     pub(super) network: Arc<NetworkState>,
     ways: Arc<Ways>,
     pub(super) plan: Plan,
+    arrivals: Arc<Arrivals>,
     built: BuiltTables,
     now: u32,
 }
@@ -34,6 +35,7 @@ impl Controller {
             network: self.network_state.clone(),
             ways: self.ways.clone(),
             plan: self.plan.clone(),
+            arrivals: self.arrivals.clone(),
             built: self.built.clone(),
             now: self.clock.now(),
         }
@@ -47,6 +49,7 @@ pub(super) fn inputs<'a>(
     health: &'a HealthMap,
     next_hops: &'a NextHops,
     ways: &'a Ways,
+    arrivals: &'a Arc<Arrivals>,
     built: &'a BuiltTables,
 ) -> Inputs<'a> {
     Inputs {
@@ -54,6 +57,7 @@ pub(super) fn inputs<'a>(
         health,
         next_hops,
         ways,
+        arrivals,
         zones: &settings.zones,
         gue_port: settings.gue_port,
         probe_destination: settings.probe_destination,
@@ -72,6 +76,7 @@ impl Snapshot {
             &self.health,
             &self.network.next_hops,
             &self.ways,
+            &self.arrivals,
             &self.built,
         )
     }
@@ -83,8 +88,8 @@ impl Snapshot {
         health.extend(heirs(&self.health, config, &self.plan, &self.settings));
         let (mut built, mut made) = (self.built.clone(), Vec::new());
         loop {
-            let next_hops = &self.network.next_hops;
-            let inputs = inputs(&self.settings, config, &health, next_hops, &self.ways, &built);
+            let (hops, ways, arrivals) = (&self.network.next_hops, &self.ways, &self.arrivals);
+            let inputs = inputs(&self.settings, config, &health, hops, ways, arrivals, &built);
             let plan = compile(&inputs, &self.plan, PlanScope::All, self.now)?;
             let builds: Vec<TableBuild> = plan.builds().map(|(_, build)| build.clone()).collect();
             if builds.is_empty() {

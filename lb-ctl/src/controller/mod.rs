@@ -68,9 +68,11 @@ use crate::dataplane::XdpMode;
 use crate::flowlog::Publisher;
 use crate::health::{HealthEvent, ProbePaths, TargetId};
 use crate::model::ResourcePath;
-use crate::net::{Mark, NetworkState, ProbeDevice};
+use crate::net::{MacAddr, Mark, NetworkState, ProbeDevice};
 use crate::plan::contents::Contents;
-use crate::plan::{BuiltTables, HealthMap, Limits, Plan, ProbeDestination, ServiceKey, Ways, ZonePrefixes};
+use crate::plan::{
+    Arrivals, BuiltTables, HealthMap, Limits, Plan, ProbeDestination, ServiceKey, Ways, ZonePrefixes,
+};
 use crate::resources::{DefaultSlots, ResourceStore, Scope, Stored, TableRoom};
 
 /// What the daemon was told at its start.
@@ -90,6 +92,8 @@ pub struct Settings {
     pub probe_mark: Mark,
     /// Names of the interfaces that packets arrive on.
     pub interfaces: Vec<String>,
+    /// Ethernet addresses that frames to this host may have beside those of its devices.
+    pub virtual_macs: Vec<MacAddr>,
     pub xdp_mode: XdpMode,
     pub announce: bool,
     /// VIPs are announced again this often.
@@ -135,6 +139,8 @@ pub struct Controller {
     health: HealthMap,
     network_state: Arc<NetworkState>,
     ways: Arc<Ways>,
+    /// The interfaces that packets arrive on.
+    arrivals: Arc<Arrivals>,
     built: BuiltTables,
     // What is made of them.
     index: Index,
@@ -259,6 +265,7 @@ impl Controller {
             health: parts.health,
             network_state: Arc::default(),
             ways: Arc::default(),
+            arrivals: Arc::default(),
             built: BuiltTables::default(),
             index: Index::default(),
             // What was kept and taken up is what the history holds.

@@ -60,6 +60,10 @@ impl Maps for KernelMaps {
         self.maps.verdicts()
     }
 
+    fn not_judged(&self) -> anyhow::Result<u64> {
+        self.maps.not_judged()
+    }
+
     fn member_counter(&self, number: u32) -> anyhow::Result<MemberCounter> {
         self.maps.member_counter(number)
     }

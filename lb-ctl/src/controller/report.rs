@@ -153,6 +153,7 @@ impl Controller {
             .map(|(key, service)| self.service_stats(key, service, &flows));
         Ok(views::Stats {
             verdicts: verdicts.collect(),
+            not_judged: self.maps.not_judged().map_err(internal)?,
             services: services.collect::<Result<_, _>>()?,
             xdp_failures: self.failure_views(),
         })

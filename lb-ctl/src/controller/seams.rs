@@ -37,6 +37,9 @@ pub trait Maps: Send {
     /// Packets and bytes of every verdict.
     fn verdicts(&self) -> anyhow::Result<BTreeMap<Reason, VerdictCounter>>;
 
+    /// Packets to VIPs by interfaces that nothing is known of.
+    fn not_judged(&self) -> anyhow::Result<u64>;
+
     fn member_counter(&self, number: u32) -> anyhow::Result<MemberCounter>;
 
     fn flows(&self) -> &Arc<FlowTable>;

@@ -53,6 +53,7 @@ impl Controller {
             &self.health,
             &self.network_state.next_hops,
             &self.ways,
+            &self.arrivals,
             &self.built,
         )
     }
@@ -164,6 +165,7 @@ impl Controller {
                 &begun.health,
                 &begun.next_hops,
                 &begun.ways,
+                &self.arrivals,
                 &self.built,
             );
             // Those that wait for room are compiled with it, by what was known then.

@@ -27,6 +27,8 @@ pub(super) enum Subject {
     Interface(String),
     /// Endpoints that no frame can leave towards, by the device that is in the way.
     Way(String),
+    /// Interfaces on which nobody can tell whom a frame is for.
+    Arrivals,
     /// What is known of links, addresses and routes.
     Network,
     /// VIPs that can't be answered for.
@@ -47,6 +49,7 @@ impl Subject {
             Self::Ownership => "the pinned state is this store's".to_owned(),
             Self::Interface(name) => format!("{name} is balanced again"),
             Self::Way(device) => format!("no endpoint is undeliverable by {device} any more"),
+            Self::Arrivals => "whom frames are for is judged on every interface again".to_owned(),
             Self::Network => "links, addresses and routes are followed again".to_owned(),
             Self::Vips => "all VIPs are answered for again".to_owned(),
             Self::Probes => "health probes to VIPs can leave again".to_owned(),

@@ -1,6 +1,7 @@
 //! The maps: reading them back, and applying operations to them.
 
 mod copy;
+mod cpus;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,17 +12,19 @@ use aya::maps::xdp::DevMapHash;
 use aya::maps::{HashMap, MapData, MapError, PerCpuArray};
 use imbl::OrdMap;
 use lb_common::layout::{
-    AddressKey, Backend, CpuState, FilterBit, Member, MemberCounter, RuleKey, Selection, Service,
+    AddressKey, Backend, FilterBit, Interface, Member, MemberCounter, OwnMac, RuleKey, Selection, Service,
     SteeringKey, TupleHead, TupleRest, VerdictCounter, about, filter_key, map, size,
 };
 use lb_common::verdict::Reason;
 use zerocopy::{FromBytes, IntoBytes, transmute};
 
+use self::cpus::CpuStates;
 use super::flows::FlowTable;
 use super::fragments::FragmentMemory;
 use super::load::Sizes;
 use super::mapped::MappedArray;
 use super::pin::PinDirectory;
+use crate::plan::Arrivals;
 use crate::plan::contents::{Contents, Numbered, RuleContents, ServiceContents, ZonePrefix};
 use crate::plan::diff::Operation;
 use crate::resources::StoreId;
@@ -31,10 +34,12 @@ use crate::resources::StoreId;
 pub struct MapSet {
     rules: HashMap<MapData, [u8; 20], [u8; 8]>,
     vips: HashMap<MapData, [u8; 16], [u8; 16]>,
+    interfaces: HashMap<MapData, u64, [u64; 2]>,
+    own_macs: HashMap<MapData, [u64; 2], u64>,
     steering: LpmTrie<MapData, [u8; 20], u32>,
     zones: LpmTrie<MapData, [u8; 16], u32>,
     devices: DevMapHash<MapData>,
-    cpus: PerCpuArray<MapData, CpuWords>,
+    cpus: CpuStates,
     member_stats: PerCpuArray<MapData, [u64; 4]>,
     services: MappedArray,
     members: MappedArray,
@@ -84,9 +89,6 @@ impl ApplyError {
     }
 }
 
-/// [`CpuState`] as the map's reader takes it.
-type CpuWords = [u64; size_of::<CpuState>() / 8];
-
 /// Finds the map of a name.
 pub(super) type Source<'a> = &'a mut dyn FnMut(&'static str) -> Result<MapData>;
 
@@ -135,14 +137,17 @@ impl MapSet {
                 .with_context(kind(map::RULES))?,
             vips: HashMap::try_from(aya::maps::Map::HashMap(source(map::VIPS)?))
                 .with_context(kind(map::VIPS))?,
+            interfaces: HashMap::try_from(aya::maps::Map::HashMap(source(map::INTERFACES)?))
+                .with_context(kind(map::INTERFACES))?,
+            own_macs: HashMap::try_from(aya::maps::Map::HashMap(source(map::OWN_MACS)?))
+                .with_context(kind(map::OWN_MACS))?,
             steering: LpmTrie::try_from(aya::maps::Map::LpmTrie(source(map::STEERING)?))
                 .with_context(kind(map::STEERING))?,
             zones: LpmTrie::try_from(aya::maps::Map::LpmTrie(source(map::ZONES)?))
                 .with_context(kind(map::ZONES))?,
             devices: DevMapHash::try_from(aya::maps::Map::DevMapHash(source(map::DEVICES)?))
                 .with_context(kind(map::DEVICES))?,
-            cpus: PerCpuArray::try_from(aya::maps::Map::PerCpuArray(source(map::CPU)?))
-                .with_context(kind(map::CPU))?,
+            cpus: CpuStates::new(source(map::CPU)?)?,
             member_stats: PerCpuArray::try_from(aya::maps::Map::PerCpuArray(source(map::MEMBER_STATS)?))
                 .with_context(kind(map::MEMBER_STATS))?,
             services: array(source, map::SERVICES, sizes.services, size_of::<Service>())?,
@@ -183,6 +188,15 @@ impl MapSet {
     pub(super) fn set_incarnation(&self, number: u32) {
         self.about
             .store(about::INCARNATION as usize, &[u64::from(number)]);
+    }
+
+    /// The maps take over the life and the store of others, whose content they were given.
+    pub(super) fn take_identity(&self, from: &Self) {
+        for index in about::STORE {
+            let words = from.about.load::<1>(index as usize);
+            self.about.store(index as usize, &words);
+        }
+        self.set_incarnation(from.incarnation());
     }
 
     /// From now on the maps say that they are written from this store.
@@ -253,6 +267,20 @@ impl MapSet {
         match operation {
             Operation::PutDevice(index) => self.devices.insert(*index, *index, None, 0)?,
             Operation::DeleteDevice(index) => gone(self.devices.remove(*index))?,
+            Operation::PutInterface(index, interface) => {
+                self.interfaces
+                    .insert(u64::from(*index), [interface.mac, interface.mtu], 0)?;
+                self.start_epoch();
+            }
+            Operation::DeleteInterface(index) => {
+                gone(self.interfaces.remove(&u64::from(*index)))?;
+                self.start_epoch();
+            }
+            Operation::PutOwnMac(OwnMac { ifindex, mac }) => self.own_macs.insert([*ifindex, *mac], 1, 0)?,
+            Operation::DeleteOwnMac(OwnMac { ifindex, mac }) => {
+                gone(self.own_macs.remove(&[*ifindex, *mac]))?;
+                self.start_epoch();
+            }
             Operation::PutBackend(number, backend) => {
                 let words: [u64; 8] = transmute!(*backend);
                 self.backends.store(*number as usize, &words);
@@ -354,7 +382,21 @@ impl MapSet {
             probes: self.read_probes(),
             devices: self.devices.keys().collect::<Result<BTreeSet<_>, _>>()?,
             zones: Arc::new(self.read_zones()?),
+            arrivals: Arc::new(self.read_arrivals()?),
         })
+    }
+
+    fn read_arrivals(&self) -> Result<Arrivals> {
+        let mut arrivals = Arrivals::default();
+        for entry in self.interfaces.iter() {
+            let (index, [mac, mtu]) = entry?;
+            arrivals.interfaces.insert(index as u32, Interface { mac, mtu });
+        }
+        for key in self.own_macs.keys() {
+            let [ifindex, mac] = key?;
+            arrivals.own_macs.insert(OwnMac { ifindex, mac });
+        }
+        Ok(arrivals)
     }
 
     /// All but the members.
@@ -441,8 +483,7 @@ impl MapSet {
             .iter()
             .map(|reason| (*reason, VerdictCounter::default()))
             .collect();
-        for words in self.cpus.get(&0, 0)?.iter() {
-            let state: CpuState = transmute!(*words);
+        for state in self.cpus.read()? {
             for (reason, total) in &mut totals {
                 let counter = state.verdicts[*reason as usize];
                 total.packets += counter.packets;
@@ -450,6 +491,11 @@ impl MapSet {
             }
         }
         Ok(totals)
+    }
+
+    /// Packets to VIPs by interfaces that nothing is known of, over all CPUs.
+    pub fn not_judged(&self) -> Result<u64> {
+        Ok(self.cpus.read()?.iter().map(|state| state.not_judged).sum())
     }
 
     /// Packets and bytes of one verdict, over all CPUs.

@@ -164,7 +164,7 @@ impl Program {
         open: impl FnOnce(Source<'_>, &Sizes) -> anyhow::Result<MapSet>,
     ) -> Result<Self, LoadError> {
         let identity = identity(object, options);
-        let mut ebpf = load_maps(object, options, &|name| pins?.map_pin(name))?;
+        let mut ebpf = load_maps(object, options, &|name| pins?.usable_pin(name))?;
         // The programs first: loading them needs the maps' descriptors, which `MapSet` partly gives up.
         let pinned = pins.and_then(|pins| adopt_pinned(identity, pins));
         if pinned.is_none() {
@@ -176,6 +176,12 @@ impl Program {
             .and_then(|program| program.load().map_err(Into::into))
             .err();
         let mut take = |name: &'static str| {
+            if let Some(pins) = pins
+                && let Some(pin) = pins.map_pin(name)
+                && pins.usable_pin(name).is_none()
+            {
+                return Ok(MapData::from_pin(pin)?);
+            }
             let map = ebpf
                 .take_map(name)
                 .with_context(|| format!("the object has no map {name}"))?;

@@ -11,7 +11,7 @@ use aya::programs::links::PinnedLink;
 use lb_common::layout::{LAYOUT_VERSION, map};
 
 pub use self::guard::TakenPins;
-use super::migrate::v4;
+use super::migrate::v5;
 
 /// A directory on a BPF file system: `<root>/v<layout>/{maps,links,programs}`. The layout version is part of the path,
 /// because a pinned map reopens without any comparison of layouts.
@@ -42,7 +42,7 @@ impl PinDirectory {
 
     /// Refuses state of a layout that this version can neither read nor replace.
     pub fn refuse_unknown_layouts(&self) -> Result<()> {
-        let known = [LAYOUT_VERSION, v4::LAYOUT].map(|layout| format!("v{layout}"));
+        let known = [LAYOUT_VERSION, v5::LAYOUT].map(|layout| format!("v{layout}"));
         let unknown = |path: &PathBuf| !known.iter().any(|name| path.ends_with(name));
         match entries(&self.root)?.into_iter().find(unknown) {
             Some(other) => anyhow::bail!(
@@ -64,8 +64,14 @@ impl PinDirectory {
 
     /// Where this layout pins the map of a name; nothing if it has no such map.
     pub(super) fn map_pin(&self, name: &str) -> Option<PathBuf> {
-        let has = name != map::ABOUT || self.layout > v4::LAYOUT;
+        let has = !v5::WITHOUT.contains(&name) || self.layout > v5::LAYOUT;
         has.then(|| self.maps.join(name))
+    }
+
+    /// The same of maps that this version's program can use as they are.
+    pub(super) fn usable_pin(&self, name: &str) -> Option<PathBuf> {
+        let is_other = self.layout == v5::LAYOUT && v5::OTHERWISE.contains(&name);
+        self.map_pin(name).filter(|_| !is_other)
     }
 
     /// The directory of all layouts.

@@ -35,6 +35,13 @@ pub fn render_stats(out: &mut dyn Write, stats: &Stats) -> io::Result<()> {
         });
         table(out, &["NOT_SENT_BY", "EVENT", "ERROR", "FRAMES"], rows)?;
     }
+    if stats.not_judged > 0 {
+        writeln!(
+            out,
+            "\n{} of these packets came by interfaces whose Ethernet addresses are not known: whom their frames were for was not judged.",
+            human_count(stats.not_judged)
+        )?;
+    }
     for service in &stats.services {
         writeln!(out)?;
         render_service(out, service)?;

@@ -186,6 +186,7 @@ fn stats_show_what_happened() {
             verdict("never", "drop", 0),
             verdict("x", "drop", 1),
         ],
+        not_judged: 0,
         services: vec![ServiceStats {
             service: path(Kind::BackendService, "web"),
             ip_version: "IPV4".to_owned(),

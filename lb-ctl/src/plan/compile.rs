@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, Vector};
 
+use super::arrivals::Arrivals;
 use super::backends::Backends;
 use super::contents::{Contents, ServiceContents};
 use super::limits::{LeftOut, Limits, PlanError};
@@ -32,6 +33,8 @@ pub struct Inputs<'a> {
     pub next_hops: &'a NextHops,
     /// Where they differ from what the next hops say.
     pub ways: &'a Ways,
+    /// The interfaces that packets arrive on.
+    pub arrivals: &'a Arc<Arrivals>,
     /// Where clients are, for zonal affinity.
     pub zones: &'a ZonePrefixes,
     /// UDP port of `gue` delivery.
@@ -169,6 +172,7 @@ pub fn compile_what_fits(inputs: &Inputs<'_>, previous: &Plan, scope: Scope<'_>,
         plan.compile_services(inputs, vec![key], &mut work, now);
         plan.space.regions.is_loose = false;
     }
+    plan.contents.arrivals.clone_from(inputs.arrivals);
     plan.probes.forget_unused();
     plan.contents.probes = plan.probes.records.clone();
     plan.collect_backends();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::arrivals::Arrivals;
 use imbl::OrdMap;
 use lb_common::layout::{AddressKey, Backend, Member, Rule, RuleKey, Service, SteeringKey, Vip};
 
@@ -20,6 +21,8 @@ pub struct Contents {
     pub probes: Numbered<u32>,
     /// Interfaces that packets may leave by.
     pub devices: BTreeSet<u32>,
+    /// The interfaces that packets arrive on.
+    pub arrivals: Arc<Arrivals>,
     /// Client prefix and its length to zone; IPv4 as it is in [`AddressKey`], 96 bits longer. Zone 0 is none.
     pub zones: Arc<BTreeMap<ZonePrefix, u32>>,
 }

@@ -55,9 +55,10 @@ pub(super) fn record(
         outer_source,
         outer_destination,
         port: match mode {
-            DeliveryMode::GueIpv4 | DeliveryMode::GueIpv6 => gue_port.into(),
+            DeliveryMode::GueIpv4 | DeliveryMode::GueIpv6 => gue_port,
             DeliveryMode::L2 | DeliveryMode::Ipv4 | DeliveryMode::Ipv6 => 0,
         },
+        tag: 0,
         outer_sum: ipv4_sum(outer_source[0], outer_destination[0]),
     })
 }

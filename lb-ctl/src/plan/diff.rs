@@ -7,13 +7,16 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 use lb_common::layout::{
-    AddressKey, Backend, Member, Pool, Pools, Rule, RuleKey, Service, SteeringKey, Vip, size,
+    AddressKey, Backend, Interface, Member, OwnMac, Pool, Pools, Rule, RuleKey, Service, SteeringKey, Vip,
+    size,
 };
 
 use super::contents::{Contents, RuleContents, ServiceContents};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operation {
+    PutOwnMac(OwnMac),
+    PutInterface(u32, Interface),
     PutDevice(u32),
     PutBackend(u32, Backend),
     PutProbe(u32, u32),
@@ -35,12 +38,15 @@ pub enum Operation {
     ClearProbe(u32),
     ClearBackend(u32),
     DeleteDevice(u32),
+    DeleteInterface(u32),
+    DeleteOwnMac(OwnMac),
 }
 
 /// Operations that turn `actual` into `desired`. What is named comes before what names it; what is no longer named
 /// goes last.
 pub fn diff(actual: &Contents, desired: &Contents) -> Vec<Operation> {
     let mut operations = Vec::new();
+    put_arrivals(actual, desired, &mut operations);
     operations.extend(
         desired
             .devices
@@ -85,7 +91,39 @@ pub fn diff(actual: &Contents, desired: &Contents) -> Vec<Operation> {
             .copied()
             .map(Operation::DeleteDevice),
     );
+    delete_arrivals(actual, desired, &mut operations);
     operations
+}
+
+/// An interface is known when all its addresses are: a packet never meets one of which half is there.
+fn put_arrivals(actual: &Contents, desired: &Contents, operations: &mut Vec<Operation>) {
+    let (actual, desired) = (&actual.arrivals, &desired.arrivals);
+    if Arc::ptr_eq(actual, desired) {
+        return;
+    }
+    let new = desired.own_macs.difference(&actual.own_macs);
+    operations.extend(new.copied().map(Operation::PutOwnMac));
+    put_changed(
+        &actual.interfaces,
+        &desired.interfaces,
+        operations,
+        Operation::PutInterface,
+    );
+}
+
+fn delete_arrivals(actual: &Contents, desired: &Contents, operations: &mut Vec<Operation>) {
+    let (actual, desired) = (&actual.arrivals, &desired.arrivals);
+    if Arc::ptr_eq(actual, desired) {
+        return;
+    }
+    clear_missing(
+        &actual.interfaces,
+        &desired.interfaces,
+        operations,
+        Operation::DeleteInterface,
+    );
+    let gone = actual.own_macs.difference(&desired.own_macs);
+    operations.extend(gone.copied().map(Operation::DeleteOwnMac));
 }
 
 /// What differs between two maps; what they share is not looked at.

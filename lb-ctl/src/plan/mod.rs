@@ -5,6 +5,7 @@
 //! and a new file all take this road.
 
 pub mod announce;
+mod arrivals;
 mod backends;
 mod compile;
 pub mod contents;
@@ -34,6 +35,7 @@ pub mod ways;
 mod zonal;
 mod zones;
 
+pub use arrivals::{Arrivals, Arriving, arriving};
 pub use compile::{HealthMap, Inputs, Plan, Scope, compile, compile_what_fits};
 pub use limits::{LeftOut, Limits, PlanError};
 pub use members::{EndpointId, MemberPlan, MemberStatus, Obstacle};

@@ -5,6 +5,7 @@
 //! given wins over the file. Relative paths are taken from the directory that the daemon is started in, as with flags.
 
 mod announce;
+mod mac;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use crate::cli::{DefaultPlace, HashSeed, XdpMode};
 use crate::flowlog::Destination;
-use crate::net::Mark;
+use crate::net::{MacAddr, Mark};
 use crate::plan::{ProbeDestination, ZonePrefixes};
 use crate::resources::DefaultSlots;
 use crate::server::ListenAddress;
@@ -34,6 +35,8 @@ pub struct FileSettings {
     pub answer_echo: bool,
     /// `gue-port`: UDP destination port of `gue` delivery, 1..=65535. Default 6080.
     pub gue_port: u16,
+    /// `virtual-macs`: Ethernet addresses that frames to this host may have beside those of its devices. Default none.
+    pub virtual_macs: Vec<MacAddr>,
     /// `probe-destination`: where health checks probe endpoints. Default `vip`.
     pub probe_destination: ProbeDestination,
     /// `probe-mark`: the firewall mark of probes for VIPs. Default 0x3062.
@@ -76,6 +79,7 @@ impl Default for FileSettings {
             zones: ZonePrefixes::new(),
             answer_echo: false,
             gue_port: GUE_PORT,
+            virtual_macs: Vec::new(),
             probe_destination: ProbeDestination::default(),
             probe_mark: Mark::DEFAULT,
             log_connections: Destination::default(),

@@ -9,6 +9,7 @@ use clap::ValueEnum as _;
 use ipnet::IpNet;
 use toml::{Table, Value};
 
+use super::mac::Mac;
 use super::walk::{Faults, Walk, path_of};
 use super::{COMPARE_INTERVAL, FileSettings, FlagDefaults, GUE_PORT, announce};
 use crate::cli::{DefaultPlace, XdpMode, flow_slots, table_slots};
@@ -23,6 +24,7 @@ const KEYS: &[&str] = &[
     "zones",
     "answer-echo",
     "gue-port",
+    "virtual-macs",
     "probe-destination",
     "probe-mark",
     "compare-interval-sec",
@@ -99,6 +101,11 @@ fn read(table: &Table, faults: &mut Faults<'_>) -> FileSettings {
         table_reserve,
         answer_echo: walk.boolean("answer-echo").unwrap_or(false),
         gue_port: walk.integer("gue-port", port).unwrap_or(GUE_PORT),
+        virtual_macs: walk
+            .list("virtual-macs")
+            .into_iter()
+            .map(|Mac(mac)| mac)
+            .collect(),
         probe_destination: walk
             .choice("probe-destination", PROBE_DESTINATIONS)
             .unwrap_or_default(),

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lb_common::maglev::{self, Candidate, SIZES, Walk};
@@ -377,6 +378,7 @@ impl Installed {
             health: &self.health,
             next_hops: &self.next_hops,
             ways: &Ways::new(),
+            arrivals: &Arc::default(),
             zones: &self.zones,
             gue_port: 6080,
             seed: SEED,

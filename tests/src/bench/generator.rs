@@ -9,6 +9,7 @@ use aya::{Ebpf, EbpfLoader};
 
 use super::clock::cpu_time;
 use super::traffic::{Order, Traffic};
+use crate::conformance::bench::{INGRESS, xdp_context};
 use crate::xdp::object_path;
 
 // SAFETY: words without padding, and any bits are a value.
@@ -138,8 +139,10 @@ impl Generator {
             .set(0, load.traffic, 0)
             .context("setting the traffic")?;
         let mut frame = vec![0; 512];
+        let context = xdp_context(load.frame.len(), INGRESS);
         let mut options = TestRunOptions::new();
         options.data_in = Some(&load.frame);
+        options.ctx_in = Some(&context);
         options.data_out = Some(&mut frame);
         options.repeat = packets;
         let generate = program(&mut self.object, "bench_generate")?;

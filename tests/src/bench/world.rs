@@ -1,17 +1,19 @@
 //! What is balanced in the benchmark: from Compute Engine JSON by the daemon's own road to the contents of maps.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use lb_ctl::dataplane::Sizes;
-use lb_ctl::net::NextHop;
+use lb_ctl::net::{MacAddr, NextHop};
 use lb_ctl::plan::contents::Contents;
 use lb_ctl::plan::{
-    BuiltTables, HealthMap, Inputs, Limits, Plan, ProbeDestination, Scope, Ways, ZonePrefixes, compile,
+    Arrivals, BuiltTables, HealthMap, Inputs, Limits, Plan, ProbeDestination, Scope, Ways, ZonePrefixes,
+    compile,
 };
 use serde_json::{Value, json};
 
-use crate::conformance::bench::{INGRESS, SEED};
+use crate::conformance::bench::{INGRESS, OWN_MAC as OWN_MAC_THERE, SEED};
 use crate::conformance::documents::{self, ZONE};
 use crate::conformance::rows::Policy;
 use crate::conformance::world::validated;
@@ -122,11 +124,11 @@ fn policy(tracks_udp: bool) -> Policy {
 
 /// The services of the packet table, with `endpoints` endpoints each.
 pub(super) fn table(endpoints: u32, sizes: &Sizes) -> Result<Contents> {
-    table_by(INGRESS, endpoints, sizes)
+    table_by(INGRESS, OWN_MAC_THERE, endpoints, sizes)
 }
 
-/// The same with endpoints on this interface.
-pub(super) fn table_by(interface: u32, endpoints: u32, sizes: &Sizes) -> Result<Contents> {
+/// The same with endpoints on this interface, by which packets come to this address.
+pub(super) fn table_by(interface: u32, mac: MacAddr, endpoints: u32, sizes: &Sizes) -> Result<Contents> {
     let mut all: Vec<Value> = Delivery::ALL
         .iter()
         .map(|delivery| group(delivery.name(), *delivery, 1..=endpoints))
@@ -141,7 +143,7 @@ pub(super) fn table_by(interface: u32, endpoints: u32, sizes: &Sizes) -> Result<
             &["TCP", "UDP"],
         ));
     }
-    contents(all, interface, endpoints, sizes)
+    contents(all, (interface, mac), endpoints, sizes)
 }
 
 /// Many services of TCP over IPv4 by ipip, all with the same endpoints. Their VIPs are 0 to `services` - 1.
@@ -161,7 +163,7 @@ pub(super) fn wide(services: u32, endpoints: u32, sizes: &Sizes) -> Result<Conte
     for number in 0..services {
         all.extend(service_documents(number, service, &groups, &[false], &["TCP"]));
     }
-    contents(all, INGRESS, endpoints, sizes)
+    contents(all, (INGRESS, OWN_MAC_THERE), endpoints, sizes)
 }
 
 /// A service over these groups, and a rule for each family and protocol.
@@ -219,7 +221,14 @@ fn group(name: &str, delivery: Delivery, endpoints: impl Iterator<Item = u32>) -
 }
 
 /// By way of validation and the plan, as the daemon does.
-fn contents(documents: Vec<Value>, interface: u32, endpoints: u32, sizes: &Sizes) -> Result<Contents> {
+fn contents(
+    documents: Vec<Value>,
+    (interface, mac): (u32, MacAddr),
+    endpoints: u32,
+    sizes: &Sizes,
+) -> Result<Contents> {
+    let mut arrivals = Arrivals::default();
+    arrivals.add(interface, mac, MTU, []);
     let config = validated(&Value::Array(documents)).map_err(|faults| {
         let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
         anyhow!("the benchmark's documents are refused: {}", texts.join("\n"))
@@ -235,6 +244,7 @@ fn contents(documents: Vec<Value>, interface: u32, endpoints: u32, sizes: &Sizes
         health: &HealthMap::new(),
         next_hops: &next_hops,
         ways: &Ways::new(),
+        arrivals: &Arc::new(arrivals),
         zones: &ZonePrefixes::new(),
         gue_port: lb_ctl::settings::GUE_PORT,
         seed: SEED,

@@ -7,6 +7,7 @@ use aya::programs::{TestRun as _, TestRunOptions};
 use lb_common::layout::BUCKET_SLOTS;
 use lb_common::verdict::Reason;
 use lb_ctl::dataplane::{LoadOptions, Program, Sizes};
+use lb_ctl::plan::Arrivals;
 use lb_ctl::plan::contents::Contents;
 use lb_ctl::plan::diff::diff;
 
@@ -25,6 +26,24 @@ pub const SIZES: Sizes = Sizes {
 
 /// The interface that test runs pretend packets come from: the namespace's loopback.
 pub const INGRESS: u32 = 1;
+
+/// What frames are sent to there.
+pub const OWN_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+/// Longer packets were joined.
+pub const MTU: u32 = 1500;
+
+/// The interface that test runs' packets come from, and what is known of it.
+pub fn arrivals() -> Arrivals {
+    let mut arrivals = Arrivals::default();
+    arrivals.add(INGRESS, OWN_MAC, MTU, []);
+    arrivals
+}
+
+/// The kernel's `struct xdp_md`, as a test run is given it: the packet's end, and the interface that it comes from.
+pub fn xdp_context(length: usize, ingress: u32) -> Vec<u8> {
+    let words = [0, length as u32, 0, ingress, 0, 0];
+    words.iter().flat_map(|word: &u32| word.to_ne_bytes()).collect()
+}
 
 pub const XDP_DROP: u32 = 1;
 pub const XDP_PASS: u32 = 2;
@@ -171,8 +190,10 @@ impl Loaded {
 
     pub fn run(&mut self, packet: &[u8]) -> (u32, Vec<u8>) {
         let mut frame = vec![0; 2048];
+        let context = xdp_context(packet.len(), INGRESS);
         let mut options = TestRunOptions::new();
         options.data_in = Some(packet);
+        options.ctx_in = Some(&context);
         options.data_out = Some(&mut frame);
         let result = self.program.xdp().test_run(options).expect("a test run");
         frame.truncate(result.data_size_out as usize);

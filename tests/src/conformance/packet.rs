@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use etherparse::{EtherType, Ethernet2Header, IpNumber, Ipv4Header, Ipv6Header, TcpHeader, UdpHeader};
 
+use super::bench::OWN_MAC;
 use super::rows::Case;
 
 /// The addresses and ports that name a flow.
@@ -62,7 +63,7 @@ pub fn network(case: &Case, ends: &Ends, payload: &[u8], fragment: Option<Fragme
     let mut frame = Vec::new();
     let link = |ether_type| Ethernet2Header {
         source: [2, 0, 0, 0, 0, 1],
-        destination: [2, 0, 0, 0, 0, 2],
+        destination: OWN_MAC,
         ether_type,
     };
     match (ends.source, ends.destination) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use super::documents::{HEALTH_CHECK, address};
 use super::packet::Ends;
@@ -14,12 +15,13 @@ use lb_ctl::health::{HealthState, TargetId, Weight};
 use lb_ctl::model::{Config, EndpointWeight, ResourcePath, TableSlots};
 use lb_ctl::net::{NextHop, NextHops};
 use lb_ctl::plan::{
-    BuiltTables, HealthMap, Inputs, Limits, Plan, ProbeDestination, Scope, Ways, ZonePrefixes, compile,
+    Arrivals, BuiltTables, HealthMap, Inputs, Limits, Plan, ProbeDestination, Scope, Ways, ZonePrefixes,
+    compile,
 };
 use lb_ctl::resources;
 use serde_json::Value;
 
-use super::bench::{Bench, INGRESS, SEED, Seen, backend_of_mac};
+use super::bench::{Bench, INGRESS, SEED, Seen, arrivals, backend_of_mac};
 
 /// Health and weight by the name of the endpoint.
 pub type Health = BTreeMap<char, (bool, u32)>;
@@ -60,6 +62,7 @@ pub struct World<'a> {
     health: HealthMap,
     next_hops: NextHops,
     zones: ZonePrefixes,
+    arrivals: Arc<Arrivals>,
     tables: MemoryTables,
     next_client: u32,
 }
@@ -70,6 +73,7 @@ impl<'a> World<'a> {
         let buckets = bench.buckets() as usize;
         let mut tables = MemoryTables::new(HashKeys::from_seed(SEED), buckets);
         tables.now = now;
+        tables.ingress = INGRESS;
         let plan = Plan::default();
         bench.at(now).enter(&plan.contents, &vec![[0; 8]; buckets]);
         Self {
@@ -79,6 +83,7 @@ impl<'a> World<'a> {
             health: HealthMap::new(),
             next_hops: next_hops(true),
             zones: ZonePrefixes::new(),
+            arrivals: Arc::new(arrivals()),
             tables,
             next_client: 1,
         }
@@ -142,6 +147,7 @@ impl<'a> World<'a> {
             health: &self.health,
             next_hops: &self.next_hops,
             ways: &Ways::new(),
+            arrivals: &self.arrivals,
             zones: &self.zones,
             gue_port: lb_ctl::settings::GUE_PORT,
             probe_destination: ProbeDestination::OwnAddress,
@@ -166,6 +172,8 @@ impl<'a> World<'a> {
         tables.members.clear();
         tables.zones = (*contents.zones).clone();
         tables.zone_tables.clear();
+        tables.interfaces = contents.arrivals.interfaces.clone();
+        tables.own_macs = contents.arrivals.own_macs.clone();
         for (number, service) in &contents.services {
             tables.services.insert(*number, service.record);
             tables.members.extend(service.members.iter());

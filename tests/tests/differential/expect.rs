@@ -48,6 +48,8 @@ impl Outcome {
 }
 
 pub(crate) struct Surroundings<'a> {
+    /// The arriving interface's own address, if it is known.
+    pub(crate) own_mac: Option<[u8; 6]>,
     pub(crate) backends: &'a Numbered<Backend>,
     pub(crate) devices: &'a BTreeSet<u32>,
 }
@@ -69,20 +71,26 @@ pub(crate) fn outcome(tables: &MemoryTables, around: &Surroundings<'_>, packet: 
     match verdict.reason.action() {
         Action::Pass => passed(verdict.reason),
         Action::Drop => Outcome::dropped(verdict.reason, &verdict),
-        Action::Reply => echo_reply(packet, &network, &verdict),
+        Action::Reply => echo_reply(packet, around, &network, &verdict),
         Action::Forward => match around.backends.get(&verdict.backend) {
-            Some(backend) => deliver(packet, &network, &verdict, backend, around.devices),
+            Some(backend) => deliver(packet, around, &network, &verdict, backend),
             None => Outcome::dropped(Reason::DropBadDelivery, &verdict),
         },
     }
 }
 
+/// Addresses and tags of a frame that goes back to the sender.
+fn link_back(packet: &[u8], around: &Surroundings<'_>, network: &Network) -> Vec<u8> {
+    let own = around.own_mac.as_ref().map_or(&packet[..6], |mac| &mac[..]);
+    [&packet[6..12], own, &packet[12..network.l3]].concat()
+}
+
 fn deliver(
     packet: &[u8],
+    around: &Surroundings<'_>,
     network: &Network,
     verdict: &Verdict,
     backend: &Backend,
-    devices: &BTreeSet<u32>,
 ) -> Outcome {
     let Some(mode) = DeliveryMode::from_u32(backend.mode) else {
         return Outcome::dropped(Reason::DropBadDelivery, verdict);
@@ -96,14 +104,14 @@ fn deliver(
     };
     if network.length + overhead > backend.mtu as usize {
         let mtu = (backend.mtu as usize).saturating_sub(overhead);
-        return too_big(packet, network, verdict, mtu);
+        return too_big(packet, around, network, verdict, mtu);
     }
     if mode != DeliveryMode::L2 && network.hop_limit < 2 {
         return Outcome::dropped(Reason::DropTtlExpired, verdict);
     }
     let action = if backend.ifindex == INGRESS {
         XDP_TX
-    } else if devices.contains(&backend.ifindex) {
+    } else if around.devices.contains(&backend.ifindex) {
         XDP_REDIRECT
     } else {
         return Outcome::dropped(Reason::DropBadDelivery, verdict);
@@ -144,7 +152,7 @@ fn encapsulate(frame: &mut Vec<u8>, mode: DeliveryMode, network: &Network, backe
     if is_gue {
         let udp = UdpHeader {
             source_port: 0xc000 | (entropy % 0x4000) as u16,
-            destination_port: backend.port as u16,
+            destination_port: backend.port,
             length: payload as u16,
             checksum: 0,
         };
@@ -249,7 +257,7 @@ fn with_pseudo_header(packet: &[u8], message: std::ops::Range<usize>) -> Vec<u8>
 
 /// The answer to an echo request (RFC 792, RFC 4443 §4.2): ends exchanged, the type changed, extension headers left
 /// out, the rest as it came.
-fn echo_reply(packet: &[u8], network: &Network, verdict: &Verdict) -> Outcome {
+fn echo_reply(packet: &[u8], around: &Surroundings<'_>, network: &Network, verdict: &Verdict) -> Outcome {
     let inner = &packet[network.l3..];
     let mut answer = inner.to_vec();
     match network.family {
@@ -288,7 +296,7 @@ fn echo_reply(packet: &[u8], network: &Network, verdict: &Verdict) -> Outcome {
         member: verdict.member,
         action: XDP_TX,
         mode: None,
-        frame: Some([&packet[6..12], &packet[..6], &packet[12..network.l3], &answer].concat()),
+        frame: Some([link_back(packet, around, network), answer].concat()),
     }
 }
 
@@ -308,7 +316,13 @@ fn message_of(packet: &[u8]) -> usize {
 }
 
 /// The ICMP error, made by etherparse from the RFCs' words: the packet as it came, quoted as far as allowed.
-fn too_big(packet: &[u8], network: &Network, verdict: &Verdict, mtu: usize) -> Outcome {
+fn too_big(
+    packet: &[u8],
+    around: &Surroundings<'_>,
+    network: &Network,
+    verdict: &Verdict,
+    mtu: usize,
+) -> Outcome {
     let quoted = match network.family {
         Family::V4 => 576 - 20 - 8,
         Family::V6 => 1280 - 40 - 8,
@@ -317,7 +331,7 @@ fn too_big(packet: &[u8], network: &Network, verdict: &Verdict, mtu: usize) -> O
         return Outcome::dropped(Reason::DropTooBig, verdict);
     }
     let quote = &packet[network.l3..network.l3 + quoted];
-    let mut frame = [&packet[6..12], &packet[..6], &packet[12..network.l3]].concat();
+    let mut frame = link_back(packet, around, network);
     match network.family {
         Family::V4 => {
             let (vip, client) = (

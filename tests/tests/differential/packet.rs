@@ -9,7 +9,7 @@ use etherparse::{
 
 use super::random::Random;
 use super::sequence;
-use super::world::{Address, Target, World};
+use super::world::{Address, OWN_MACS, Target, World};
 
 /// The kernel refuses a test run of less than an Ethernet header.
 const SHORTEST: u64 = 14;
@@ -176,6 +176,21 @@ pub(crate) fn addresses(random: &mut Random, world: &World, target: &Target) -> 
     (source, destination)
 }
 
+/// Mostly this host; or another one, one that differs from it in one byte, a group, or everybody.
+fn recipient(random: &mut Random) -> [u8; 6] {
+    let [mut own, other] = OWN_MACS;
+    match random.below(50) {
+        0 => [0xff; 6],
+        1 => [0x01, 0, 0x5e, 0, 0, 1],
+        2 => {
+            own[random.below(6) as usize] ^= 4;
+            own
+        }
+        3..=12 => other,
+        _ => own,
+    }
+}
+
 fn link(random: &mut Random, ethertype: EtherType, bytes: &mut Vec<u8>) {
     let tags = match random.below(50) {
         0..=29 => 0,
@@ -195,7 +210,7 @@ fn link(random: &mut Random, ethertype: EtherType, bytes: &mut Vec<u8>) {
     let mut next = if tags == 0 { ethertype } else { tag_type(random) };
     let header = Ethernet2Header {
         source,
-        destination: [2, 0, 0, 0, 0, 1],
+        destination: recipient(random),
         ether_type: next,
     };
     header.write(bytes).expect("writing to memory");

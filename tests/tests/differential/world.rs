@@ -15,6 +15,7 @@ use lb_common::rendezvous;
 use lb_common::rewrite::ipv4_sum;
 use lb_common::testing::MemoryTables;
 use lb_ctl::dataplane::Sizes;
+use lb_ctl::plan::Arrivals;
 use lb_ctl::plan::contents::{Contents, RuleContents, ServiceContents, ZonePrefix};
 
 use super::random::Random;
@@ -33,6 +34,9 @@ pub(crate) const BUCKETS: u32 = SIZES.flow_slots / 8;
 
 /// The interface that test runs pretend packets come from: the namespace's loopback.
 pub(crate) const INGRESS: u32 = 1;
+
+/// What frames to this host are sent to there: the interface's own address, and that of a device on it.
+pub(crate) const OWN_MACS: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 3]];
 
 /// One of the VIPs that packets are sent to, and protocol and port of what its rules take.
 #[derive(Clone, Debug)]
@@ -96,6 +100,12 @@ impl World {
         let (rules, targets) = rules(random, &numbers, &sources);
         contents.rules = Arc::new(rules);
         contents.zones = Arc::new(zone_prefixes(random, &sources));
+        if random.chance(90) {
+            let [mac, other] = OWN_MACS;
+            let mut arrivals = Arrivals::default();
+            arrivals.add(INGRESS, mac, 1500, [other]);
+            contents.arrivals = Arc::new(arrivals);
+        }
         let mut world = Self {
             contents,
             targets,
@@ -148,6 +158,9 @@ impl World {
         tables.members.clear();
         tables.zones = (*self.contents.zones).clone();
         tables.zone_tables.clear();
+        tables.ingress = INGRESS;
+        tables.interfaces = self.contents.arrivals.interfaces.clone();
+        tables.own_macs = self.contents.arrivals.own_macs.clone();
         for (number, service) in &self.contents.services {
             tables.services.insert(*number, service.record);
             tables.members.extend(service.members.iter());
@@ -205,6 +218,7 @@ fn backend(random: &mut Random, devices: &[u32]) -> Backend {
         outer_source,
         outer_destination,
         port: random.pick(&[6080, 6080, 1, 65_535]),
+        tag: 0,
         outer_sum: ipv4_sum(outer_source[0], outer_destination[0]),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::decide::decide;
 use crate::flow::Slot;
-use crate::frames::{VIP, VIP6, frame, ipv4, tcp, words};
+use crate::frames::{OWN_MAC, VIP, VIP6, frame, ipv4, tcp, words};
 use crate::hash::HashKeys;
 use crate::layout::{Member, Pool, Pools, Rule, RuleKey, Selection, Service, Vip, ipv4_key, ipv6_prefix_key};
 use crate::policy::{Persistence, Policy, PolicyWord, Scheme, SessionAffinity, TrackingMode};
@@ -96,6 +96,7 @@ impl World {
     pub(super) fn tables(&self) -> MemoryTables {
         let mut tables = MemoryTables::new(HashKeys::from_seed(1), 16);
         tables.now = NOW;
+        tables.arrive_at(7, OWN_MAC, 1500);
         self.change(&mut tables);
         for address in [ipv4_key(words(&VIP)[0]), ipv6_prefix_key(words(&VIP6))] {
             let vip = Vip {

@@ -29,7 +29,7 @@ impl HistoryPlace {
         self.runtime_dir.join(name)
     }
 
-    /// Where layout 4's versions look for it.
+    /// Where older versions look for it, too.
     pub(super) fn former_file(&self) -> PathBuf {
         self.state_dir.join(format!("{PREFIX}{}.redb", boot_id()))
     }

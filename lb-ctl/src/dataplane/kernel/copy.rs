@@ -25,7 +25,7 @@ impl MapSet {
                 .context("counters of a member")?;
         }
         self.cpus
-            .set(0, from.cpus.get(&0, 0)?, 0)
+            .take_counters(&from.cpus)
             .context("counters of verdicts")?;
         self.fragments.replace(&from.fragments.all()?)?;
         Ok(self.flows.copy_from(&from.flows))

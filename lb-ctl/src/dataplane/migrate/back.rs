@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, bail};
 use aya::maps::MapData;
 
-use super::{AtStep, Former, Step, former_pins, links, runs_on, v4};
+use super::{AtStep, Former, Step, former_pins, links, runs_on, v5};
 use crate::dataplane::kernel::MapSet;
 use crate::dataplane::load::LoadOptions;
 use crate::dataplane::pin::{self, PinDirectory};
@@ -49,9 +49,10 @@ pub fn give_back(
     let mut source = |name: &'static str| Ok(MapData::from_pin(pins.maps().join(name))?);
     let maps = MapSet::open(&mut source, &options.sizes).context("opening the pinned maps")?;
     former.make()?;
-    v4::make(&former, &options).context("making the former maps")?;
-    let mut former_maps = v4::open(&former, &options.sizes)?;
+    v5::make(&former, &options).context("making the former maps")?;
+    let mut former_maps = v5::open(&former, &options.sizes)?;
     let copied = former_maps.fill_from(&maps)?;
+    former_maps.take_identity(&maps);
     at(Step::Filled)?;
     keep(maps.incarnation(), former_maps.incarnation())?;
     at(Step::Kept)?;

@@ -20,13 +20,14 @@
 mod back;
 mod links;
 mod over;
-pub(super) mod v4;
+pub(super) mod v5;
 
 use anyhow::Result;
 use aya::maps::MapData;
 
 pub use self::back::give_back;
 pub use self::over::load;
+pub use self::v5::LAYOUT as FORMER_LAYOUT;
 
 use super::link_info::LinkInfo;
 use super::pin::PinDirectory;
@@ -86,7 +87,7 @@ impl Former {
 }
 
 fn former_pins(pins: &PinDirectory) -> PinDirectory {
-    PinDirectory::of_layout(pins.root(), v4::LAYOUT)
+    PinDirectory::of_layout(pins.root(), v5::LAYOUT)
 }
 
 /// Whether the link of an interface is pinned, by this version or a former one.

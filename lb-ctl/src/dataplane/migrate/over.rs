@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use super::{AtStep, Former, Step, former_pins, links, v4};
+use super::{AtStep, Former, Step, former_pins, links, v5};
 use crate::dataplane::flows::Copied;
 use crate::dataplane::kernel::MapSet;
 use crate::dataplane::load::{LoadOptions, Program, check_pinned_sizes};
@@ -34,7 +34,7 @@ pub fn load(options: &LoadOptions, pins: &PinDirectory, store: StoreId, at: AtSt
         return Ok(program);
     };
     tracing::info!("taking over what is pinned in {}", former.layout().display());
-    let former_maps = v4::open(&former, &options.sizes).context("opening the former maps")?;
+    let former_maps = v5::open(&former, &options.sizes).context("opening the former maps")?;
     let copied = match found {
         Former::Counts => {
             let copied = program.maps.fill_from(&former_maps)?;

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use etherparse::PacketBuilder;
 use lb_common::decide::decide;
 use lb_common::hash::HashKeys;
-use lb_common::layout::{Backend, Bucket, Member, Selection, Service};
+use lb_common::layout::{Backend, Bucket, Interface, Member, OwnMac, Selection, Service};
 use lb_common::parse;
 use lb_common::testing::MemoryTables;
 use lb_common::verdict::{Action, Verdict};
 
 use super::world::SEED;
-use crate::plan::Limits;
 use crate::plan::contents::{Contents, RuleContents, ServiceContents, ZonePrefix};
 use crate::plan::diff::{Operation, diff};
+use crate::plan::{Arrivals, Limits};
 
 pub(crate) struct FakeMaps {
     pub(crate) tables: MemoryTables,
@@ -33,6 +33,7 @@ impl FakeMaps {
     pub(crate) fn of(limits: &Limits) -> Self {
         let mut tables = MemoryTables::new(HashKeys::from_seed(SEED), 64);
         tables.slots = vec![0; limits.table_slots as usize];
+        tables.ingress = super::world::INGRESS;
         Self {
             tables,
             backends: BTreeMap::new(),
@@ -89,7 +90,27 @@ impl FakeMaps {
             probes: self.probes.clone().into(),
             devices: self.devices.clone(),
             zones: self.zones.clone().into(),
+            arrivals: Arrivals {
+                interfaces: self.tables.interfaces.clone(),
+                own_macs: self.tables.own_macs.clone(),
+            }
+            .into(),
         }
+    }
+
+    fn put_interface(&mut self, index: u32, interface: Interface) {
+        self.tables.interfaces.insert(index, interface);
+        self.assert_has_its_own_mac(index);
+    }
+
+    /// An interface that is known has at least its own address.
+    fn assert_has_its_own_mac(&self, index: u32) {
+        let interface = self.tables.interfaces.get(&index);
+        let own = interface.map(|interface| OwnMac {
+            ifindex: index.into(),
+            mac: interface.mac,
+        });
+        assert!(own.is_none_or(|own| self.tables.own_macs.contains(&own)));
     }
 
     /// The selection words of a service's zones.
@@ -126,6 +147,13 @@ impl FakeMaps {
 
     pub(crate) fn apply(&mut self, operation: &Operation) {
         match operation {
+            Operation::PutOwnMac(own) => assert!(self.tables.own_macs.insert(*own)),
+            Operation::PutInterface(index, interface) => self.put_interface(*index, *interface),
+            Operation::DeleteInterface(index) => assert!(self.tables.interfaces.remove(index).is_some()),
+            Operation::DeleteOwnMac(own) => {
+                assert!(self.tables.own_macs.remove(own));
+                self.assert_has_its_own_mac(own.ifindex as u32);
+            }
             Operation::PutDevice(device) => assert!(self.devices.insert(*device)),
             Operation::PutBackend(number, backend) => self.put_backend(*number, backend),
             Operation::PutProbe(path, record) => {

@@ -64,7 +64,7 @@ fn raw(protocol: u8, vip: &str) -> Vec<u8> {
         panic!("IPv4 only");
     };
     let mut bytes = Vec::new();
-    etherparse::PacketBuilder::ethernet2([2; 6], [2; 6])
+    etherparse::PacketBuilder::ethernet2([2; 6], super::world::OWN_MAC)
         .ipv4([198, 51, 0, 7], vip.octets(), 64)
         .write(&mut bytes, etherparse::IpNumber(protocol), &[0; 40])
         .expect("memory takes it");

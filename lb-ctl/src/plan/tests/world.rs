@@ -1,6 +1,7 @@
 //! Inputs that are easy to write and to change.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::health::{HealthState, TargetId, machine::Weight};
 use crate::model::{
@@ -10,8 +11,8 @@ use crate::model::{
 };
 use crate::net::{NextHop, NextHops};
 use crate::plan::{
-    BuiltTables, HealthMap, Inputs, IpFamily, Limits, Plan, PlanError, ProbeDestination, Scope, ServiceKey,
-    ServicePlan, Ways, ZonePrefixes, compile,
+    Arrivals, BuiltTables, HealthMap, Inputs, IpFamily, Limits, Plan, PlanError, ProbeDestination, Scope,
+    ServiceKey, ServicePlan, Ways, ZonePrefixes, compile,
 };
 
 pub(crate) const SEED: u128 = 0x0123_4567_89ab_cdef_1122_3344_5566_7788;
@@ -37,6 +38,7 @@ pub(crate) struct World {
     pub(crate) health: HealthMap,
     pub(crate) next_hops: NextHops,
     pub(crate) ways: Ways,
+    pub(crate) arrivals: Arc<Arrivals>,
     pub(crate) zones: ZonePrefixes,
     pub(crate) gue_port: u16,
     pub(crate) probe_destination: ProbeDestination,
@@ -45,6 +47,17 @@ pub(crate) struct World {
     pub(crate) built: BuiltTables,
     pub(crate) inline_work: u64,
     pub(crate) now: u32,
+}
+
+/// The interface that packets come by.
+pub(crate) const INGRESS: u32 = 2;
+/// What frames are sent to.
+pub(crate) const OWN_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+
+fn arrivals() -> Arc<Arrivals> {
+    let mut arrivals = Arrivals::default();
+    arrivals.add(INGRESS, OWN_MAC, 1500, []);
+    Arc::new(arrivals)
 }
 
 pub(crate) fn path(name: &str) -> ResourcePath {
@@ -76,6 +89,7 @@ impl World {
             health: HealthMap::new(),
             next_hops: NextHops::new(),
             ways: Ways::new(),
+            arrivals: arrivals(),
             zones: ZonePrefixes::new(),
             gue_port: 6080,
             probe_destination: ProbeDestination::OwnAddress,
@@ -254,6 +268,7 @@ impl World {
             health: &self.health,
             next_hops: &self.next_hops,
             ways: &self.ways,
+            arrivals: &self.arrivals,
             zones: &self.zones,
             gue_port: self.gue_port,
             probe_destination: self.probe_destination,

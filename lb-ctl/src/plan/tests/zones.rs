@@ -421,7 +421,7 @@ fn a_group_is_delivered_to_by_gue() {
         .contents
         .backends
         .values()
-        .map(|backend| (backend.mode, backend.port))
+        .map(|backend| (backend.mode, u32::from(backend.port)))
         .collect();
     assert!(modes.contains(&(DeliveryMode::GueIpv4 as u32, 7001)), "{modes:?}");
     assert!(modes.contains(&(DeliveryMode::GueIpv6 as u32, 7001)), "{modes:?}");

@@ -12,6 +12,7 @@ use aya::{Ebpf, EbpfLoader};
 use crate::bench::generator::Load;
 use crate::bench::traffic::Traffic;
 use crate::condition::pause;
+use crate::conformance::bench::xdp_context;
 use crate::topology::{LB, Lab};
 use crate::xdp::object_path;
 
@@ -129,9 +130,7 @@ impl Wire {
     }
 
     fn send(&mut self, frame: &[u8], packets: u32) -> Result<Duration> {
-        // The kernel's `struct xdp_md`: the packet's end, and the interface that it seems to come from.
-        let words = [0, frame.len() as u32, 0, self.port, 0, 0];
-        let context: Vec<u8> = words.iter().flat_map(|word: &u32| word.to_ne_bytes()).collect();
+        let context = xdp_context(frame.len(), self.port);
         let mut options = TestRunOptions::new();
         options.data_in = Some(frame);
         options.ctx_in = Some(&context);

@@ -43,7 +43,8 @@ impl Bench {
             flow_slots: pace.slots,
             ..Sizes::default()
         };
-        let contents = world::table_by(wire.balancer_interface()?, ENDPOINTS, &sizes)?;
+        let (interface, mac) = (wire.balancer_interface()?, wire.balancer_mac());
+        let contents = world::table_by(interface, mac, ENDPOINTS, &sizes)?;
         // Interface numbers mean something else in every namespace.
         let lb = wire.lab.lb();
         let subject = lb.run(|| Subject::load(Build::Shipped, sizes, &contents))?;
