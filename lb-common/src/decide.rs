@@ -6,6 +6,7 @@ use crate::hash;
 use crate::layout::{
     FRAGMENT_LIFETIME_SEC, FragmentRecord, Member, SUBSET_SIZE, Selection, Service, TupleRecord,
 };
+use crate::martian;
 use crate::parse::{self, Family, Network, Quoted, Transport};
 use crate::policy::{PolicyRow, Tuple};
 use crate::rules::{self, Match};
@@ -63,7 +64,14 @@ pub fn decide_with<P: Packet, T: Tables>(
     }
     let number = match rules::find(tables, subject, &transport, epoch) {
         Match::Service(number) => number,
-        Match::NoRule => return Verdict::without_member(unmatched(tables, &transport, is_error), 0),
+        Match::NoRule => {
+            let reason = match unmatched(tables, &transport, is_error) {
+                Reason::ReplyEcho if martian::is_martian(tables, network) => Reason::DropMartianSource,
+                reason => reason,
+            };
+            return Verdict::without_member(reason, 0);
+        }
+        Match::Martian => return Verdict::without_member(Reason::DropMartianSource, 0),
         Match::NoVip => return Verdict::without_member(Reason::PassNoVip, 0),
     };
     let sought = u64::from(number) | (u64::from(is_error) << 32);
@@ -154,6 +162,10 @@ fn understand<P: Packet, T: Tables>(
     // An error comes to the address that the packet it is about was sent from.
     if is_error && rules::destination_key(subject) != rules::destination_key(network) {
         return unless_not_ours(tables, network, Reason::DropIcmpError);
+    }
+    // An error is judged by whom it comes from, too, and not only by what it quotes.
+    if is_error && martian::is_martian(tables, network) {
+        return unless_not_ours(tables, network, Reason::DropMartianSource);
     }
     if is_error { QUOTED } else { ITSELF }
 }

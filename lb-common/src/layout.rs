@@ -206,11 +206,16 @@ impl Rule {
 pub struct Vip {
     /// For TCP, UDP, SCTP: bit b says that there are blocks of 2^b ports, b in 0..=16.
     pub blocks: [u32; 3],
-    /// Whether an L3_DEFAULT rule takes what no other rule does.
-    pub l3_default: u32,
+    /// [`Vip::L3_DEFAULT`], [`Vip::WHOLE_PREFIX`].
+    pub flags: u32,
 }
 
 impl Vip {
+    /// An L3_DEFAULT rule takes what no other rule does.
+    pub const L3_DEFAULT: u32 = 1;
+    /// Some rule is for the whole /96 of IPv6, and none of its addresses is anybody else's.
+    pub const WHOLE_PREFIX: u32 = 2;
+
     /// The block sizes to try. A protocol without ports has one block, of all ports.
     #[inline(always)]
     pub const fn port_blocks(&self, protocol: u8) -> u32 {

@@ -17,6 +17,7 @@ mod frames;
 pub mod hash;
 pub mod layout;
 pub mod maglev;
+pub mod martian;
 pub mod opaque;
 pub mod parse;
 pub mod policy;

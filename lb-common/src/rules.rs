@@ -1,6 +1,7 @@
 //! Which forwarding rule a packet matches (semantics §2).
 
 use crate::layout::{AddressKey, Rule, RuleKey, SteeringKey, Vip, ipv4_key, ipv6_prefix_key};
+use crate::martian;
 use crate::opaque::{hide, mask};
 use crate::parse::{Family, Network, Transport};
 use crate::tables::Tables;
@@ -8,6 +9,8 @@ use crate::tables::Tables;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Match {
     Service(u32),
+    /// The destination is a VIP, and the source no client's.
+    Martian,
     /// The destination is a VIP, but none of its rules matches.
     NoRule,
     /// The destination is no VIP.
@@ -62,6 +65,7 @@ pub fn find<T: Tables>(tables: &T, network: &Network, transport: &Transport, epo
     match found >> 32 {
         FOUND => Match::Service(found as u32),
         NO_RULE => Match::NoRule,
+        MARTIAN => Match::Martian,
         _ => Match::NoVip,
     }
 }
@@ -69,11 +73,13 @@ pub fn find<T: Tables>(tables: &T, network: &Network, transport: &Transport, epo
 const FOUND: u64 = 0;
 const NO_RULE: u64 = 1;
 const NO_VIP: u64 = 2;
+const MARTIAN: u64 = 3;
 
 /// A function of its own in the kernel too, because its keys take much of the stack; one register carries the result.
 #[inline(never)]
 fn find_apart<T: Tables>(tables: &T, network: &Network, transport: &Transport, epoch: u32) -> u64 {
     match rule(tables, network, transport, epoch) {
+        Ok(_) if martian::is_martian(tables, network) => MARTIAN << 32,
         Ok(rule) => (FOUND << 32) | u64::from(steer(tables, network, rule)),
         Err(Match::NoRule) => NO_RULE << 32,
         Err(_) => NO_VIP << 32,
@@ -123,7 +129,7 @@ fn look_up<T: Tables>(
         }
         bits += 1;
     }
-    if vip.l3_default == 0 {
+    if vip.flags & Vip::L3_DEFAULT == 0 {
         return Err(Match::NoRule);
     }
     tables

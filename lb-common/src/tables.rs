@@ -32,6 +32,13 @@ pub trait Tables {
 
     fn vip(&self, key: &AddressKey) -> Option<Vip>;
 
+    /// Whether a VIP with this key is a whole /96.
+    #[inline(always)]
+    fn owns_prefix(&self, key: &AddressKey) -> bool {
+        self.vip(key)
+            .is_some_and(|vip| vip.flags & Vip::WHOLE_PREFIX != 0)
+    }
+
     /// Whether an address with this [`filter_key`](crate::layout::filter_key) may be a VIP's; a quick look that is never wrong
     /// when it says no.
     #[inline(always)]

@@ -128,6 +128,11 @@ reasons! {
     /// For a VIP, an ICMP error about nothing that a backend there could have sent.
     DropIcmpError = 44, Drop, "drop_icmp_error";
 
+    /// For a VIP, from an address that no client has (RFC 1812 §5.3.7): loopback, a group, everybody, the VIP itself.
+    DropMartianSource = 45, Drop, "drop_martian_source";
+    /// From a link-local address, to a backend that is routed to: it may not leave its link.
+    DropLinkLocalSource = 46, Drop, "drop_link_local_source";
+
     /// Broken invariant: a rule names a service without a record.
     DropBadService = 56, Drop, "drop_bad_service";
     /// Broken invariant: a selection table or an entry names a member without a record.

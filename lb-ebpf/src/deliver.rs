@@ -5,6 +5,7 @@ use aya_ebpf::helpers::generated::{bpf_csum_diff, bpf_xdp_adjust_head, bpf_xdp_a
 use aya_ebpf::programs::XdpContext;
 use lb_common::checksum;
 use lb_common::layout::{Backend, DeliveryMode, mac_of, mac_word};
+use lb_common::martian::is_link_local;
 use lb_common::opaque::hide;
 use lb_common::parse::{Family, Inner, Network};
 use lb_common::rewrite::{
@@ -121,6 +122,10 @@ fn deliver_at<const L3: usize>(
         return Err(Outcome::dropped(Reason::DropBadDelivery));
     };
     let inner = &network.inner();
+    // Those are never plain packets.
+    if !matches!(mode, DeliveryMode::L2) && is_link_local(network) {
+        return Err(Outcome::dropped(Reason::DropLinkLocalSource));
+    }
     match room(inner, backend, mode) {
         Ok(()) => send::<L3>(ctx, inner, backend, mode, hints.entropy).map_err(Outcome::dropped),
         Err(_) if hints.unreportable => Err(Outcome::dropped(Reason::DropTooBig)),

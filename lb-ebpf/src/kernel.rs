@@ -115,6 +115,12 @@ impl Tables for KernelTables<'_> {
     }
 
     #[inline(always)]
+    fn owns_prefix(&self, key: &AddressKey) -> bool {
+        let [a, b, c, _] = key.map(u64::from);
+        maps::owns_prefix(a | (b << 32), c)
+    }
+
+    #[inline(always)]
     fn may_be_vip(&self, address: &AddressKey) -> bool {
         maps::may_be_vip(address)
     }

@@ -112,6 +112,17 @@ pub(crate) fn may_be_vip(address: &AddressKey) -> bool {
     })
 }
 
+/// Whether the VIP of this /96 owns all of it. A function of its own in the kernel too: its key has no room on the stack of
+/// those who ask, and hardly anybody asks.
+#[inline(never)]
+pub(crate) fn owns_prefix(first: u64, third: u64) -> bool {
+    let key = [first, third];
+    // SAFETY: an address key is as large and less aligned.
+    let key = unsafe { &*(&raw const key).cast::<AddressKey>() };
+    // SAFETY: the flags are one word.
+    unsafe { LB_VIPS.get(key) }.is_some_and(|vip| vip.flags & Vip::WHOLE_PREFIX != 0)
+}
+
 /// The match of a packet, as this CPU looked it up in some epoch.
 #[derive(Clone, Copy)]
 #[repr(C)]

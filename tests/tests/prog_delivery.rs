@@ -333,6 +333,43 @@ fn a_hop_limit_of_one_ends_where_the_packet_is_routed_and_not_on_the_link() {
     }
 }
 
+#[test]
+fn a_link_local_source_is_delivered_on_its_link_only() {
+    enter_namespace();
+    let mut bench = bench();
+    for (delivery, expected) in [
+        ("l2", Reason::ForwardNew),
+        ("ipip", Reason::DropLinkLocalSource),
+        ("gue", Reason::DropLinkLocalSource),
+    ] {
+        let mut world = delivered_by(&mut bench, delivery);
+        for (source, is_ipv6) in [("169.254.3.4", false), ("fe80::7", true), ("febf::7", true)] {
+            let ends = Ends {
+                source: source.parse().expect("an address"),
+                ..world.client(vip(is_ipv6))
+            };
+            for name in ["TCP SYN", "UDP"] {
+                let sent = frame(&case(name, is_ipv6), &ends, Position::First);
+                assert_eq!(world.send(&sent).1.reason, expected, "{delivery} from {source}");
+            }
+        }
+        // Their neighbours are no link's.
+        for source in ["169.253.3.4", "169.255.3.4", "fec0::7", "fe00::7"] {
+            let source: IpAddr = source.parse().expect("an address");
+            let ends = Ends {
+                source,
+                ..world.client(vip(source.is_ipv6()))
+            };
+            let sent = frame(&case("UDP", source.is_ipv6()), &ends, Position::First);
+            assert_eq!(
+                world.send(&sent).1.reason,
+                Reason::ForwardNew,
+                "{delivery} from {source}"
+            );
+        }
+    }
+}
+
 /// A packet of 1500 bytes, of UDP or of another protocol.
 fn full(ends: &Ends, name: &str, header: &[u8], fragment: Option<Fragment>) -> Vec<u8> {
     let case = case(name, ends.destination.is_ipv6());

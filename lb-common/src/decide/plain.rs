@@ -6,6 +6,7 @@
 
 use super::Flow;
 use crate::layout::RuleKey;
+use crate::martian;
 use crate::parse::{self, Family, Network};
 use crate::rules;
 use crate::tables::{Owner, Tables};
@@ -35,6 +36,9 @@ fn of_network<P: Packet, T: Tables>(tables: &T, packet: &P, network: &Network) -
     if !tables.may_be_vip(&rules::filter_key(network)) {
         let verdict = Verdict::without_member(Reason::PassNoVip, 0);
         return Some(Plain { verdict, inner });
+    }
+    if martian::is_odd(network) {
+        return None;
     }
     let recipient = wire::recipient(packet)?;
     if !tables.remembers_own(recipient) && tables.owner(tables.epoch(), recipient) != Owner::ThisHost {

@@ -6,6 +6,7 @@ mod errors;
 mod fragments;
 mod plain;
 mod rules;
+mod sources;
 mod tables;
 mod world;
 

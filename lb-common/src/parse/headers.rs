@@ -70,7 +70,10 @@ fn l4<P: Packet>(packet: &P, network: &Network) -> Result<Transport, Reason> {
             Ok(transport.with_ports(word(header, 0)).with(OPENS, opens))
         }
         ipproto::UDP => Ok(transport.with_ports(ports(packet, at, end, UDP_HEADER)?)),
-        ipproto::SCTP => Ok(transport.with_ports(ports(packet, at, end, SCTP_HEADER)?)),
+        ipproto::SCTP => {
+            let ports = ports(packet, at, end, SCTP_HEADER)?;
+            Ok(transport.with_ports(ports).with(OPENS, is_init(packet, at, end)))
+        }
         ipproto::ICMP | ipproto::ICMPV6 => {
             if at + ICMP_HEADER > end {
                 return Err(Reason::DropTruncated);
@@ -97,6 +100,18 @@ fn l4<P: Packet>(packet: &P, network: &Network) -> Result<Transport, Reason> {
         }
         _ => Ok(transport),
     }
+}
+
+/// Whether the first chunk is INIT, which comes with the verification tag 0 (RFC 9260 §3.1, §8.5.1).
+#[inline(always)]
+fn is_init<P: Packet>(packet: &P, at: usize, end: usize) -> bool {
+    const INIT: u8 = 1;
+    const CHUNK_HEADER: usize = 4;
+    if at + SCTP_HEADER + CHUNK_HEADER > end {
+        return false;
+    }
+    let header = packet.window::<{ SCTP_HEADER + CHUNK_HEADER }>(at);
+    header.is_some_and(|header| word(header, 4) == 0 && header[SCTP_HEADER] == INIT)
 }
 
 const ICMP_ECHO_REQUEST: u8 = 8;

@@ -303,6 +303,39 @@ fn a_transport_header_cut_by_the_ip_length_is_truncated() {
     }
 }
 
+/// RFC 9260: INIT is the first chunk of a packet with the verification tag 0.
+#[test]
+fn an_init_opens_as_a_syn_does() {
+    let sctp = |tag: u32, chunk: &[u8]| {
+        let ports = [0x0f, 0xa1, 0x01, 0xbb];
+        [&ports[..], &tag.to_be_bytes(), &[0; 4], chunk].concat()
+    };
+    let opens = |packet: &[u8]| parse(&frame(0, packet)).1.map(|transport| transport.opens());
+    let init = sctp(0, &[1, 0, 0, 20]);
+    for (packet, expected) in [
+        (init.clone(), true),
+        (sctp(7, &[1, 0, 0, 20]), false),
+        (sctp(0, &[0, 0, 0, 20]), false),
+        (sctp(0, &[2, 0, 0, 20]), false),
+        // Nothing but the common header, or less than a chunk's.
+        (sctp(0, &[]), false),
+        (sctp(0, &[1, 0, 0]), false),
+    ] {
+        assert_eq!(opens(&ipv4(132, &packet)), Ok(expected), "{packet:02x?}");
+        assert_eq!(opens(&ipv6(132, &packet)), Ok(expected), "{packet:02x?}");
+    }
+    // The same bytes are an INIT in a first fragment, and nothing in a later one.
+    let piece = |offset: u16, more| {
+        opens(&ipv4_with(132, &init, |header| {
+            header.fragment_offset = offset.try_into().expect("13 bits");
+            header.more_fragments = more;
+        }))
+    };
+    assert_eq!(piece(0, true), Ok(true));
+    assert_eq!(piece(1, true), Ok(false));
+    assert_eq!(piece(1, false), Ok(false));
+}
+
 #[test]
 fn headers_that_contradict_themselves_are_malformed() {
     let good = frame(0, &ipv4(6, &tcp(4001, 443, SYN)));

@@ -88,7 +88,7 @@ impl Transport {
         (self.bits >> 8) & 7
     }
 
-    /// TCP SYN without ACK.
+    /// TCP SYN without ACK, or SCTP INIT.
     #[inline(always)]
     pub const fn opens(&self) -> bool {
         self.bits & OPENS != 0

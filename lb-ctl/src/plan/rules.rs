@@ -11,7 +11,7 @@ use lb_common::policy::RuleProtocol;
 use super::contents::RuleContents;
 use super::limits::{LeftOut, Limits};
 use super::service::{IpFamily, ServiceKey};
-use crate::model::{Config, ForwardingRule, Ports, ResourcePath};
+use crate::model::{self, Config, ForwardingRule, Ports, ResourcePath};
 
 /// What rules are compiled from.
 pub(super) struct RuleTask<'a> {
@@ -103,6 +103,7 @@ impl RuleTask<'_> {
                 };
                 entries.rules.push((key, Rule { service, steering }));
                 let (_, vip) = entries.vip.get_or_insert_with(|| (address, Vip::default()));
+                vip.flags |= prefix_flag(rule.vip);
                 note_block(vip, rule.protocol, bits);
             }
         } else if let Some(set) = bases
@@ -168,7 +169,7 @@ impl RuleContents {
         self.steering.extend(entries.steering.iter().copied());
         if let Some((address, vip)) = entries.vip {
             let known = self.vips.entry(address).or_default();
-            known.l3_default |= vip.l3_default;
+            known.flags |= vip.flags;
             for (blocks, more) in known.blocks.iter_mut().zip(vip.blocks) {
                 *blocks |= more;
             }
@@ -255,12 +256,19 @@ fn note_block(vip: &mut Vip, protocol: RuleProtocol, bits: u8) {
         RuleProtocol::Udp => 1,
         RuleProtocol::Sctp => 2,
         RuleProtocol::L3Default => {
-            vip.l3_default = 1;
+            vip.flags |= Vip::L3_DEFAULT;
             return;
         }
         RuleProtocol::Esp | RuleProtocol::Ah | RuleProtocol::Icmp => return,
     };
     vip.blocks[index] |= 1 << bits;
+}
+
+fn prefix_flag(vip: model::Vip) -> u32 {
+    match vip.owned() {
+        IpNet::V6(owned) if owned.prefix_len() < 128 => Vip::WHOLE_PREFIX,
+        _ => 0,
+    }
 }
 
 /// What packets to a VIP find it by.

@@ -139,7 +139,11 @@ pub fn transport(protocol: u8, ends: &Ends, is_syn: bool) -> Vec<u8> {
         132 => {
             bytes.extend(ends.source_port.to_be_bytes());
             bytes.extend(ends.destination_port.to_be_bytes());
-            bytes.extend([0; 8]);
+            // Verification tag, checksum, the header of the first chunk: INIT, or DATA.
+            let (tag, chunk) = if is_syn { ([0; 4], 1) } else { ([1, 2, 3, 4], 0) };
+            bytes.extend(tag);
+            bytes.extend([0; 4]);
+            bytes.extend([chunk, 0, 0, 20]);
         }
         1 => bytes.extend([8, 0, 0, 0, 0, 1, 0, 1]),
         58 => bytes.extend([128, 0, 0, 0, 0, 1, 0, 1]),

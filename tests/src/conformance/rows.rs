@@ -37,7 +37,7 @@ pub struct Case {
     pub column: &'static str,
     pub is_ipv6: bool,
     pub protocol: u8,
-    /// All packets of the flow are TCP SYNs, not only its first.
+    /// All packets of the flow are TCP SYNs or SCTP INITs, not only its first.
     pub is_syn: bool,
     pub is_fragment: bool,
 }
@@ -73,10 +73,11 @@ pub fn accepted() -> Vec<Policy> {
 }
 
 /// Name, column of the tables, protocol over IPv4, protocol over IPv6.
-const PROTOCOLS: [(&str, &str, u8, u8); 10] = [
+const PROTOCOLS: [(&str, &str, u8, u8); 11] = [
     ("TCP", "TCP", 6, 6),
     ("TCP SYN", "TCP", 6, 6),
     ("SCTP", "SCTP", 132, 132),
+    ("SCTP INIT", "SCTP", 132, 132),
     ("UDP", "UDP", 17, 17),
     ("UDP fragment", "UDP-fragment", 17, 17),
     ("ESP", "ESP", 50, 50),
@@ -95,7 +96,7 @@ pub fn cases() -> Vec<Case> {
                 column,
                 is_ipv6,
                 protocol,
-                is_syn: name == "TCP SYN",
+                is_syn: matches!(name, "TCP SYN" | "SCTP INIT"),
                 is_fragment: name == "UDP fragment",
             });
         }

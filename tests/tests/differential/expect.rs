@@ -95,6 +95,16 @@ fn deliver(
     let Some(mode) = DeliveryMode::from_u32(backend.mode) else {
         return Outcome::dropped(Reason::DropBadDelivery, verdict);
     };
+    let is_link_local = match network.family {
+        Family::V4 => network.source[0].to_ne_bytes()[..2] == [169, 254],
+        Family::V6 => {
+            let [first, second, ..] = network.source[0].to_ne_bytes();
+            first == 0xfe && second >> 6 == 2
+        }
+    };
+    if mode != DeliveryMode::L2 && is_link_local {
+        return Outcome::dropped(Reason::DropLinkLocalSource, verdict);
+    }
     let overhead = match mode {
         DeliveryMode::L2 => 0,
         DeliveryMode::Ipv4 => 20,

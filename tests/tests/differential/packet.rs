@@ -153,11 +153,43 @@ pub(crate) fn frame(random: &mut Random, packet: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
+/// Some are no client's, some may not leave their link, some are clients like any.
+const STRANGE4: [[u8; 4]; 9] = [
+    [0, 0, 0, 0],
+    [0, 1, 2, 3],
+    [127, 0, 0, 1],
+    [128, 0, 0, 1],
+    [169, 254, 3, 4],
+    [224, 0, 0, 5],
+    [239, 1, 2, 3],
+    [240, 0, 0, 1],
+    [255; 4],
+];
+const STRANGE6: [[u8; 16]; 8] = [
+    [0; 16],
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2],
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1],
+    [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 1],
+    [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7],
+    [0xfe, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7],
+    [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+];
+
 pub(crate) fn addresses(random: &mut Random, world: &World, target: &Target) -> (Address, Address) {
     let same_family =
         |source: &&Address| std::mem::discriminant(*source) == std::mem::discriminant(&target.address);
     let sources: Vec<Address> = world.sources.iter().filter(same_family).copied().collect();
-    let source = random.pick(&sources);
+    let source = match (random.below(40), target.address) {
+        (0, Address::V4(_)) => Address::V4(random.pick(&STRANGE4)),
+        (0, Address::V6(_)) => Address::V6(random.pick(&STRANGE6)),
+        (1, address) => address,
+        (2, Address::V6(mut bytes)) => {
+            bytes[15] ^= 1;
+            Address::V6(bytes)
+        }
+        _ => random.pick(&sources),
+    };
     let destination = match target.address {
         Address::V4(_) if random.chance(4) => Address::V4([192, 0, 2, random.next() as u8]),
         Address::V6(mut bytes) => {
@@ -372,7 +404,9 @@ fn transport(random: &mut Random, target: &Target, v6: bool) -> (u8, Vec<u8>) {
         132 => {
             bytes.extend(source_port.to_be_bytes());
             bytes.extend(port.to_be_bytes());
-            bytes.extend([0; 8]);
+            let tag = random.pick(&[[0; 4], [0, 0, 0, 1]]);
+            bytes.extend(tag);
+            bytes.extend([0, 0, 0, 0, random.pick(&[0, 1, 1, 2]), 0, 0, 4]);
         }
         58 => bytes.extend([
             random.pick(&[128, 1, 2, 133, 134, 135, 136, 137]),

@@ -428,7 +428,10 @@ fn rules(random: &mut Random, services: &[u32], sources: &[Address]) -> (RuleCon
             bytes[15] = index % 4 / 2;
             Address::V6(bytes)
         };
-        let mut vip = Vip::default();
+        let mut vip = Vip {
+            flags: random.pick(&[0, Vip::WHOLE_PREFIX]),
+            ..Vip::default()
+        };
         let mut claims = Vec::new();
         for _ in 0..random.between(1, 8) {
             let service = if random.chance(4) || services.is_empty() {
@@ -460,7 +463,9 @@ fn rules(random: &mut Random, services: &[u32], sources: &[Address]) -> (RuleCon
                     RuleKey::new(address.key(), protocol, port, bits)
                 }
                 _ => {
-                    vip.l3_default |= u32::from(protocol == 0);
+                    if protocol == 0 {
+                        vip.flags |= Vip::L3_DEFAULT;
+                    }
                     RuleKey::new(address.key(), protocol, 0, 16)
                 }
             };

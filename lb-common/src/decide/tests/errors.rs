@@ -304,7 +304,7 @@ fn echo_is_balanced_by_l3_default_else_dropped_or_answered() {
         for (message, request) in &requests {
             let mut world = World::new();
             let mut tables = world.tables();
-            tables.vips.values_mut().for_each(|vip| vip.l3_default = 0);
+            tables.vips.values_mut().for_each(|vip| vip.flags = 0);
             tables.answers_echo = answers;
             let expected = if answers {
                 Reason::ReplyEcho
@@ -337,7 +337,7 @@ fn a_vip_of_ports_takes_an_error_by_the_quoted_port() {
     tables
         .vips
         .values_mut()
-        .for_each(|vip| (vip.blocks[0], vip.l3_default) = (1, 0));
+        .for_each(|vip| (vip.blocks[0], vip.flags) = (1, 0));
     let rules: Vec<_> = tables.rules.iter().map(|(key, rule)| (*key, *rule)).collect();
     tables.rules.clear();
     for (key, rule) in rules {

@@ -48,7 +48,7 @@ fn with_ports(world: &World) -> MemoryTables {
         tables.rules.insert(RuleKey::new(key.address, 17, 53, 0), rule);
     }
     for vip in tables.vips.values_mut() {
-        (vip.blocks, vip.l3_default) = ([1, 1, 0], 0);
+        (vip.blocks, vip.flags) = ([1, 1, 0], 0);
     }
     tables
 }

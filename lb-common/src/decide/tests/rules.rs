@@ -49,7 +49,7 @@ fn put(tables: &mut MemoryTables, address: AddressKey, protocol: u8, port: u16, 
         6 => vip.blocks[0] |= 1 << bits,
         17 => vip.blocks[1] |= 1 << bits,
         132 => vip.blocks[2] |= 1 << bits,
-        0 => vip.l3_default = 1,
+        0 => vip.flags = 1,
         _ => {}
     }
     tables

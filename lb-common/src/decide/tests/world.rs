@@ -101,7 +101,7 @@ impl World {
         for address in [ipv4_key(words(&VIP)[0]), ipv6_prefix_key(words(&VIP6))] {
             let vip = Vip {
                 blocks: [1 << 16, 1 << 16, 1 << 16],
-                l3_default: 1,
+                flags: Vip::L3_DEFAULT,
             };
             let rule = Rule {
                 service: SERVICE,
