@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
@@ -40,18 +41,23 @@ const INLINE_WORK: u64 = 1_500_000;
 pub fn run(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
     preflight::check(args.trace_packets)?;
     preflight::raise_limits();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("starting the runtime")?;
-    runtime.block_on(serve(args, file))
+    let (runtime, probes) = (threads("lb-control")?, threads("lb-probes")?);
+    let served = runtime.block_on(serve(args, file, probes.handle()));
+    // Probes that are under way tell nobody anything any more.
+    probes.shutdown_background();
+    served
+}
+
+fn threads(name: &str) -> anyhow::Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).thread_name(name).enable_all();
+    builder.build().context("starting the runtime")
 }
 
 /// However it ends, nothing stays of the way that probes leave by.
-async fn serve(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
+async fn serve(args: RunArgs, file: FileSettings, probes: &Handle) -> anyhow::Result<()> {
     let mut probe_device = None;
-    let served = serve_with(args, file, &mut probe_device).await;
+    let served = serve_with(args, file, probes, &mut probe_device).await;
     if let Some(device) = probe_device {
         let removed = device.device.remove().await;
         removed.unwrap_or_else(|error| tracing::warn!("removing the way that probes leave by: {error}"));
@@ -62,6 +68,7 @@ async fn serve(args: RunArgs, file: FileSettings) -> anyhow::Result<()> {
 async fn serve_with(
     args: RunArgs,
     file: FileSettings,
+    probes: &Handle,
     probe_device: &mut Option<ClaimedDevice>,
 ) -> anyhow::Result<()> {
     let scope = args.place.scope(&Scope::default());
@@ -191,7 +198,7 @@ async fn serve_with(
         maps: Box::new(KernelMaps::new(&program.maps)?),
         attachments: Box::new(KernelAttachments::new(program, pins)),
         network: Box::new(KernelNetwork::new().context("watching links, routes and neighbours")?),
-        checks: Box::new(checks),
+        checks: Box::new(checks.on(probes.clone())),
         health_events,
         probe_paths,
         clock: Arc::new(KernelClock),

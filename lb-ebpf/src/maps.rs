@@ -255,13 +255,6 @@ impl CpuCell {
         unsafe { (*self.0.get()).own_epoch }
     }
 
-    /// The longest packet that the interface takes from the wire which the last frame of this host's came by.
-    #[inline(always)]
-    pub(crate) fn own_mtu(&self) -> u64 {
-        // SAFETY: as above.
-        unsafe { (*self.0.get()).own_mtu }
-    }
-
     #[inline(always)]
     fn remember_own(&self, epoch: u32, ifindex: u32, recipient: u64, mtu: u64) {
         // SAFETY: as above.

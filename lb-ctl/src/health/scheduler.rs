@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 
@@ -67,6 +68,8 @@ pub struct HealthChecker<P = SocketProber> {
     runs: u64,
     states: States,
     events: mpsc::UnboundedSender<HealthEvent>,
+    /// Where probes run; the caller's, if none.
+    runtime: Option<Handle>,
 }
 
 /// The task of one target; dropping it ends the task.
@@ -111,8 +114,15 @@ impl<P: Prober> HealthChecker<P> {
             runs: 0,
             states: States::default(),
             events,
+            runtime: None,
         };
         (checker, receiver)
+    }
+
+    /// Probes run there from now on, so that thousands of them at once hold up nobody else.
+    pub fn on(mut self, runtime: Handle) -> Self {
+        self.runtime = Some(runtime);
+        self
     }
 
     /// Makes `desired` the set of probed targets. A target that stays keeps its state and its pace; one whose check
@@ -227,7 +237,11 @@ impl<P: Prober> HealthChecker<P> {
             states: Arc::clone(&self.states),
             events: self.events.clone(),
         };
-        let task = tokio::spawn(target::run(Arc::clone(&self.shared), receiver, machine, outlet));
+        let run = target::run(Arc::clone(&self.shared), receiver, machine, outlet);
+        let task = match &self.runtime {
+            Some(runtime) => runtime.spawn(run),
+            None => tokio::spawn(run),
+        };
         Running {
             order: sender,
             task: task.abort_handle(),
