@@ -96,9 +96,9 @@ fn count(ifindex: u32, event: XdpEvent, error: u32, frames: u64) {
         event: event as u64,
         errno: error.wrapping_neg().into(),
     };
-    match LB_FAILURES.get_ptr_mut(&key) {
+    match LB_FAILURES.get_ptr_mut(key) {
         // SAFETY: this CPU's value, and tracepoints of a CPU that send don't interrupt each other.
         Some(counter) => unsafe { *counter += frames },
-        None => drop(LB_FAILURES.insert(&key, &frames, 0)),
+        None => drop(LB_FAILURES.insert(key, frames, 0)),
     }
 }

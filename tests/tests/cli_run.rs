@@ -89,17 +89,21 @@ fn run_names_the_program_that_another_attached() {
 #[test]
 fn run_refuses_native_mode_where_the_driver_does() {
     let lab = Lab::flat("no-native");
+    lab.lb().ip(&[
+        "link add br0 type bridge".to_owned(),
+        "link set br0 up".to_owned(),
+    ]);
     let daemon = Daemon::new(&lab);
     daemon
-        .refused(&["--interface", "lo", "--xdp-mode", "native"])
+        .refused(&["--interface", "br0", "--xdp-mode", "native"])
         .assert(
             1,
             &[
-                "the driver of lo can't run this XDP program natively",
+                "the driver of br0 can't run this XDP program natively",
                 "--xdp-mode generic",
             ],
         );
-    assert!(!lab.lb().ip_output(&["link", "show", "lo"]).contains("xdp"));
+    assert!(!lab.lb().ip_output(&["link", "show", "br0"]).contains("xdp"));
 }
 
 #[test]

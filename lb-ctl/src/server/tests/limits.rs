@@ -133,7 +133,7 @@ fn a_connection_that_is_kept_alive_is_closed_when_idle() {
         .write_all(b"GET /lb/v1/stats HTTP/1.1\r\nhost: x\r\n\r\n")
         .expect("to write");
     let answer = read_answer(&mut stream);
-    assert_eq!(answer.ok(), json!({"verdicts": [], "services": []}));
+    assert_eq!(answer.ok()["services"], json!([]));
 }
 
 #[test]
