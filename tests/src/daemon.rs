@@ -4,6 +4,7 @@
 //! leaves its pins, as in life) and goes away with this handle. Tests may therefore run side by side.
 
 use std::collections::BTreeMap;
+mod flood;
 mod mounts;
 mod refusal;
 mod waits;

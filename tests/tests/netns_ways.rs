@@ -98,6 +98,16 @@ fn assert_undeliverable(daemon: &Daemon<'_>, device: &str, helps: &str) {
     assert!(told >= PRIMARIES.len(), "{told}");
 }
 
+fn balanced<'lab>(lab: &'lab Lab, daemon: Daemon<'lab>, backends: Vec<Backend>) -> Balanced<'lab> {
+    let named = backends.into_iter();
+    let named = named.map(|backend| (backend.name.clone(), backend));
+    Balanced {
+        lab,
+        daemon,
+        backends: named.collect(),
+    }
+}
+
 /// Clients are served by all backends.
 #[track_caller]
 fn assert_served(balanced: &Balanced<'_>) {
@@ -142,14 +152,7 @@ fn backends_behind_a_switching_macvlan_are_undeliverable_until_the_hint_is_taken
     let hint = "ip link set dev mac0 type macvlan mode private";
     assert_undeliverable(&daemon, "mac0", hint);
     lab.lb().ip(&[hint["ip ".len()..].to_owned()]);
-    let backends = backends
-        .into_iter()
-        .map(|backend| (backend.name.clone(), backend));
-    assert_served(&Balanced {
-        lab: &lab,
-        daemon,
-        backends: backends.collect(),
-    });
+    assert_served(&balanced(&lab, daemon, backends));
 }
 
 #[test]
@@ -159,14 +162,7 @@ fn a_second_arm_that_takes_no_frames_from_xdp_is_named_until_it_does() {
     let daemon = Daemon::start(&lab, &documents(&lab));
     assert_undeliverable(&daemon, "eth1", "ethtool -K PEER gro on");
     lab.hear();
-    let backends = backends
-        .into_iter()
-        .map(|backend| (backend.name.clone(), backend));
-    assert_served(&Balanced {
-        lab: &lab,
-        daemon,
-        backends: backends.collect(),
-    });
+    assert_served(&balanced(&lab, daemon, backends));
 }
 
 #[test]

@@ -114,6 +114,7 @@ impl Controller {
             .into_iter()
             .filter(|(failure, _)| self.is_ours(failure.ifindex as u32));
         let counted = counted.collect();
+        let before = self.failures.broken();
         let first = self.failures.take(counted, self.clock.now());
         for failure in &first {
             let error = errno(failure).map_or_else(String::new, |error| format!(": {error}"));
@@ -123,7 +124,9 @@ impl Controller {
                 event(failure)
             );
         }
-        self.follow_ways();
+        if self.failures.broken() != before {
+            self.follow_ways();
+        }
     }
 
     /// Packets of ours come or leave by it; other programs on the host are others' business.

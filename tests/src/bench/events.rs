@@ -86,6 +86,7 @@ fn one_large_service(extent: Extent) -> Vec<Case> {
         subject.endpoint("daemon, attach one endpoint", "attach"),
         subject.endpoint("daemon, detach one endpoint", "detach"),
         subject.next_hops(),
+        subject.overrun(),
         subject.full_disk(half),
         subject.store_commit(),
         subject.table_slots(),
@@ -163,30 +164,58 @@ impl Subject<'_, '_> {
 
     /// The router that they all are behind has another MAC address.
     fn next_hops(&mut self) -> Case {
-        let router = self.lab.host(FAILOVER);
         self.each("daemon, all next hops move", |subject, run| {
-            let mac = [2, 0, 0, 0, 9, run as u8];
-            let shown = mac.map(|byte| format!("{byte:02x}")).join(":");
-            let device = router
-                .namespace
-                .ip_output(&["-br", "link", "show", "type", "veth"]);
-            let device = device.split(['@', ' ']).next().expect("a name").to_owned();
-            router
-                .namespace
-                .ip(&[format!("link set {device} address {shown}")]);
+            let (mac, line) = subject.move_router(run as u8);
             let start = Instant::now();
-            let line = format!(
-                "neigh replace {} lladdr {shown} dev eth1 nud reachable",
-                router.ipv4
-            );
             subject.lab.lb().ip(&[line]);
-            until(subject.daemon, |held| {
-                let members = held.service(VIP).members.values();
-                let backends = members.map(|member| held.0.backends.get(&member.backend()));
-                backends.flatten().all(|backend| backend.ethernet[..6] == mac)
-            });
+            subject.until_sent_to(mac);
             start.elapsed()
         })
+    }
+
+    /// The news of that is lost, among others. From when the daemon can hear again.
+    fn overrun(&mut self) -> Case {
+        let mut worst = Duration::ZERO;
+        let times: Vec<Duration> = (0..self.extent.runs)
+            .map(|run| {
+                let (mac, line) = self.move_router(0x80 | run as u8);
+                self.daemon.overrun_netlink(&[line]);
+                let start = Instant::now();
+                let answers = Answers::watch(self.daemon.socket());
+                self.until_sent_to(mac);
+                let time = start.elapsed();
+                worst = worst.max(answers.worst());
+                time
+            })
+            .collect();
+        self.case("daemon, a netlink overrun", &times, Some(worst))
+    }
+
+    /// The router's new address, and what tells the balancer of it.
+    fn move_router(&self, last: u8) -> ([u8; 6], String) {
+        let router = self.lab.host(FAILOVER);
+        let mac = [2, 0, 0, 0, 9, last];
+        let shown = mac.map(|byte| format!("{byte:02x}")).join(":");
+        let devices = router
+            .namespace
+            .ip_output(&["-br", "link", "show", "type", "veth"]);
+        let device = devices.split(['@', ' ']).next().expect("a name");
+        router
+            .namespace
+            .ip(&[format!("link set {device} address {shown}")]);
+        let line = format!(
+            "neigh replace {} lladdr {shown} dev eth1 nud reachable",
+            router.ipv4
+        );
+        (mac, line)
+    }
+
+    fn until_sent_to(&self, mac: [u8; 6]) {
+        until(self.daemon, |held| {
+            let members = held.service(VIP).members.values();
+            let backends = members.map(|member| held.0.backends.get(&member.backend()));
+            backends.flatten().all(|backend| backend.ethernet[..6] == mac)
+        });
     }
 
     fn full_disk(&mut self, count: u16) -> Case {

@@ -1,9 +1,6 @@
 //! What is done to the daemon and its host. Whoever starts it again when it has ended is played here.
 
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
-
-use nix::sys::signal::Signal;
 
 use crate::condition::{eventually, pause};
 use crate::daemon::Daemon;
@@ -16,8 +13,6 @@ const LONGEST_MS: u64 = 1500;
 /// One for each so much of time, at least.
 const FLOOD_INTERVAL: Duration = Duration::from_secs(8);
 const DISK_INTERVAL: Duration = Duration::from_secs(6);
-/// More messages than the socket of a process that stands still can hold.
-const FLOOD: u32 = 4000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
@@ -134,16 +129,7 @@ impl<'a, 'lab> Trouble<'a, 'lab> {
 
     /// Routes come and go while the daemon can't listen: the kernel drops what its socket has no room for.
     fn flood(&mut self) {
-        self.daemon.signal(Signal::SIGSTOP);
-        let mut lines = Vec::new();
-        for number in 0..FLOOD {
-            let mut route = String::from("route replace blackhole 10.250.");
-            write!(route, "{}.{}/32", number / 250, number % 250).expect("text grows");
-            lines.push(route);
-        }
-        lines.push("route flush type blackhole".to_owned());
-        self.lab.lb().ip(&lines);
-        self.daemon.signal(Signal::SIGCONT);
+        self.daemon.overrun_netlink(&[]);
         self.counts.floods += 1;
     }
 
